@@ -1,0 +1,25 @@
+/*
+ * console.h - commands of the kernel's console.
+ *
+ * A command is defined next to what it shows, in any component, by one CONSOLE_COMMAND line; the linker gathers them
+ * from section .concmd and `help` lists them. Commands run at PASSIVE_LEVEL in the console's thread.
+ */
+#pragma once
+
+#include <ntos/ntos.h>
+
+typedef VOID (*PCONSOLE_ROUTINE)(ULONG ArgumentCount, PCSTR *Arguments); /* Arguments[0] is the command's name */
+
+typedef struct _CONSOLE_COMMAND_ENTRY {
+    PCSTR Name;
+    PCSTR Usage; /* arguments, e.g. "[PATTERN]"; "" for none */
+    PCSTR Help;  /* one line */
+    PCONSOLE_ROUTINE Run;
+} CONSOLE_COMMAND_ENTRY;
+
+#define CONSOLE_COMMAND(Symbol, CommandName, CommandUsage, CommandHelp, Routine)                                       \
+    static const CONSOLE_COMMAND_ENTRY Symbol = {CommandName, CommandUsage, CommandHelp, Routine};                     \
+    __attribute__((section(".concmd$m"), used)) static const CONSOLE_COMMAND_ENTRY *const Symbol##Pointer = &Symbol
+
+/* Formatted output to the console (all its devices). IRQL: <= HIGH_LEVEL. Format as DbgPrint's. */
+VOID ConPrint(PCSTR Format, ...) __attribute__((format(printf, 1, 2)));

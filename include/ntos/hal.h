@@ -1,0 +1,26 @@
+/*
+ * hal.h - the hardware layer, as the rest of the kernel sees it (driver-visible Hal names are in the DDK).
+ */
+#pragma once
+
+#include <ntos/loader.h>
+#include <ntos/ntos.h>
+
+/* Polled serial ports, usable from the first instruction: 0 = COM1 (console), 1 = COM2 (debugger). (src/hal/serial.c) */
+VOID HalSerialInitialize(ULONG Port, ULONG BaudRate);
+VOID HalSerialPut(ULONG Port, UCHAR Byte);     /* waits for room; IRQL: any */
+BOOLEAN HalSerialGet(ULONG Port, PUCHAR Byte); /* FALSE: nothing received; IRQL: any */
+
+VOID HalInitializePhase0(LOADER_BLOCK *LoaderBlock); /* 8259s masked; needs nothing of Mm */
+VOID HalInitializePhase1(LOADER_BLOCK *LoaderBlock); /* ACPI, local and I/O APIC, timers; after MmInitializePhase0 */
+
+/* Local APIC (xAPIC through MmMapIoSpace, x2APIC when present). IRQL: any. (src/hal/apic.c) */
+VOID HalSendSelfIpi(ULONG Vector);
+VOID HalSendIpi(KAFFINITY Targets, ULONG Vector);
+VOID HalEndOfInterrupt(VOID);
+
+/* End the machine; never return. Power off: ACPI S5, then the emulators' ports. Reset: ACPI reset, then 0xCF9, 8042. */
+DECLSPEC_NORETURN VOID HalPowerOff(VOID);
+DECLSPEC_NORETURN VOID HalReset(VOID);
+/* Ends QEMU with exit status (Code << 1) | 1 if isa-debug-exit is there; returns otherwise. */
+VOID HalDebugExit(UCHAR Code);

@@ -1,0 +1,54 @@
+/*
+ * ktap.h - in-kernel test suites (chk flavour), printed as KTAP version 1 by the console command `test`.
+ *
+ * A suite is a file in test/kernel/ that defines cases and ends in one KTAP_SUITE line. The linker gathers the
+ * suites from section .ktap; nothing else has to know of a new one. Cases run at PASSIVE_LEVEL in the console's thread,
+ * one by one; a case may raise IRQL but returns at PASSIVE_LEVEL. A failed check prints the place and ends the case.
+ */
+#pragma once
+
+#include <ntos/ntos.h>
+
+typedef struct _KTAP_CONTEXT {
+    PCSTR Case;
+    BOOLEAN Failed;
+    BOOLEAN Skipped;
+    PCSTR SkipReason;
+} KTAP_CONTEXT, *PKTAP_CONTEXT;
+
+typedef VOID (*PKTAP_CASE)(PKTAP_CONTEXT Ktap);
+
+typedef struct _KTAP_CASE_ENTRY {
+    PCSTR Name;
+    PKTAP_CASE Run;
+} KTAP_CASE_ENTRY;
+
+typedef struct _KTAP_SUITE_ENTRY {
+    PCSTR Name; /* e.g. "mm.window"; a case is shown as "mm.window.nested" */
+    const KTAP_CASE_ENTRY *Cases;
+    ULONG Count;
+} KTAP_SUITE_ENTRY;
+
+/* Marks the case failed and prints the place. IRQL: <= DISPATCH_LEVEL. (test/kernel/ktap.c) */
+VOID KtapFail(PKTAP_CONTEXT Ktap, PCSTR File, ULONG Line, PCSTR Format, ...);
+
+#define KTAP_SUITE(Symbol, SuiteName, CaseArray)                                                                       \
+    static const KTAP_SUITE_ENTRY Symbol = {SuiteName, CaseArray, RTL_NUMBER_OF(CaseArray)};                           \
+    __attribute__((section(".ktap$m"), used)) static const KTAP_SUITE_ENTRY *const Symbol##Pointer = &Symbol
+
+#define KTAP_CHECK(Condition)                                                                                          \
+    do {                                                                                                               \
+        if (!(Condition)) {                                                                                            \
+            KtapFail(Ktap, __FILE__, __LINE__, "%s", #Condition);                                                      \
+            return;                                                                                                    \
+        }                                                                                                              \
+    } while (0)
+
+#define KTAP_EQUAL(Actual, Expected)                                                                                   \
+    do {                                                                                                               \
+        ULONG64 KtapA = (ULONG64)(Actual), KtapE = (ULONG64)(Expected);                                                \
+        if (KtapA != KtapE) {                                                                                          \
+            KtapFail(Ktap, __FILE__, __LINE__, "%s is 0x%llx, expected 0x%llx", #Actual, KtapA, KtapE);                \
+            return;                                                                                                    \
+        }                                                                                                              \
+    } while (0)

@@ -1,0 +1,60 @@
+/*
+ * mm.h - the memory manager, as the rest of the kernel sees it (what drivers see is in the DDK).
+ */
+#pragma once
+
+#include <ntos/loader.h>
+#include <ntos/ntos.h>
+
+typedef ULONG64 PFN_FRAME; /* a frame number; 32 bits are enough for 16 TiB */
+
+/* Regions by which exposure is counted. */
+typedef enum _MM_REGION {
+    MmRegionImages,
+    MmRegionPageTables,
+    MmRegionPfnDatabase,
+    MmRegionNonPagedPool,
+    MmRegionPagedPool,
+    MmRegionSystemPtes, /* stacks, MDL maps; I/O maps of non-RAM are not exposure */
+    MmRegionSystemCache,
+    MmRegionWindow,
+    MmRegionOther, /* shared user page, loader block while it lasts */
+    MmRegionMax
+} MM_REGION;
+
+typedef struct _MM_EXPOSURE {
+    ULONG64 Frames[MmRegionMax]; /* distinct RAM frames mapped by the kernel half, by region */
+    ULONG64 Total;
+    ULONG64 Peak;      /* highest Total seen since MmResetExposurePeak */
+    ULONG64 RamFrames; /* all frames with a PFN entry */
+} MM_EXPOSURE, *PMM_EXPOSURE;
+
+/* Phase 0: PFN database, window, system PTEs, nonpaged pool. Single processor, interrupts off. */
+VOID MmInitializePhase0(LOADER_BLOCK *LoaderBlock);
+/* Phase 1: what needs threads. PASSIVE_LEVEL. */
+VOID MmInitializePhase1(VOID);
+/* Frees loader-temporary and ACPI-reclaim memory, the loader block and the boot stack. PASSIVE_LEVEL. */
+VOID MmFreeLoaderMemory(VOID);
+
+/**
+ * MmAccessFault - resolves a page fault.
+ *
+ * @ErrorCode  as pushed by the processor (PF_*)
+ * @Address    CR2
+ * @Frame      trap frame of the faulting context
+ * returns     STATUS_SUCCESS: retry the instruction; anything else is raised as an exception with this status
+ *
+ * IRQL: any; at DISPATCH_LEVEL and above only a spurious fault returns, everything else is bug check
+ * IRQL_NOT_LESS_OR_EQUAL. Interrupts: enabled if the interrupted context had them enabled.
+ */
+NTSTATUS MmAccessFault(ULONG64 ErrorCode, PVOID Address, PKTRAP_FRAME Frame);
+
+/* Kernel stack with an unmapped guard page below; returns its top, NULL when memory is short. IRQL: <= APC_LEVEL. */
+PVOID MmCreateKernelStack(SIZE_T Bytes);
+VOID MmDeleteKernelStack(PVOID Top, SIZE_T Bytes);
+
+VOID MmQueryExposure(PMM_EXPOSURE Exposure);  /* counters; IRQL <= DISPATCH_LEVEL */
+VOID MmVerifyExposure(PMM_EXPOSURE Exposure); /* recomputed by walking the kernel half; PASSIVE_LEVEL */
+VOID MmResetExposurePeak(VOID);
+/* Checks every invariant (docs/page-states.md), prints what is wrong, returns the number of findings. chk and fre. */
+ULONG MiVerify(VOID);

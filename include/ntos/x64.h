@@ -1,0 +1,112 @@
+/*
+ * x64.h - what the processor defines: page-table entries, trap frame, control bits, model-specific registers.
+ *
+ * Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 3 (chapters 2, 4, 6).
+ */
+#pragma once
+
+/* ---- Page-table entries (SDM 3A 4.5) ---- */
+
+#define PTE_VALID      0x0000000000000001ULL
+#define PTE_WRITE      0x0000000000000002ULL
+#define PTE_USER       0x0000000000000004ULL
+#define PTE_PWT        0x0000000000000008ULL
+#define PTE_PCD        0x0000000000000010ULL
+#define PTE_ACCESSED   0x0000000000000020ULL
+#define PTE_DIRTY      0x0000000000000040ULL
+#define PTE_LARGE      0x0000000000000080ULL /* in a PDE or PPE */
+#define PTE_PAT        0x0000000000000080ULL /* in a PTE */
+#define PTE_GLOBAL     0x0000000000000100ULL
+#define PTE_FRAME_MASK 0x000FFFFFFFFFF000ULL
+#define PTE_NX         0x8000000000000000ULL
+
+/* ---- Control registers and EFLAGS ---- */
+
+#define CR0_WP       0x00010000ULL
+#define CR4_PGE      0x00000080ULL
+#define CR4_OSFXSR   0x00000200ULL
+#define CR4_OSXMMEXC 0x00000400ULL
+#define CR4_UMIP     0x00000800ULL
+#define CR4_FSGSBASE 0x00010000ULL
+#define CR4_PCIDE    0x00020000ULL
+#define CR4_OSXSAVE  0x00040000ULL
+#define CR4_SMEP     0x00100000ULL
+#define CR4_SMAP     0x00200000ULL
+
+#define EFLAGS_TF 0x00000100ULL
+#define EFLAGS_IF 0x00000200ULL
+#define EFLAGS_DF 0x00000400ULL
+#define EFLAGS_RF 0x00010000ULL
+#define EFLAGS_AC 0x00040000ULL
+
+/* Page-fault error code (SDM 3A 4.7) */
+#define PF_PRESENT  0x01
+#define PF_WRITE    0x02
+#define PF_USER     0x04
+#define PF_RESERVED 0x08
+#define PF_EXECUTE  0x10
+
+/* ---- Model-specific registers ---- */
+
+#define MSR_APIC_BASE      0x0000001B
+#define MSR_PAT            0x00000277
+#define MSR_EFER           0xC0000080
+#define MSR_STAR           0xC0000081
+#define MSR_LSTAR          0xC0000082
+#define MSR_SFMASK         0xC0000084
+#define MSR_FS_BASE        0xC0000100
+#define MSR_GS_BASE        0xC0000101
+#define MSR_KERNEL_GS_BASE 0xC0000102
+
+#define EFER_SCE 0x001ULL
+#define EFER_NXE 0x800ULL
+
+/* PAT, the same on every processor: WB, WC, UC-, UC in entries 0-3; WB, WP, UC-, UC in 4-7. */
+#define KI_PAT_VALUE 0x0007050600070106ULL
+
+/* ---- Selectors: NT's numbers, laid out for SYSCALL/SYSRET ---- */
+
+#define KGDT_R0_CODE   0x10
+#define KGDT_R0_DATA   0x18
+#define KGDT_R3_CMCODE 0x20
+#define KGDT_R3_DATA   0x28
+#define KGDT_R3_CODE   0x30
+#define KGDT_TSS       0x40
+
+/* ---- Trap frame: everything an interrupted context needs, built by src/ke/trap.asm ---- */
+
+typedef struct _KTRAP_FRAME {
+    M128A Xmm[6]; /* volatile XMM0-5: foreign drivers use them, kernel code does not */
+    ULONG MxCsr;
+    UCHAR PreviousIrql; /* CR8 at the time of the trap */
+    UCHAR FromUser;     /* 1: interrupted ring 3 */
+    USHORT Reserved;
+    ULONG64 Cr2; /* page faults only */
+    ULONG64 R15, R14, R13, R12, Rbp, Rdi, Rsi, Rbx;
+    ULONG64 R11, R10, R9, R8, Rdx, Rcx, Rax;
+    ULONG64 Vector;
+    ULONG64 ErrorCode; /* 0 where the processor pushes none */
+    /* pushed by the processor */
+    ULONG64 Rip, SegCs, EFlags, Rsp, SegSs;
+} KTRAP_FRAME, *PKTRAP_FRAME;
+C_ASSERT(sizeof(M128A) == 16);
+C_ASSERT(FIELD_OFFSET(KTRAP_FRAME, Rip) % 8 == 0 && sizeof(KTRAP_FRAME) % 16 == 0);
+
+/* ---- Instructions without a name in the headers ---- */
+
+FORCEINLINE VOID KeInvalidatePage(PVOID Address)
+{
+    __asm__ volatile("invlpg (%0)" ::"r"(Address) : "memory");
+}
+
+/* Waits for the next interrupt. */
+FORCEINLINE VOID KeHalt(VOID)
+{
+    __asm__ volatile("hlt" ::: "memory");
+}
+
+/* Enables interrupts and waits for the next one, with no gap between the two in which one could be missed. */
+FORCEINLINE VOID KeEnableAndHalt(VOID)
+{
+    __asm__ volatile("sti; hlt" ::: "memory");
+}
