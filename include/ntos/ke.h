@@ -17,7 +17,8 @@
 #define KI_VECTOR_DEVICE   0x30 /* 0x30..0xBF: devices */
 #define KI_VECTOR_CLOCK    0xD1
 #define KI_VECTOR_IPI      0xE1
-#define KI_VECTOR_SPURIOUS 0xDF
+#define KI_VECTOR_SPURIOUS 0xDF /* local APIC; takes no end of interrupt */
+#define KI_VECTOR_PIC      0xF0 /* 0xF0..0xFF: where the masked 8259s would deliver a spurious IRQ 7 or 15 */
 
 /* One processor's private part, at GS:0x180. Offsets 4 and 8 are ABI of the DDK's inlines. */
 typedef struct _KPRCB {
@@ -33,6 +34,7 @@ typedef struct _KPRCB {
     struct _KI_DISPATCH *Dispatch;  /* scheduler, DPC and timer state of this processor (src/ke/kip.h) */
     struct _MI_PROCESSOR *Mm;       /* memory manager's per-processor state (src/mm/mip.h) */
     ULONG64 Traps, PageFaults, Interrupts, DpcCount, ContextSwitches; /* counters, this processor only */
+    ULONG64 SpinContentions, SpinLoops; /* spin locks: acquisitions that had to wait, and their loops */
 } KPRCB, *PKPRCB;
 
 /* KPCR as the DDK declares it, padded so that the PRCB is where the DDK's inlines read it. */
@@ -56,7 +58,10 @@ extern LOADER_BLOCK *KeLoaderBlock;                    /* valid until the end of
 
 /* ---- Traps (src/ke/trap.c) ---- */
 
-/* Interrupt service by vector: called with IRQL = vector >> 4, interrupts enabled at that IRQL. */
+/*
+ * Interrupt service by vector: called with IRQL = vector >> 4, interrupts enabled at that IRQL. The routine itself
+ * calls HalEndOfInterrupt (a DPC interrupt must do so before it switches threads), except for KI_VECTOR_SPURIOUS.
+ */
 typedef VOID (*PKI_VECTOR_ROUTINE)(PKTRAP_FRAME Frame, PVOID Context);
 
 /* Takes a vector for a routine. IRQL: <= HIGH_LEVEL. Fails: STATUS_RESOURCE_IN_USE if the vector is taken. */
@@ -73,4 +78,122 @@ ULONG KiCaptureStack(PKTRAP_FRAME Frame, PULONG64 Addresses, ULONG Maximum);
 /* Memory access that never raises: FALSE when the range is not mapped (or not writable). IRQL: any. */
 BOOLEAN KiCopyMemoryNoFault(PVOID Destination, const VOID *Source, SIZE_T Bytes);
 
-/* ---- Start-up order, called by KiSystemStartup (src/ke/startup.c) ---- */
+/* ---- Threads and processes: the kernel's half; ETHREAD and EPROCESS in ps.h begin with these ---- */
+
+typedef enum _KOBJECTS {
+    EventNotificationObject = 0,
+    EventSynchronizationObject = 1,
+    MutantObject = 2,
+    ProcessObject = 3,
+    QueueObject = 4,
+    SemaphoreObject = 5,
+    ThreadObject = 6,
+    GateObject = 7,
+    TimerNotificationObject = 8,
+    TimerSynchronizationObject = 9,
+    ApcObject = 18,
+    DpcObject = 19,
+    DeviceQueueObject = 20,
+    InterruptObject = 22,
+    ThreadedDpcObject = 24
+} KOBJECTS;
+
+typedef enum _KTHREAD_STATE {
+    Initialized,
+    Ready,   /* in a ready queue */
+    Running, /* a processor's CurrentThread */
+    Standby, /* a processor's NextThread */
+    Terminated,
+    Waiting
+} KTHREAD_STATE;
+
+/* Besides the caller's objects, one wait block is for the thread's own timer. */
+#define KI_TIMER_WAIT_BLOCK THREAD_WAIT_OBJECTS
+
+/*
+ * Locks: (d) dispatcher lock  (s) the thread itself only  (c) constant after creation. A KTHREAD lives as long as its
+ * object has references; a thread that has not exited holds one on itself.
+ */
+typedef struct _KTHREAD {
+    DISPATCHER_HEADER Header;  /* (d) signalled when the thread has ended */
+    PVOID KernelStack;         /* saved RSP while not running (processor that switches) */
+    PVOID StackTop;            /* (c) one past the highest byte */
+    PVOID StackLimit;          /* (c) lowest mapped byte */
+    PKTRAP_FRAME TrapFrame;    /* (s) innermost trap from user mode */
+    struct _KPROCESS *Process; /* (c) owner; ApcState.Process is the address space in use */
+    KAPC_STATE ApcState;       /* (d) */
+    KAPC_STATE SavedApcState;  /* (d) while attached to another process */
+    union {
+        struct {
+            SHORT KernelApcDisable;  /* (s) negative inside critical regions */
+            SHORT SpecialApcDisable; /* (s) negative inside guarded regions */
+        };
+        LONG CombinedApcDisable;
+    };
+    UCHAR ApcStateIndex;          /* (d) 0 own process, 1 attached */
+    BOOLEAN ApcQueueable;         /* (d) FALSE once the thread ends */
+    BOOLEAN Alerted[MaximumMode]; /* (d) */
+    KPROCESSOR_MODE PreviousMode; /* (s) */
+    volatile UCHAR State;         /* (d) KTHREAD_STATE */
+    SCHAR Priority;               /* (d) effective, 0..31 */
+    SCHAR BasePriority;           /* (d) */
+    SCHAR PriorityDecrement;      /* (d) boost still to decay */
+    SCHAR Quantum;                /* (d) clock ticks left */
+    UCHAR QuantumReset;           /* (d) */
+    UCHAR Preempted;              /* (d) goes to the head of its queue */
+    UCHAR NextProcessor;          /* (d) runs, ran or will run there */
+    UCHAR IdealProcessor;         /* (d) */
+    KIRQL WaitIrql;               /* (d) IRQL to return to from the wait */
+    KPROCESSOR_MODE WaitMode;     /* (d) */
+    BOOLEAN Alertable;            /* (d) the current wait is */
+    BOOLEAN WaitNext;             /* (s) the dispatcher lock is held from a Wait=TRUE signal to the wait */
+    UCHAR WaitReason;             /* (d) KWAIT_REASON */
+    BOOLEAN SystemAffinityActive; /* (d) */
+    LONG_PTR WaitStatus;          /* (d) */
+    PKWAIT_BLOCK WaitBlockList;   /* (d) circular list of the current wait's blocks */
+    KWAIT_BLOCK WaitBlock[THREAD_WAIT_OBJECTS + 1]; /* (d) */
+    KTIMER Timer;                                   /* (d) time-out of the current wait */
+    LIST_ENTRY QueueListEntry;                      /* (d) in a KQUEUE's thread list */
+    PKQUEUE Queue;                                  /* (d) the KQUEUE whose items the thread serves */
+    LIST_ENTRY ReadyListEntry;                      /* (d) in a ready queue */
+    LIST_ENTRY MutantListHead;                      /* (d) mutants owned */
+    LIST_ENTRY ThreadListEntry;                     /* (d) in Process->ThreadListHead */
+    KAFFINITY Affinity;                             /* (d) */
+    KAFFINITY UserAffinity;                         /* (d) to restore after KeRevertToUserAffinityThread */
+    PVOID Teb;                                      /* (c) user address */
+    ULONG64 ReadyTime;                              /* (d) tick at which the thread became ready */
+    ULONG KernelTime, UserTime;                     /* clock ticks charged (own processor) */
+    ULONG64 ContextSwitches;                        /* (d) */
+    LONG SuspendCount;                              /* (d) */
+    BOOLEAN KernelStackResident;                    /* (d) */
+    BOOLEAN AutoBoostDisabled;                      /* (d) KeSetEvent boosts are not applied */
+} KTHREAD;
+
+typedef struct _KPROCESS {
+    DISPATCHER_HEADER Header;            /* (d) signalled when the process has ended */
+    ULONG64 DirectoryTableBase;          /* (c) physical address of the PML4 */
+    LIST_ENTRY ThreadListHead;           /* (d) */
+    KAFFINITY Affinity;                  /* (d) default of new threads */
+    volatile KAFFINITY ActiveProcessors; /* processors that have this address space loaded */
+    SCHAR BasePriority;                  /* (d) */
+    UCHAR QuantumReset;                  /* (d) */
+    ULONG KernelTime, UserTime;          /* of threads that have ended, in ticks (d) */
+} KPROCESS;
+
+/* Interrupts off and restored, for state that an interrupt handler of this processor shares. IRQL: any. */
+FORCEINLINE BOOLEAN KeDisableInterrupts(VOID)
+{
+    ULONG64 Flags = __readeflags();
+    _disable();
+    return (Flags & EFLAGS_IF) != 0;
+}
+
+FORCEINLINE VOID KeRestoreInterrupts(BOOLEAN Enabled)
+{
+    if (Enabled) {
+        _enable();
+    }
+}
+
+/* Interrupt time and the clock (src/hal/clock.c). */
+extern ULONG KeTimeIncrement; /* (c) 100 ns units a clock tick */

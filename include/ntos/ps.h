@@ -1,0 +1,62 @@
+/*
+ * ps.h - threads and processes as objects: the executive's part around KTHREAD and KPROCESS.
+ *
+ * Fields named after a component belong to it; Ps only zeroes them. Drivers see these types as opaque.
+ */
+#pragma once
+
+#include <ntos/ke.h>
+
+typedef struct _ETHREAD {
+    KTHREAD Tcb; /* first: a KTHREAD and its ETHREAD have one address */
+    LARGE_INTEGER CreateTime;
+    LARGE_INTEGER ExitTime;
+    NTSTATUS ExitStatus;              /* valid once Tcb.Header is signalled */
+    CLIENT_ID Cid;                    /* (c) */
+    struct _EPROCESS *ThreadsProcess; /* (c) referenced */
+    PKSTART_ROUTINE StartAddress;     /* (c) */
+    PVOID StartContext;               /* (c) */
+    KSPIN_LOCK ActiveTimerListLock;
+    LIST_ENTRY ActiveTimerListHead;
+    LIST_ENTRY IrpList;               /* Io: IRPs issued by this thread (APC_LEVEL, own thread) */
+    ULONG_PTR TopLevelIrp;            /* Io: IoGetTopLevelIrp (own thread) */
+    PVOID DeviceToVerify;             /* Io */
+    ULONG ReadClusterSize;            /* Mm */
+    ULONG ActiveFaultCount;           /* Mm: page faults in progress (own thread) */
+    BOOLEAN MemoryMaker;              /* Mm: may use the reserves (own thread) */
+    BOOLEAN HardErrorsAreDisabled;    /* Io (own thread) */
+    BOOLEAN SystemThread;             /* (c) */
+    BOOLEAN Terminated;               /* (d) PspExitThread has begun */
+    BOOLEAN ActiveExWorker;           /* Ex: a work-queue thread */
+    struct _EX_LOCK_TRACE *LockTrace; /* Ex, chk: locks held (own thread) */
+} ETHREAD;
+C_ASSERT(FIELD_OFFSET(ETHREAD, Tcb) == 0);
+
+typedef struct _EPROCESS {
+    KPROCESS Pcb;           /* first: as for ETHREAD */
+    HANDLE UniqueProcessId; /* (c) */
+    LIST_ENTRY ActiveProcessLinks;
+    LARGE_INTEGER CreateTime;
+    NTSTATUS ExitStatus;
+    PVOID ObjectTable;   /* Ob: handle table */
+    PVOID VadRoot;       /* Mm */
+    PVOID MmSupport;     /* Mm: working set */
+    PVOID SectionObject; /* Mm */
+    PVOID Peb;
+    PACCESS_TOKEN Token;    /* Se */
+    CHAR ImageFileName[16]; /* (c) for displays */
+} EPROCESS;
+C_ASSERT(FIELD_OFFSET(EPROCESS, Pcb) == 0);
+
+extern PEPROCESS PsInitialSystemProcess; /* (c) owns every system thread */
+
+/**
+ * PspCreateSystemThread - a thread of the system process, without a handle.
+ *
+ * @Thread    receives the thread object, referenced for the caller (ObDereferenceObject)
+ * @Priority  0..31
+ * returns    STATUS_SUCCESS; STATUS_INSUFFICIENT_RESOURCES
+ *
+ * IRQL: PASSIVE_LEVEL (phase 0: HIGH before the dispatcher runs). The thread starts at PASSIVE_LEVEL.
+ */
+NTSTATUS PspCreateSystemThread(PETHREAD *Thread, PKSTART_ROUTINE StartRoutine, PVOID StartContext, KPRIORITY Priority);
