@@ -110,3 +110,19 @@ FORCEINLINE VOID KeEnableAndHalt(VOID)
 {
     __asm__ volatile("sti; hlt" ::: "memory");
 }
+
+/* Clears IF; returns whether it was set, for KeRestoreInterrupts. */
+FORCEINLINE BOOLEAN KeDisableInterrupts(VOID)
+{
+    ULONG64 Flags;
+
+    __asm__ volatile("pushfq; popq %0; cli" : "=r"(Flags)::"memory");
+    return (Flags & EFLAGS_IF) != 0;
+}
+
+FORCEINLINE VOID KeRestoreInterrupts(BOOLEAN Enable)
+{
+    if (Enable) {
+        __asm__ volatile("sti" ::: "memory");
+    }
+}

@@ -1,20 +1,19 @@
 /*
  * startup.c - from the loader to the first thread.
+ *
+ * KiSystemStartup runs on the loader's boot stack with interrupts off and calls the phases of init.h in order.
  */
-#include <ntos/ke.h>
+#include <ntos/console.h>
+#include <ntos/hal.h>
 #include <ntos/init.h>
+#include <ntos/ke.h>
 
 VOID KiSystemStartup(LOADER_BLOCK *LoaderBlock);
 
 VOID KiSystemStartup(LOADER_BLOCK *LoaderBlock)
 {
-    static const char Text[] = "Oriel\r\n";
-
-    for (const char *Next = Text; *Next != 0; Next++) {
-        while ((__inbyte(0x3FD) & 0x20) == 0) {
-        }
-        __outbyte(0x3F8, *Next);
-    }
+    HalSerialInitialize(0, 115200);
+    ConPrint("Oriel %s\n", NT_CHK ? "chk" : "fre");
     for (;;) {
         KeHalt();
     }

@@ -1,0 +1,107 @@
+/*
+ * bugcheck.c - the end of the kernel when it can no longer be trusted.
+ *
+ * One processor wins the right to report; others that arrive halt quietly. The report goes out polled, without
+ * locks, with interrupts off, and reads memory only through KiCopyMemoryNoFault and the unwinder, so that a
+ * damaged stack or list cannot stop it. Its format is a contract with the test harness and scripts/symbolize:
+ *
+ *   *** STOP 0x0000000A (0x..., 0x..., 0x..., 0x...) IRQL_NOT_LESS_OR_EQUAL
+ *   registers, then stack lines "  #0 0xFFFFF80000001234 ntoskrnl.exe+0x1234"
+ *   *** END STOP
+ *
+ * With boot option `test` the emulator is then ended; otherwise every processor halts.
+ */
+#include <ntos/console.h>
+#include <ntos/hal.h>
+#include <ntos/init.h>
+#include <ntos/ke.h>
+
+#define MACHINE_CHECK_EXCEPTION 0x0000009C /* documented, absent from the DDK's bugcodes.h */
+
+extern volatile LONG KiPrintUnlocked;
+
+static volatile LONG KiBugCheckActive;
+
+typedef struct _KI_BUGCHECK_NAME {
+    ULONG Code;
+    PCSTR Name;
+} KI_BUGCHECK_NAME;
+
+#define BUGCHECK_NAME(Code) {Code, #Code}
+
+static const KI_BUGCHECK_NAME KiBugCheckNames[] = {
+    BUGCHECK_NAME(IRQL_NOT_LESS_OR_EQUAL),
+    BUGCHECK_NAME(KMODE_EXCEPTION_NOT_HANDLED),
+    BUGCHECK_NAME(UNEXPECTED_KERNEL_MODE_TRAP),
+    BUGCHECK_NAME(PAGE_FAULT_IN_NONPAGED_AREA),
+    BUGCHECK_NAME(MEMORY_MANAGEMENT),
+    BUGCHECK_NAME(PFN_LIST_CORRUPT),
+    BUGCHECK_NAME(BAD_POOL_HEADER),
+    BUGCHECK_NAME(BAD_POOL_CALLER),
+    BUGCHECK_NAME(CACHE_MANAGER),
+    BUGCHECK_NAME(MANUALLY_INITIATED_CRASH),
+    BUGCHECK_NAME(SPIN_LOCK_NOT_OWNED),
+    BUGCHECK_NAME(SPIN_LOCK_ALREADY_OWNED),
+    BUGCHECK_NAME(INACCESSIBLE_BOOT_DEVICE),
+    BUGCHECK_NAME(PHASE0_INITIALIZATION_FAILED),
+    BUGCHECK_NAME(PHASE1_INITIALIZATION_FAILED),
+    BUGCHECK_NAME(MACHINE_CHECK_EXCEPTION),
+    BUGCHECK_NAME(NMI_HARDWARE_FAILURE),
+    BUGCHECK_NAME(DRIVER_IRQL_NOT_LESS_OR_EQUAL),
+    BUGCHECK_NAME(ATTEMPTED_WRITE_TO_READONLY_MEMORY),
+    BUGCHECK_NAME(KERNEL_MODE_EXCEPTION_NOT_HANDLED),
+    BUGCHECK_NAME(NO_MORE_SYSTEM_PTES),
+    BUGCHECK_NAME(NO_EXCEPTION_HANDLING_SUPPORT),
+    BUGCHECK_NAME(KERNEL_STACK_INPAGE_ERROR),
+    BUGCHECK_NAME(KERNEL_DATA_INPAGE_ERROR),
+};
+
+static PCSTR KiBugCheckName(ULONG Code)
+{
+    for (ULONG Index = 0; Index < RTL_NUMBER_OF(KiBugCheckNames); Index++) {
+        if (KiBugCheckNames[Index].Code == Code) {
+            return KiBugCheckNames[Index].Name;
+        }
+    }
+    return "BUG_CHECK";
+}
+
+static DECLSPEC_NORETURN VOID KiStopForever(VOID)
+{
+    for (;;) {
+        KeDisableInterrupts();
+        KeHalt();
+    }
+}
+
+DECLSPEC_NORETURN VOID KiBugCheckTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4,
+                                      PKTRAP_FRAME Frame)
+{
+    KeDisableInterrupts();
+    if (InterlockedIncrement(&KiBugCheckActive) != 1) {
+        KiStopForever();
+    }
+    InterlockedIncrement(&KiPrintUnlocked);
+    ConPrint("\n*** STOP 0x%08X (0x%016llX, 0x%016llX, 0x%016llX, 0x%016llX) %s\n", (unsigned)Code,
+             (unsigned long long)P1, (unsigned long long)P2, (unsigned long long)P3, (unsigned long long)P4,
+             KiBugCheckName(Code));
+    ConPrint("*** END STOP\n");
+    KiStopForever();
+}
+
+DECLSPEC_NORETURN VOID NTAPI KeBugCheckEx(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4)
+{
+    KiBugCheckTrap(Code, P1, P2, P3, P4, NULL);
+}
+
+DECLSPEC_NORETURN VOID NTAPI KeBugCheck(ULONG Code)
+{
+    KiBugCheckTrap(Code, 0, 0, 0, 0, NULL);
+}
+
+DECLSPEC_NORETURN VOID KiAssertFailed(PCSTR Expression, PCSTR File, ULONG Line)
+{
+    InterlockedIncrement(&KiPrintUnlocked);
+    ConPrint("\n*** ASSERT %s, %s:%u\n", Expression, File, (unsigned)Line);
+    KiBugCheckTrap(MANUALLY_INITIATED_CRASH, (ULONG_PTR)Expression, (ULONG_PTR)File, Line, 0, NULL);
+}

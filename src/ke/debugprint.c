@@ -1,0 +1,121 @@
+/*
+ * debugprint.c - text from the kernel to its console: DbgPrint and ConPrint.
+ *
+ * Text is formatted on the caller's stack and goes out in pieces of up to DEBUG_PIECE bytes under one spin lock, so
+ * that a message shorter than that is never torn by another processor's. The lock is taken at HIGH_LEVEL
+ * because anyone may print at any IRQL. A bug check or an NMI may have interrupted the holder: they set
+ * KiPrintUnlocked on their way in, and from then on (or for that while) nobody waits for the lock.
+ *
+ * Formatting happens before the lock is taken: a string argument that faults does so without it.
+ */
+#include <ntos/console.h>
+#include <ntos/hal.h>
+#include <ntos/ke.h>
+#include <ntos/rtl.h>
+
+#define DEBUG_PIECE 512 /* bytes; DbgPrint's documented limit for one message */
+
+typedef struct _DEBUG_PIECE_BUFFER {
+    ULONG Length;
+    CHAR Text[DEBUG_PIECE];
+} DEBUG_PIECE_BUFFER, *PDEBUG_PIECE_BUFFER;
+
+static volatile LONG KiPrintLock;
+volatile LONG KiPrintUnlocked; /* > 0: print without the lock; interlocked */
+
+static VOID KiPrintBytes(const CHAR *Text, ULONG Length)
+{
+    for (ULONG Index = 0; Index < Length; Index++) {
+        if (Text[Index] == '\n') {
+            HalSerialPut(0, '\r');
+        }
+        HalSerialPut(0, (UCHAR)Text[Index]);
+    }
+}
+
+static VOID KiPrintPiece(PDEBUG_PIECE_BUFFER Piece)
+{
+    KIRQL OldIrql;
+    BOOLEAN Locked = FALSE;
+
+    KeRaiseIrql(HIGH_LEVEL, &OldIrql);
+    while (KiPrintUnlocked == 0) {
+        if (InterlockedExchange(&KiPrintLock, 1) == 0) {
+            Locked = TRUE;
+            break;
+        }
+        YieldProcessor();
+    }
+    KiPrintBytes(Piece->Text, Piece->Length);
+    Piece->Length = 0;
+    if (Locked) {
+        InterlockedExchange(&KiPrintLock, 0);
+    }
+    KeLowerIrql(OldIrql);
+}
+
+static VOID KiPrintSink(PVOID Context, CHAR Character)
+{
+    PDEBUG_PIECE_BUFFER Piece = Context;
+
+    Piece->Text[Piece->Length++] = Character;
+    if (Piece->Length == DEBUG_PIECE) {
+        KiPrintPiece(Piece);
+    }
+}
+
+static VOID KiPrintV(PCSTR Prefix, PCSTR Format, va_list Arguments)
+{
+    DEBUG_PIECE_BUFFER Piece;
+
+    Piece.Length = 0;
+    for (; *Prefix != 0; Prefix++) {
+        KiPrintSink(&Piece, *Prefix);
+    }
+    RtlpFormat(KiPrintSink, &Piece, Format, Arguments);
+    if (Piece.Length != 0) {
+        KiPrintPiece(&Piece);
+    }
+}
+
+VOID ConPrint(PCSTR Format, ...)
+{
+    va_list Arguments;
+
+    va_start(Arguments, Format);
+    KiPrintV("", Format, Arguments);
+    va_end(Arguments);
+}
+
+ULONG __cdecl DbgPrint(PCSTR Format, ...)
+{
+    va_list Arguments;
+
+    va_start(Arguments, Format);
+    KiPrintV("", Format, Arguments);
+    va_end(Arguments);
+    return STATUS_SUCCESS;
+}
+
+/* Every component and level is shown: there is no filter state to consult. */
+ULONG __cdecl DbgPrintEx(ULONG ComponentId, ULONG Level, PCSTR Format, ...)
+{
+    va_list Arguments;
+
+    va_start(Arguments, Format);
+    KiPrintV("", Format, Arguments);
+    va_end(Arguments);
+    return STATUS_SUCCESS;
+}
+
+ULONG NTAPI vDbgPrintEx(ULONG ComponentId, ULONG Level, PCCH Format, va_list Arguments)
+{
+    KiPrintV("", Format, Arguments);
+    return STATUS_SUCCESS;
+}
+
+ULONG NTAPI vDbgPrintExWithPrefix(PCCH Prefix, ULONG ComponentId, ULONG Level, PCCH Format, va_list Arguments)
+{
+    KiPrintV(Prefix, Format, Arguments);
+    return STATUS_SUCCESS;
+}

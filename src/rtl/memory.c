@@ -1,0 +1,109 @@
+/*
+ * memory.c - block moves, fills and compares, under their C and their Rtl names.
+ *
+ * The compiler calls memcpy, memset, memmove and memcmp by itself for structures; drivers compiled against the DDK
+ * reach the same four through macros, and foreign drivers import the Rtl names. Moves and fills are single string
+ * instructions: baseline processors run them at cache-line speed (ERMS), and no SSE register is touched,
+ * so they may run in any trap. A fault inside them is raised in the caller's frame by the unwinder like any other:
+ * nothing here holds state that would have to be undone.
+ *
+ * Locks: none. IRQL: any, as far as the memory itself allows. Must never: call anything.
+ */
+#include <ntos/ntos.h>
+
+#undef RtlCopyMemory
+#undef RtlMoveMemory
+#undef RtlFillMemory
+#undef RtlZeroMemory
+#undef RtlCompareMemory
+
+void *memcpy(void *Destination, const void *Source, size_t Bytes)
+{
+    void *To = Destination;
+
+    __asm__ volatile("rep movsb" : "+D"(To), "+S"(Source), "+c"(Bytes)::"memory");
+    return Destination;
+}
+
+void *memset(void *Destination, int Value, size_t Bytes)
+{
+    void *To = Destination;
+
+    __asm__ volatile("rep stosb" : "+D"(To), "+c"(Bytes) : "a"(Value) : "memory");
+    return Destination;
+}
+
+void *memmove(void *Destination, const void *Source, size_t Bytes)
+{
+    if ((ULONG_PTR)Destination - (ULONG_PTR)Source >= Bytes) {
+        return memcpy(Destination, Source, Bytes); /* the destination does not start inside the source */
+    }
+    const UCHAR *From = (const UCHAR *)Source + Bytes;
+    UCHAR *To = (UCHAR *)Destination + Bytes;
+
+    /* A loop, not a string instruction with the direction flag set: those run a byte at a time in microcode. */
+    while (Bytes >= sizeof(ULONG64)) {
+        From -= sizeof(ULONG64);
+        To -= sizeof(ULONG64);
+        Bytes -= sizeof(ULONG64);
+        *(ULONG64 UNALIGNED *)To = *(const ULONG64 UNALIGNED *)From;
+    }
+    while (Bytes != 0) {
+        From -= 1;
+        To -= 1;
+        Bytes -= 1;
+        *To = *From;
+    }
+    return Destination;
+}
+
+int memcmp(const void *First, const void *Second, size_t Bytes)
+{
+    const UCHAR *A = First, *B = Second;
+
+    for (; Bytes != 0; Bytes--, A++, B++) {
+        if (*A != *B) {
+            return *A < *B ? -1 : 1;
+        }
+    }
+    return 0;
+}
+
+/* The documented functions behind the DDK's macros, for drivers that import them by name. Contracts: wdm.h. */
+
+VOID NTAPI RtlCopyMemory(VOID *Destination, const VOID *Source, SIZE_T Length);
+VOID NTAPI RtlMoveMemory(VOID *Destination, const VOID *Source, SIZE_T Length);
+VOID NTAPI RtlFillMemory(VOID *Destination, SIZE_T Length, int Fill);
+VOID NTAPI RtlZeroMemory(VOID *Destination, SIZE_T Length);
+
+VOID NTAPI RtlCopyMemory(VOID *Destination, const VOID *Source, SIZE_T Length)
+{
+    memcpy(Destination, Source, Length);
+}
+
+VOID NTAPI RtlMoveMemory(VOID *Destination, const VOID *Source, SIZE_T Length)
+{
+    memmove(Destination, Source, Length);
+}
+
+VOID NTAPI RtlFillMemory(VOID *Destination, SIZE_T Length, int Fill)
+{
+    memset(Destination, Fill, Length);
+}
+
+VOID NTAPI RtlZeroMemory(VOID *Destination, SIZE_T Length)
+{
+    memset(Destination, 0, Length);
+}
+
+/* Returns the number of leading bytes that are equal. */
+SIZE_T NTAPI RtlCompareMemory(const VOID *Source1, const VOID *Source2, SIZE_T Length)
+{
+    const UCHAR *A = Source1, *B = Source2;
+    SIZE_T Equal = 0;
+
+    while (Equal < Length && A[Equal] == B[Equal]) {
+        Equal++;
+    }
+    return Equal;
+}
