@@ -1,0 +1,358 @@
+/*
+ * mip.h - inside the memory manager: what its files share.
+ *
+ * Frames (pfn.c) change state only through the arrows declared here, under the PFN lock unless a contract says
+ * otherwise. A frame is looked at through a window slot (window.c, one processor, DISPATCH_LEVEL) or through system
+ * PTEs (systempte.c, anyone, may sleep); there is no linear map. Page tables are reached through the self-map.
+ *
+ * Kernel-half page tables are permanent: their frames hold a share count of 1 whatever their entries, and no caller
+ * acquires containing shares on them. Prototype-PTE pages and user page tables do count: MiAcquireContainingShare.
+ *
+ * Lock order here: working-set and section locks, then the PFN lock, then a frame's lock bit; nothing waits, allocates
+ * pool or does I/O under the PFN lock. TLB shootdowns may be sent under it: processors that spin for it take IPIs.
+ */
+#pragma once
+
+#include <ntos/ke.h>
+#include <ntos/mm.h>
+#include "pfndef.h"
+
+/* ---- Self-map ---- */
+
+#define MI_PTE_OF_SELF MM_PTE_BASE
+#define MI_PDE_BASE    0xFFFFF6FB40000000ULL
+#define MI_PPE_BASE    0xFFFFF6FB7DA00000ULL
+#define MI_PXE_BASE    0xFFFFF6FB7DBED000ULL
+C_ASSERT(MI_PDE_BASE == MM_PTE_BASE + ((MM_PTE_BASE & 0xFFFFFFFFFFFFULL) >> 9));
+C_ASSERT(MI_PPE_BASE == MM_PTE_BASE + ((MI_PDE_BASE & 0xFFFFFFFFFFFFULL) >> 9));
+C_ASSERT(MI_PXE_BASE == MM_PTE_BASE + ((MI_PPE_BASE & 0xFFFFFFFFFFFFULL) >> 9));
+
+/* Address, in the self-map, of the entry that maps Address at each level. Touch it only when its table is resident. */
+FORCEINLINE PMMPTE MiPteOf(const VOID *Address)
+{
+    return (PMMPTE)(MM_PTE_BASE + (((ULONG64)Address >> 9) & 0x7FFFFFFFF8ULL));
+}
+
+FORCEINLINE PMMPTE MiPdeOf(const VOID *Address)
+{
+    return (PMMPTE)(MI_PDE_BASE + (((ULONG64)Address >> 18) & 0x3FFFFFF8ULL));
+}
+
+FORCEINLINE PMMPTE MiPpeOf(const VOID *Address)
+{
+    return (PMMPTE)(MI_PPE_BASE + (((ULONG64)Address >> 27) & 0x1FFFF8ULL));
+}
+
+FORCEINLINE PMMPTE MiPxeOf(const VOID *Address)
+{
+    return (PMMPTE)(MI_PXE_BASE + (((ULONG64)Address >> 36) & 0xFF8ULL));
+}
+
+/* The address that a PTE (in the self-map) maps. */
+FORCEINLINE PVOID MiAddressOf(const MMPTE *Pte)
+{
+    return (PVOID)(ULONG_PTR)(((LONG64)((ULONG64)Pte << 25)) >> 16);
+}
+
+/**
+ * MiFindLeaf - walks the tables from the top to the entry that maps Address.
+ *
+ * @Level    receives 0 for a 4 KB PTE, 1 for a 2 MB PDE, 2 for a 1 GB PPE: the level of the entry returned
+ * returns   the entry, in the self-map: for level 0 it may be non-valid; NULL if a table above is not resident
+ *
+ * IRQL: any. Locks: the caller keeps the tables from going away (kernel half: they never do).
+ */
+PMMPTE MiFindLeaf(const VOID *Address, PULONG Level);
+
+/* ---- Valid PTEs ---- */
+
+typedef enum _MI_CACHE_TYPE { /* MMPFN.u4 and the PAT entries of KI_PAT_VALUE */
+                              MiWriteBack,
+                              MiWriteCombined,
+                              MiUncachedMinus,
+                              MiUncached
+} MI_CACHE_TYPE;
+
+FORCEINLINE ULONG64 MiCacheBits(MI_CACHE_TYPE CacheType)
+{
+    return (CacheType & 1 ? PTE_PWT : 0) | (CacheType & 2 ? PTE_PCD : 0);
+}
+
+/* A kernel-half page: supervisor, global, NX, accessed; writable ones are born dirty unless Bits says otherwise. */
+#define MI_KERNEL_RO_BITS (PTE_VALID | PTE_ACCESSED | PTE_GLOBAL | PTE_NX)
+#define MI_KERNEL_RW_BITS (MI_KERNEL_RO_BITS | PTE_WRITE | PTE_DIRTY)
+/* An entry above the last level: never global, permissions decided by the leaf. */
+#define MI_TABLE_BITS (PTE_VALID | PTE_WRITE | PTE_ACCESSED | PTE_DIRTY)
+
+FORCEINLINE MMPTE MiMakeValidPte(PFN_FRAME Frame, ULONG64 Bits)
+{
+    MMPTE Pte = {.Long = (Frame << MI_PTE_FRAME_SHIFT) | Bits};
+    return Pte;
+}
+
+FORCEINLINE PFN_FRAME MiPteFrame(MMPTE Pte)
+{
+    return (Pte.Long & MI_PTE_FRAME_BITS) >> MI_PTE_FRAME_SHIFT;
+}
+
+/* Makes a non-valid PTE valid: one store, no flush (a non-valid entry is never cached). */
+FORCEINLINE VOID MiWriteValidPte(PMMPTE Pte, MMPTE New)
+{
+    ASSERT(!Pte->Hard.Valid && New.Hard.Valid);
+    *(volatile ULONG64 *)&Pte->Long = New.Long;
+}
+
+/* ---- TLB (tlb.c): every PTE downgrade goes through MiDowngradePte ---- */
+
+typedef enum _MI_TLB_RULE {
+    MiTlbUser,         /* (a) user-reachable: no processor keeps the translation once MiFlushTlb returns */
+    MiTlbSystemLazy,   /* (b) system space: other processors may keep it; tag the frame with the epoch returned */
+    MiTlbSystemAtOnce, /* (c) Dirty cleared, Write or Execute removed, or the range goes to somebody else at once */
+} MI_TLB_RULE;
+
+#define MI_TLB_BATCH 32 /* single invalidations above this number cost more than dropping everything */
+
+typedef struct _MI_TLB_FLUSH { /* on the caller's stack */
+    MI_TLB_RULE Rule;
+    ULONG Count; /* above MI_TLB_BATCH: everything */
+    PVOID Address[MI_TLB_BATCH];
+} MI_TLB_FLUSH, *PMI_TLB_FLUSH;
+
+FORCEINLINE VOID MiBeginTlbFlush(PMI_TLB_FLUSH Flush, MI_TLB_RULE Rule)
+{
+    Flush->Rule = Rule;
+    Flush->Count = 0;
+}
+
+/**
+ * MiDowngradePte - replaces a PTE by one that allows less (usually: nothing), by atomic exchange.
+ *
+ * @Flush    collects Address until MiFlushTlb
+ * @Address  what the PTE maps
+ * returns   the PTE as it was, with the Accessed and Dirty bits that the processors had set by then
+ *
+ * IRQL: <= DISPATCH_LEVEL. Locks: whatever guards the PTE.
+ */
+MMPTE MiDowngradePte(PMI_TLB_FLUSH Flush, PMMPTE Pte, PVOID Address, MMPTE New);
+
+/**
+ * MiFlushTlb - ends a group of downgrades as its rule demands: on return of (a) and (c) no processor keeps any of the
+ * addresses; of (b) this processor does not.
+ *
+ * returns  for (b) the epoch to put into the frames' u4 (MiTagFrame), 0 if no processor can hold a stale translation
+ *
+ * IRQL: <= DISPATCH_LEVEL, interrupts on (phase 0 excepted). Locks: any spin lock below HIGH_LEVEL.
+ */
+ULONG MiFlushTlb(PMI_TLB_FLUSH Flush);
+
+/* Drops every translation, global ones too, on every processor. IRQL: <= DISPATCH_LEVEL. */
+VOID MiFlushAllTlb(VOID);
+/* Stamp of now, and: has a whole flush begun and ended since the stamp was taken? (Reuse of address ranges.) IRQL: any. */
+ULONG64 MiTlbStamp(VOID);
+BOOLEAN MiTlbStampPassed(ULONG64 Stamp);
+/* Notes in u4 that lazy (b) translations of the frame may exist. Epoch as MiFlushTlb returned it; 0 changes nothing. */
+VOID MiTagFrame(PMMPFN Pfn, ULONG Epoch);
+/* Before a frame changes owner or cache type: flushes if a stale translation may exist, and clears the tag. IRQL: <= DISPATCH_LEVEL. */
+VOID MiForgetStaleTranslations(PMMPFN Pfn);
+/* What the flush IPI runs on each target (called by ke). IRQL: IPI_LEVEL. */
+VOID MiTlbIpi(VOID);
+
+/* ---- The PFN lock and the database (pfn.c) ---- */
+
+extern MI_PFN_LIST MiLists[MiListMax];    /* (p) */
+extern ULONG64 MiRamFrames;               /* (c) frames with an entry */
+extern PFN_FRAME MiHighestFrame;          /* (c) highest RAM frame */
+extern volatile LONG64 MiAvailableFrames; /* (p) Free + Zeroed + Standby; read without the lock as a hint */
+
+/* The PFN lock: DISPATCH_LEVEL, short, counted. IRQL on entry: <= DISPATCH_LEVEL. */
+KIRQL MiLockPfn(VOID);
+VOID MiUnlockPfn(KIRQL OldIrql);
+BOOLEAN MiIsPfnLocked(VOID);
+#define ASSERT_PFN_LOCKED() ASSERT(MiIsPfnLocked())
+
+/* The entry of a RAM frame; only for frames for which MiIsRamFrame. IRQL: any (the database is never paged). */
+FORCEINLINE PMMPFN MiPfn(PFN_FRAME Frame)
+{
+    return (PMMPFN)MM_PFN_DATABASE + Frame;
+}
+
+FORCEINLINE PFN_FRAME MiFrameOf(const MMPFN *Pfn)
+{
+    return (PFN_FRAME)(Pfn - (const MMPFN *)MM_PFN_DATABASE);
+}
+
+/* TRUE if the frame is RAM that the kernel manages (it has an entry). IRQL: any. */
+BOOLEAN MiIsRamFrame(PFN_FRAME Frame);
+
+/* ---- Taking a frame ---- */
+
+#define MI_FRAME_ANY     0x00
+#define MI_FRAME_ZEROED  0x01 /* the content must be zero */
+#define MI_FRAME_RESERVE 0x02 /* may use the last MI_RESERVE_FRAMES: paging I/O and the writers only */
+
+#define MI_RESERVE_FRAMES                                                                                              \
+    32 /* what paging I/O needs to make progress: 16 frames of a cluster, a table, an MDL map, twice */
+
+/**
+ * MiAllocateFrame - takes a frame off the Zeroed, Free or, when those are empty, the lowest Standby list (its old owner
+ * PTE then gets OriginalPte back through a window).
+ *
+ * returns  the frame, in state Transition with no reference, which one of the MiInitializePfn... functions must make
+ *          somebody's before the PFN lock is dropped (or MiFreeFrame gives back); 0: memory is short, wait with MiWaitForFrames
+ *
+ * IRQL: DISPATCH_LEVEL. Locks: PFN lock.
+ */
+PFN_FRAME MiAllocateFrame(ULONG Flags);
+
+/* Waits until frames may be had or MI_FRAME_WAIT_MS passed. IRQL: <= APC_LEVEL. Locks: none. */
+VOID MiWaitForFrames(VOID);
+
+/* ---- State arrows (all: PFN lock, DISPATCH_LEVEL) ---- */
+
+/**
+ * MiInitializePfn - new -> Active: one share, one reference, owned by Pte.
+ *
+ * @Pte       the owner PTE's address (identity): a page-table or a prototype PTE
+ * @PteFrame  frame that contains it; MI_NO_FRAME32 for permanent kernel tables whose share is not counted. If not,
+ *            the containing share is acquired here
+ * @Original  what the PTE gets back when the frame is repurposed
+ * @Flags     MI_U4_MODIFIED, MI_U4_PROTOTYPE
+ */
+VOID MiInitializePfn(PFN_FRAME Frame, PMMPTE Pte, ULONG PteFrame, MMPTE Original, ULONG64 Flags);
+
+/**
+ * MiInitializePfnForRead - new -> Transition with a read in progress: no share, one reference (the I/O's), u1 the
+ * in-page block. The caller writes the transition PTE into the owner (it holds it mapped); the containing share is acquired here.
+ */
+VOID MiInitializePfnForRead(PFN_FRAME Frame, PMMPTE Pte, ULONG PteFrame, MMPTE Original, ULONG64 Flags,
+                            PVOID InPageBlock);
+
+/**
+ * MiCompletePfnRead - the read ended: clears MI_U4_READ and u1; on failure sets MI_U4_ERROR. The I/O's reference stays
+ * and is dropped by the caller's MiDecrementReferenceCount, which then puts the frame on Standby, or (error or deleted) frees it
+ * after giving OriginalPte back to the owner.
+ */
+VOID MiCompletePfnRead(PFN_FRAME Frame, NTSTATUS Status);
+
+/* A reference (an MDL's lock, an I/O). Increment: FALSE above MI_MAXIMUM_REFERENCES: STATUS_WORKING_SET_QUOTA. */
+#define MI_MAXIMUM_REFERENCES 0x8000
+BOOLEAN MiIncrementReferenceCount(PFN_FRAME Frame);
+/* The last reference with no share: Transition -> Standby (clean), Modified (dirty), or Free (deleted or in error). */
+VOID MiDecrementReferenceCount(PFN_FRAME Frame);
+
+/* One more PTE names an Active frame. */
+VOID MiIncrementShareCount(PFN_FRAME Frame);
+
+/**
+ * MiDecrementShareCount - a PTE that named the frame is gone (already downgraded and flushed by its rule).
+ *
+ * For a prototype frame the last share writes the transition PTE into the prototype PTE (through a window on PteFrame) and drops
+ * the shares' reference. For a private frame the caller has written the transition PTE itself, or marked the frame deleted.
+ * Active -> Transition (references left), Standby, Modified or Free.
+ */
+VOID MiDecrementShareCount(PFN_FRAME Frame);
+
+/**
+ * MiUnlinkTransition - soft fault: Standby, Modified, ModifiedNoWrite or Transition -> Active with one share more.
+ * The caller then makes the owner PTE valid. For a frame of a transition PTE only; not while MI_U4_READ is set.
+ */
+VOID MiUnlinkTransition(PFN_FRAME Frame);
+
+/* Dirty was harvested from a PTE, or a write went through an MDL. */
+VOID MiSetModified(PFN_FRAME Frame);
+/* Dirty page went to disk: Modified -> Standby when no reference keeps it. */
+VOID MiClearModified(PFN_FRAME Frame);
+/* Priority of the standby list the frame goes to (0-7). */
+VOID MiSetPfnPriority(PFN_FRAME Frame, ULONG Priority);
+
+/**
+ * MiDeletePfn - the owner PTE goes away with its content. Standby/Modified -> Free at once; Active or
+ * Transition: freed when the last share and reference go. The containing share is released here; the caller clears the PTE.
+ */
+VOID MiDeletePfn(PFN_FRAME Frame);
+
+/* -> Free: for a frame nobody refers to and that is on no list. */
+VOID MiFreeFrame(PFN_FRAME Frame);
+
+/* Shares that valid and transition PTEs hold on the prototype page or user table that contains them: the only two ways. */
+VOID MiAcquireContainingShare(ULONG PteFrame);
+VOID MiReleaseContainingShare(ULONG PteFrame);
+
+/* ---- Kernel-owned frames (tables.c, pfn.c): takes the PFN lock itself; IRQL <= DISPATCH_LEVEL ---- */
+
+/* Makes the page tables of a kernel range exist. FALSE: memory is short (those made stay: they are permanent). */
+BOOLEAN MiMakeTablesResident(PVOID Base, SIZE_T Bytes);
+
+/**
+ * MiMapKernelPages - backs a range of kernel addresses (tables resident, PTEs not valid) with fresh frames, owned by their PTEs.
+ *
+ * @Flags    MI_FRAME_...
+ * returns   FALSE, with nothing mapped, when memory is short
+ */
+BOOLEAN MiMapKernelPages(PVOID Base, SIZE_T Pages, ULONG64 PteBits, ULONG Flags, MM_REGION Region);
+/* Undoes it: PTEs cleared and flushed by rule (b), frames freed. */
+VOID MiUnmapKernelPages(PVOID Base, SIZE_T Pages, MM_REGION Region);
+
+/* ---- Windows (window.c) ---- */
+
+/**
+ * MiMapFrame - make one frame visible to this processor.
+ *
+ * @Frame      frame number; RAM or a device frame that the caller owns
+ * @CacheType  memory type of the mapping; the frame's own for RAM
+ * returns     its address, valid on this processor until MiUnmapFrame
+ *
+ * IRQL: == DISPATCH_LEVEL until unmapped. Locks: none. Fails: never (64 slots: the deepest nesting in the kernel is 4).
+ */
+PVOID MiMapFrame(PFN_FRAME Frame, MI_CACHE_TYPE CacheType);
+VOID MiUnmapFrame(PVOID Address);
+
+/* Up to MI_WINDOW_BATCH frames at consecutive addresses; one batch at a time on a processor. IRQL: == DISPATCH_LEVEL. */
+#define MI_WINDOW_BATCH 16
+PVOID MiMapFrames(const PFN_FRAME *Frames, ULONG Count);
+VOID MiUnmapFrames(PVOID Address, ULONG Count);
+
+VOID MiZeroFrame(PFN_FRAME Frame);                  /* IRQL: == DISPATCH_LEVEL */
+VOID MiCopyFrame(PFN_FRAME To, PFN_FRAME From);     /* IRQL: == DISPATCH_LEVEL */
+MMPTE MiReadPteInFrame(ULONG PteFrame, PMMPTE Pte); /* the PTE at Pte's offset in the frame. IRQL: == DISPATCH_LEVEL */
+VOID MiWritePteInFrame(ULONG PteFrame, PMMPTE Pte, MMPTE New);
+
+/* Slots of code that may interrupt a map: one owner each, any IRQL. Returns NULL only for a bad slot. */
+typedef enum _MI_WINDOW_OWNER {
+    MiWindowDebugger,
+    MiWindowNmi,
+    MiWindowMachineCheck,
+    MiWindowDump,
+    MiWindowOwners
+} MI_WINDOW_OWNER;
+PVOID MiMapFrameForOwner(MI_WINDOW_OWNER Owner, PFN_FRAME Frame, MI_CACHE_TYPE CacheType);
+VOID MiUnmapFrameForOwner(MI_WINDOW_OWNER Owner);
+
+/* ---- System PTEs (systempte.c) ---- */
+
+/* A run of kernel addresses (nothing mapped; tables resident). NULL: none left or memory short. IRQL: <= DISPATCH_LEVEL. */
+PMMPTE MiReserveSystemPtes(ULONG Count);
+/* Gives it back; the PTEs are downgraded already or still valid: what is valid is cleared here (no frame is touched). */
+VOID MiReleaseSystemPtes(PMMPTE First, ULONG Count);
+
+/* ---- Exposure (exposure.c): leaf PTEs of the kernel half that name RAM ---- */
+
+VOID MiCountMapped(MM_REGION Region, LONG64 Frames); /* Frames < 0: unmapped. IRQL: any. No lock. */
+
+/* ---- Per processor ---- */
+
+typedef struct _MI_PROCESSOR {
+    PMMPTE WindowPtes;   /* (c) page table of this processor's window, in the self-map */
+    ULONG WindowHint;    /* where the search for a free slot begins */
+    ULONG WindowLive;    /* slots in use */
+    ULONG WindowPeak;    /* most slots ever in use */
+    ULONG64 WindowMaps;  /* maps made */
+    ULONG64 TlbSingles;  /* addresses invalidated here */
+    ULONG64 TlbAll;      /* whole flushes here */
+    ULONG64 TlbIpisSent; /* shootdowns begun here */
+} MI_PROCESSOR, *PMI_PROCESSOR;
+
+FORCEINLINE PMI_PROCESSOR MiProcessor(VOID)
+{
+    return KeGetCurrentPrcb()->Mm;
+}
