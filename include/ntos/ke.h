@@ -184,14 +184,14 @@ typedef struct _KPROCESS {
 FORCEINLINE BOOLEAN KeDisableInterrupts(VOID)
 {
     ULONG64 Flags = __readeflags();
-    _disable();
+    __asm__ volatile("cli" ::: "memory");
     return (Flags & EFLAGS_IF) != 0;
 }
 
 FORCEINLINE VOID KeRestoreInterrupts(BOOLEAN Enabled)
 {
     if (Enabled) {
-        _enable();
+        __asm__ volatile("sti" ::: "memory");
     }
 }
 
