@@ -126,3 +126,7 @@ FORCEINLINE VOID KeRestoreInterrupts(BOOLEAN Enable)
         __asm__ volatile("sti" ::: "memory");
     }
 }
+
+/* clang has no built-in of these two names, and the headers only declare them. */
+#define _disable() __asm__ volatile("cli" ::: "memory")
+#define _enable()  __asm__ volatile("sti" ::: "memory")
