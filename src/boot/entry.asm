@@ -32,6 +32,10 @@ align 8
     dd 20
     dd 0, 0, 0
 align 8
+    dw 4, 1                        ; console: EGA text will do as well
+    dd 12
+    dd 2
+align 8
     dw 6, 0                        ; modules start on a page
     dd 8
 align 8
