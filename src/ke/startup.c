@@ -14,7 +14,5 @@ VOID KiSystemStartup(LOADER_BLOCK *LoaderBlock)
 {
     HalSerialInitialize(0, 115200);
     ConPrint("Oriel %s\n", NT_CHK ? "chk" : "fre");
-    for (;;) {
-        KeHalt();
-    }
+    ConsoleStart();
 }

@@ -1,7 +1,7 @@
-"""The disc: built by `make iso`, once for each flavour, command line and set of extra files.
+"""The disc: made by scripts/mkiso, once for each flavour, command line and set of extra files.
 
-Test workers run side by side, so every build happens under one file lock in build/. Calling make for a disc that
-is up to date is cheap, but not free: within one process a disc is built once.
+Test workers run side by side, so every build happens under one file lock in build/; a disc appears under its name
+whole or not at all, and one that is newer than what it is made of is used again.
 """
 
 import fcntl
@@ -12,7 +12,8 @@ import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build"
-_built = {}
+_made = set()
+_built = set()
 
 
 class BuildFailed(Exception):
@@ -28,24 +29,44 @@ def _digest(extra):
     return "\n".join(lines)
 
 
-def build_iso(flavor="chk", cmdline="", extra=None, quiet=True):
-    """Returns the path of a disc whose kernel gets `cmdline` and whose \\extra holds the files of `extra`."""
-    key = hashlib.sha256("\0".join([flavor, cmdline, _digest(extra) if extra else ""]).encode()).hexdigest()[:12]
-    if key in _built:
-        return _built[key]
-    disc = BUILD / flavor / f"oriel-{key}.iso"
-    disc.parent.mkdir(parents=True, exist_ok=True)
-    command = ["make", "--no-print-directory", "-C", str(ROOT), f"FLAVOR={flavor}", f"ISO={disc.relative_to(ROOT)}",
-               f"CMDLINE={cmdline}", f"CDEXTRA={pathlib.Path(extra).resolve() if extra else ''}", "iso"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    environment.pop("MFLAGS", None)
+def _make(flavor):
+    """Brings build/FLAVOR up to date, unless `make test` has just done so (ORIEL_BUILT=1)."""
+    if os.environ.get("ORIEL_BUILT") == "1" or flavor in _made:
+        return
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"}
+    done = subprocess.run(["make", "--no-print-directory", f"-j{os.cpu_count()}", "-C", str(ROOT), f"FLAVOR={flavor}", "all"],
+                          env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+                          check=False)
+    if done.returncode != 0:
+        raise BuildFailed(f"make FLAVOR={flavor} all failed:\n{done.stdout}")
+    _made.add(flavor)
+
+
+def _is_current(disc, flavor):
+    inputs = [ROOT / "grub.cfg", ROOT / "scripts" / "mkiso", BUILD / flavor / "osloader", BUILD / flavor / "ntoskrnl.exe"]
+    inputs += (BUILD / flavor).glob("*.sys")
+    return disc.exists() and disc.stat().st_mtime_ns > max(path.stat().st_mtime_ns for path in inputs)
+
+
+def build_iso(flavor="chk", cmdline="", extra=None, changes=()):
+    """Returns the path of a disc whose kernel gets `cmdline` and whose \\extra holds the files of `extra`.
+
+    changes: more arguments of scripts/mkiso, such as ("--omit", "ide.sys"); such a disc is made anew each time.
+    """
+    words = "\0".join([flavor, cmdline, _digest(extra) if extra else "", *map(str, changes)])
+    disc = BUILD / flavor / f"oriel-{hashlib.sha256(words.encode()).hexdigest()[:12]}.iso"
+    if disc in _built:
+        return disc
+    BUILD.mkdir(exist_ok=True)
     with open(BUILD / "iso.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              errors="replace", check=False)
-    if done.returncode != 0 or not disc.exists():
-        raise BuildFailed(f"building {disc.name} failed:\n{done.stdout}")
-    if not quiet:
-        print(done.stdout, end="", flush=True)
-    _built[key] = disc
+        _make(flavor)
+        if changes or not _is_current(disc, flavor):
+            command = [str(ROOT / "scripts" / "mkiso"), "--flavor", flavor, "--output", str(disc), "--cmdline", cmdline]
+            command += ["--extra", str(pathlib.Path(extra).resolve())] if extra else []
+            done = subprocess.run(command + [str(word) for word in changes], stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
+            if done.returncode != 0 or not disc.exists():
+                raise BuildFailed(f"scripts/mkiso failed:\n{done.stdout}")
+    _built.add(disc)
     return disc

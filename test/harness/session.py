@@ -314,14 +314,18 @@ class Session:
         """Types `shutdown`; returns the output when the emulator ended because of it."""
         start = len(self.text)
         self.send("shutdown\r")
-        self._wait(lambda: find_stop(self.text) or self.process.poll() is not None, EXIT_SECONDS)
+        self._wait(lambda: find_stop(self.text) or self.process.poll() is not None or AT_PROMPT.search(self.text, start),
+                   EXIT_SECONDS)
         if find_stop(self.text):
             self._raise_stop()
+        if AT_PROMPT.search(self.text, start):
+            raise SessionError("`shutdown` returned to the prompt")
         if self.process.poll() is None:
             raise TimedOut("`shutdown` did not power the machine off", self.inject_nmi())
         while self._pump(0):
             pass
-        if POWER_OFF not in self.text[start:]:
+        # Bochs ends before its UART has sent the last bytes.
+        if POWER_OFF not in self.text[start:] and "shutdown requested" not in self.emulator_output():
             self._raise_ended()
         return self.text[start:].split("\n", 1)[-1]
 
