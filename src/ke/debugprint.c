@@ -21,6 +21,7 @@ typedef struct _DEBUG_PIECE_BUFFER {
 } DEBUG_PIECE_BUFFER, *PDEBUG_PIECE_BUFFER;
 
 static volatile LONG KiPrintLock;
+VOID (*KiPrintScreen)(const CHAR *Text, ULONG Length); /* set once */
 volatile LONG KiPrintUnlocked; /* > 0: print without the lock; interlocked */
 
 static VOID KiPrintBytes(const CHAR *Text, ULONG Length)
@@ -30,6 +31,9 @@ static VOID KiPrintBytes(const CHAR *Text, ULONG Length)
             HalSerialPut(0, '\r');
         }
         HalSerialPut(0, (UCHAR)Text[Index]);
+    }
+    if (KiPrintScreen != NULL) {
+        KiPrintScreen(Text, Length);
     }
 }
 
