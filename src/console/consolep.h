@@ -48,7 +48,7 @@ VOID ConpInitializeScreen(const LOADER_BLOCK *LoaderBlock);
  * returns  STATUS_SUCCESS, STATUS_OBJECT_NAME_INVALID (too long, or not UTF-8)
  */
 NTSTATUS ConpNtPath(PCSTR Path, PUNICODE_STRING Name);
-/* UTF-16 to UTF-8 for printing; stops at the buffer's end, always terminates. Unpaired surrogates become '?'. */
+/* UTF-16 to UTF-8 for printing; stops where the buffer ends, always terminates. PASSIVE_LEVEL. */
 VOID ConpToUtf8(const WCHAR *Text, ULONG Characters, PSTR Buffer, ULONG Bytes);
 
 /* Prints `name: what: STATUS_NAME (0xC0000000)`, the form of every error of a command. (status.c) */
