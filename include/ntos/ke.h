@@ -68,6 +68,17 @@ typedef VOID (*PKI_VECTOR_ROUTINE)(PKTRAP_FRAME Frame, PVOID Context);
 NTSTATUS KiConnectVector(ULONG Vector, PKI_VECTOR_ROUTINE Routine, PVOID Context);
 VOID KiDisconnectVector(ULONG Vector);
 
+/*
+ * The kernel debugger's part in exceptions, set once by it: TRUE if it dealt with the exception and Frame holds
+ * where to go on. Called with the trap's interrupt state, before (FirstChance) and after the handlers on the stack.
+ */
+typedef BOOLEAN (*PKI_DEBUG_ROUTINE)(PEXCEPTION_RECORD Record, PKTRAP_FRAME Frame, BOOLEAN FirstChance);
+extern PKI_DEBUG_ROUTINE KiDebugRoutine;
+
+extern ULONG64 KiSpuriousInterrupts; /* interrupts nobody had connected */
+extern ULONG64 KiSmapRetries;        /* user accesses of drivers allowed by setting AC */
+extern BOOLEAN KiSmapEnabled;        /* (c) CR4.SMAP is set */
+
 /* Prints the stop screen with registers and a symbolisable stack; never returns. IRQL: any. */
 DECLSPEC_NORETURN VOID KiBugCheckTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4,
                                       PKTRAP_FRAME Frame);
@@ -77,6 +88,39 @@ ULONG KiCaptureStack(PKTRAP_FRAME Frame, PULONG64 Addresses, ULONG Maximum);
 
 /* Memory access that never raises: FALSE when the range is not mapped (or not writable). IRQL: any. */
 BOOLEAN KiCopyMemoryNoFault(PVOID Destination, const VOID *Source, SIZE_T Bytes);
+
+/* Makes ready the processor that calls it: tables, PCR, control registers. (src/ke/processor.c) */
+struct _KI_PROCESSOR_AREA;
+VOID KiInitializeProcessor(struct _KI_PROCESSOR_AREA *Area, ULONG Number, ULONG ApicId);
+
+/* Prints one line a frame, "  #0 0xFFFFF80000001234 ntoskrnl.exe+0x1234"; NULL: the caller's stack. IRQL: any. */
+VOID KiPrintStack(PKTRAP_FRAME Frame);
+
+/* ---- Loaded images (src/ke/image.c) ---- */
+
+/* One loaded image. The leading fields are where public debuggers' scripts look for them. */
+typedef struct _KLDR_DATA_TABLE_ENTRY {
+    LIST_ENTRY InLoadOrderLinks; /* in PsLoadedModuleList */
+    PVOID ExceptionTable;        /* (c) .pdata, sorted */
+    ULONG ExceptionTableSize;    /* (c) bytes */
+    PVOID GpValue;               /* unused on x64 */
+    PVOID NonPagedDebugInfo;     /* unused */
+    PVOID DllBase;               /* (c) */
+    PVOID EntryPoint;            /* (c) */
+    ULONG SizeOfImage;           /* (c) bytes */
+    UNICODE_STRING FullDllName;  /* (c) */
+    UNICODE_STRING BaseDllName;  /* (c) */
+    ULONG Flags;
+    USHORT LoadCount;
+    CHAR Name[64]; /* (c) BaseDllName in ASCII, for printing at any IRQL */
+} KLDR_DATA_TABLE_ENTRY, *PKLDR_DATA_TABLE_ENTRY;
+C_ASSERT(FIELD_OFFSET(KLDR_DATA_TABLE_ENTRY, DllBase) == 0x30);
+
+extern LIST_ENTRY PsLoadedModuleList;
+
+VOID KiInitializeImages(LOADER_BLOCK *LoaderBlock);
+PKLDR_DATA_TABLE_ENTRY KiFindImage(ULONG64 Address); /* NULL: in no image; IRQL: any */
+BOOLEAN KiIsDriverAddress(ULONG64 Address);          /* in an image, and not the kernel's; IRQL: any */
 
 /* ---- Threads and processes: the kernel's half; ETHREAD and EPROCESS in ps.h begin with these ---- */
 

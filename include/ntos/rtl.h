@@ -23,3 +23,116 @@ ULONG RtlpFormat(PRTL_FORMAT_SINK Sink, PVOID Context, PCSTR Format, va_list Arg
  */
 ULONG RtlFormatStringV(PSTR Buffer, SIZE_T Bytes, PCSTR Format, va_list Arguments);
 ULONG RtlFormatString(PSTR Buffer, SIZE_T Bytes, PCSTR Format, ...) __attribute__((format(printf, 3, 4)));
+
+/* ---- Unwind data of x64 images ---- */
+
+typedef struct _RUNTIME_FUNCTION {
+    ULONG BeginAddress; /* all three relative to the image's base */
+    ULONG EndAddress;
+    ULONG UnwindData; /* bit 0: names another RUNTIME_FUNCTION instead */
+} RUNTIME_FUNCTION, *PRUNTIME_FUNCTION;
+C_ASSERT(sizeof(RUNTIME_FUNCTION) == 12);
+
+typedef union _UNWIND_CODE {
+    struct {
+        UCHAR CodeOffset; /* of the end of the prologue instruction */
+        UCHAR UnwindOp : 4;
+        UCHAR OpInfo : 4;
+    };
+    USHORT FrameOffset;
+} UNWIND_CODE;
+
+typedef struct _UNWIND_INFO {
+    UCHAR Version : 3;
+    UCHAR Flags : 5;
+    UCHAR SizeOfProlog;
+    UCHAR CountOfCodes;
+    UCHAR FrameRegister : 4;
+    UCHAR FrameOffset : 4; /* times 16 */
+    UNWIND_CODE UnwindCode[1];
+} UNWIND_INFO, *PUNWIND_INFO;
+C_ASSERT(FIELD_OFFSET(UNWIND_INFO, UnwindCode) == 4);
+
+#define UNW_FLAG_NHANDLER  0x0
+#define UNW_FLAG_EHANDLER  0x1
+#define UNW_FLAG_UHANDLER  0x2
+#define UNW_FLAG_CHAININFO 0x4
+
+#define UWOP_PUSH_NONVOL     0
+#define UWOP_ALLOC_LARGE     1
+#define UWOP_ALLOC_SMALL     2
+#define UWOP_SET_FPREG       3
+#define UWOP_SAVE_NONVOL     4
+#define UWOP_SAVE_NONVOL_FAR 5
+#define UWOP_EPILOG          6 /* version 2 */
+#define UWOP_SAVE_XMM128     8
+#define UWOP_SAVE_XMM128_FAR 9
+#define UWOP_PUSH_MACHFRAME  10
+
+/* The cache of lookups that callers may pass; Oriel's lookup is a binary search and does not need it. */
+typedef struct _UNWIND_HISTORY_TABLE UNWIND_HISTORY_TABLE, *PUNWIND_HISTORY_TABLE;
+
+typedef struct _KNONVOLATILE_CONTEXT_POINTERS {
+    PM128A FloatingContext[16];
+    PULONG64 IntegerContext[16];
+} KNONVOLATILE_CONTEXT_POINTERS, *PKNONVOLATILE_CONTEXT_POINTERS;
+
+typedef struct _DISPATCHER_CONTEXT {
+    ULONG64 ControlPc;
+    ULONG64 ImageBase;
+    PRUNTIME_FUNCTION FunctionEntry;
+    ULONG64 EstablisherFrame;
+    ULONG64 TargetIp;
+    PCONTEXT ContextRecord;
+    PEXCEPTION_ROUTINE LanguageHandler;
+    PVOID HandlerData;
+    PUNWIND_HISTORY_TABLE HistoryTable;
+    ULONG ScopeIndex;
+    ULONG Fill0;
+} DISPATCHER_CONTEXT, *PDISPATCHER_CONTEXT;
+C_ASSERT(FIELD_OFFSET(DISPATCHER_CONTEXT, LanguageHandler) == 0x30); /* exception.asm */
+
+/* What __C_specific_handler finds as handler data. */
+typedef struct _SCOPE_TABLE_AMD64 {
+    ULONG Count;
+    struct {
+        ULONG BeginAddress;
+        ULONG EndAddress;
+        ULONG HandlerAddress; /* filter (1: always execute), or the __finally routine */
+        ULONG JumpTarget;     /* the __except block; 0: a __finally */
+    } ScopeRecord[1];
+} SCOPE_TABLE_AMD64, *PSCOPE_TABLE_AMD64;
+
+#ifndef EXCEPTION_UNWINDING
+#define EXCEPTION_UNWINDING       0x02
+#define EXCEPTION_EXIT_UNWIND     0x04
+#define EXCEPTION_STACK_INVALID   0x08
+#define EXCEPTION_NESTED_CALL     0x10
+#define EXCEPTION_TARGET_UNWIND   0x20
+#define EXCEPTION_COLLIDED_UNWIND 0x40
+#define EXCEPTION_UNWIND          0x66
+#endif
+
+/* ---- Unwinding (src/rtl/unwind.c). IRQL: any. ---- */
+
+PRUNTIME_FUNCTION NTAPI RtlLookupFunctionEntry(ULONG64 ControlPc, PULONG64 ImageBase,
+                                               PUNWIND_HISTORY_TABLE HistoryTable);
+PEXCEPTION_ROUTINE NTAPI RtlVirtualUnwind(ULONG HandlerType, ULONG64 ImageBase, ULONG64 ControlPc,
+                                          PRUNTIME_FUNCTION FunctionEntry, PCONTEXT ContextRecord, PVOID *HandlerData,
+                                          PULONG64 EstablisherFrame, PKNONVOLATILE_CONTEXT_POINTERS ContextPointers);
+/* One frame up, whether or not the function has unwind data; FALSE at the end of the stack or if it is damaged. */
+BOOLEAN RtlpUnwindFrame(PCONTEXT Context);
+
+/* ---- Exceptions (src/rtl/exception.c, exception.asm) ---- */
+
+VOID NTAPI RtlCaptureContext(PCONTEXT ContextRecord);
+/* Continues at a context of ring 0; never returns. */
+DECLSPEC_NORETURN VOID NTAPI RtlRestoreContext(PCONTEXT ContextRecord, PEXCEPTION_RECORD ExceptionRecord);
+/* Offers an exception to the handlers on the stack; TRUE: continue at ContextRecord. IRQL: any. */
+BOOLEAN NTAPI RtlDispatchException(PEXCEPTION_RECORD ExceptionRecord, PCONTEXT ContextRecord);
+VOID NTAPI RtlUnwindEx(PVOID TargetFrame, PVOID TargetIp, PEXCEPTION_RECORD ExceptionRecord, PVOID ReturnValue,
+                       PCONTEXT OriginalContext, PUNWIND_HISTORY_TABLE HistoryTable);
+VOID NTAPI RtlUnwind(PVOID TargetFrame, PVOID TargetIp, PEXCEPTION_RECORD ExceptionRecord, PVOID ReturnValue);
+VOID NTAPI RtlRaiseException(PEXCEPTION_RECORD ExceptionRecord);
+DECLSPEC_NORETURN VOID NTAPI RtlRaiseStatus(NTSTATUS Status);
+PVOID NTAPI RtlPcToFileHeader(PVOID PcValue, PVOID *BaseOfImage);

@@ -22,7 +22,13 @@
 
 /* ---- Control registers and EFLAGS ---- */
 
+#define CR0_MP       0x00000002ULL
+#define CR0_EM       0x00000004ULL
+#define CR0_TS       0x00000008ULL
+#define CR0_NE       0x00000020ULL
 #define CR0_WP       0x00010000ULL
+#define CR0_NW       0x20000000ULL
+#define CR0_CD       0x40000000ULL
 #define CR4_PGE      0x00000080ULL
 #define CR4_OSFXSR   0x00000200ULL
 #define CR4_OSXMMEXC 0x00000400ULL
@@ -58,6 +64,12 @@
 #define MSR_GS_BASE        0xC0000101
 #define MSR_KERNEL_GS_BASE 0xC0000102
 
+/* CPUID leaf 7 */
+#define CPUID7_EBX_FSGSBASE 0x00000001
+#define CPUID7_EBX_SMEP     0x00000080
+#define CPUID7_EBX_SMAP     0x00100000
+#define CPUID7_ECX_UMIP     0x00000004
+
 #define EFER_SCE 0x001ULL
 #define EFER_NXE 0x800ULL
 
@@ -72,6 +84,21 @@
 #define KGDT_R3_DATA   0x28
 #define KGDT_R3_CODE   0x30
 #define KGDT_TSS       0x40
+#define KGDT_BYTES     0x50 /* the TSS descriptor takes two slots */
+
+/* ---- Task state segment: where the processor finds its stacks (SDM 3A 8.7) ---- */
+
+typedef struct __attribute__((packed)) _KTSS64 {
+    ULONG Reserved0;
+    ULONG64 Rsp0; /* kernel stack on a trap from ring 3: the context switch sets it */
+    ULONG64 Rsp1, Rsp2;
+    ULONG64 Reserved1;
+    ULONG64 Ist[7]; /* [0] is IST 1 */
+    ULONG64 Reserved2;
+    USHORT Reserved3;
+    USHORT IoMapBase;
+} KTSS64, *PKTSS64;
+C_ASSERT(sizeof(KTSS64) == 0x68 && FIELD_OFFSET(KTSS64, Ist) == 0x24);
 
 /* ---- Trap frame: everything an interrupted context needs, built by src/ke/trap.asm ---- */
 
@@ -81,7 +108,9 @@ typedef struct _KTRAP_FRAME {
     UCHAR PreviousIrql; /* CR8 at the time of the trap */
     UCHAR FromUser;     /* 1: interrupted ring 3 */
     USHORT Reserved;
-    ULONG64 Cr2; /* page faults only */
+    ULONG64 Cr2;    /* page faults only */
+    ULONG64 GsBase; /* vectors on IST stacks only: the interrupted GS base, which may be either one */
+    ULONG64 Dr6;    /* debug exceptions only */
     ULONG64 R15, R14, R13, R12, Rbp, Rdi, Rsi, Rbx;
     ULONG64 R11, R10, R9, R8, Rdx, Rcx, Rax;
     ULONG64 Vector;
@@ -90,7 +119,7 @@ typedef struct _KTRAP_FRAME {
     ULONG64 Rip, SegCs, EFlags, Rsp, SegSs;
 } KTRAP_FRAME, *PKTRAP_FRAME;
 C_ASSERT(sizeof(M128A) == 16);
-C_ASSERT(FIELD_OFFSET(KTRAP_FRAME, Rip) % 8 == 0 && sizeof(KTRAP_FRAME) % 16 == 0);
+C_ASSERT(FIELD_OFFSET(KTRAP_FRAME, Rip) == 264 && sizeof(KTRAP_FRAME) == 304); /* trap.asm builds it */
 
 /* ---- Instructions without a name in the headers ---- */
 
@@ -109,6 +138,27 @@ FORCEINLINE VOID KeHalt(VOID)
 FORCEINLINE VOID KeEnableAndHalt(VOID)
 {
     __asm__ volatile("sti; hlt" ::: "memory");
+}
+
+/* Reads a leaf; Registers gets EAX, EBX, ECX, EDX. */
+FORCEINLINE VOID KeCpuid(ULONG Leaf, ULONG Subleaf, ULONG Registers[4])
+{
+    __asm__ volatile("cpuid"
+                     : "=a"(Registers[0]), "=b"(Registers[1]), "=c"(Registers[2]), "=d"(Registers[3])
+                     : "a"(Leaf), "c"(Subleaf));
+}
+
+FORCEINLINE ULONG64 KeReadMsr(ULONG Msr)
+{
+    ULONG Low, High;
+
+    __asm__ volatile("rdmsr" : "=a"(Low), "=d"(High) : "c"(Msr));
+    return ((ULONG64)High << 32) | Low;
+}
+
+FORCEINLINE VOID KeWriteMsr(ULONG Msr, ULONG64 Value)
+{
+    __asm__ volatile("wrmsr" ::"c"(Msr), "a"((ULONG)Value), "d"((ULONG)(Value >> 32)) : "memory");
 }
 
 /* Clears IF; returns whether it was set, for KeRestoreInterrupts. */

@@ -14,13 +14,14 @@
 #include <ntos/console.h>
 #include <ntos/hal.h>
 #include <ntos/init.h>
-#include <ntos/ke.h>
+#include <ntos/rtl.h>
+#include "processor.h"
 
+#define BUGCHECK_EXIT_CODE      0x2A /* QEMU then exits with 0x55 */
+#define BOCHS_SHUTDOWN_PORT     0x8900
 #define MACHINE_CHECK_EXCEPTION 0x0000009C /* documented, absent from the DDK's bugcodes.h */
 
-extern volatile LONG KiPrintUnlocked;
-
-static volatile LONG KiBugCheckActive;
+volatile LONG KiBugCheckActive;
 
 typedef struct _KI_BUGCHECK_NAME {
     ULONG Code;
@@ -31,6 +32,7 @@ typedef struct _KI_BUGCHECK_NAME {
 
 static const KI_BUGCHECK_NAME KiBugCheckNames[] = {
     BUGCHECK_NAME(IRQL_NOT_LESS_OR_EQUAL),
+    BUGCHECK_NAME(IRQL_UNEXPECTED_VALUE),
     BUGCHECK_NAME(KMODE_EXCEPTION_NOT_HANDLED),
     BUGCHECK_NAME(UNEXPECTED_KERNEL_MODE_TRAP),
     BUGCHECK_NAME(PAGE_FAULT_IN_NONPAGED_AREA),
@@ -74,18 +76,52 @@ static DECLSPEC_NORETURN VOID KiStopForever(VOID)
     }
 }
 
+static VOID KiPrintRegisters(PCONTEXT Context)
+{
+    ConPrint("rip=%016llx rsp=%016llx efl=%08x irql=%u cpu=%u\n", Context->Rip, Context->Rsp, (unsigned)Context->EFlags,
+             (unsigned)KeGetCurrentIrql(), KeGetCurrentPrcb() == NULL ? 0 : KeGetCurrentPrcb()->Number);
+    ConPrint("rax=%016llx rbx=%016llx rcx=%016llx rdx=%016llx\n", Context->Rax, Context->Rbx, Context->Rcx,
+             Context->Rdx);
+    ConPrint("rsi=%016llx rdi=%016llx rbp=%016llx r8 =%016llx\n", Context->Rsi, Context->Rdi, Context->Rbp,
+             Context->R8);
+    ConPrint("r9 =%016llx r10=%016llx r11=%016llx r12=%016llx\n", Context->R9, Context->R10, Context->R11,
+             Context->R12);
+    ConPrint("r13=%016llx r14=%016llx r15=%016llx\n", Context->R13, Context->R14, Context->R15);
+    ConPrint("cr0=%08llx cr2=%016llx cr3=%016llx cr4=%08llx\n", __readcr0(), __readcr2(), __readcr3(), __readcr4());
+}
+
+/* Bochs's unmapped-port device powers the machine off on this word; elsewhere nobody listens. */
+static VOID KiEndBochs(VOID)
+{
+    for (PCSTR Next = "Shutdown"; *Next != 0; Next++) {
+        __outbyte(BOCHS_SHUTDOWN_PORT, (UCHAR)*Next);
+    }
+}
+
 DECLSPEC_NORETURN VOID KiBugCheckTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4,
                                       PKTRAP_FRAME Frame)
 {
-    KeDisableInterrupts();
+    CONTEXT Context;
+
+    _disable();
     if (InterlockedIncrement(&KiBugCheckActive) != 1) {
-        KiStopForever();
+        KiStopForever(); /* another processor reports, or this one failed while reporting */
+    }
+    if (Frame != NULL) {
+        KiContextFromFrame(Frame, &Context);
+    } else {
+        RtlCaptureContext(&Context);
     }
     InterlockedIncrement(&KiPrintUnlocked);
-    ConPrint("\n*** STOP 0x%08X (0x%016llX, 0x%016llX, 0x%016llX, 0x%016llX) %s\n", (unsigned)Code,
-             (unsigned long long)P1, (unsigned long long)P2, (unsigned long long)P3, (unsigned long long)P4,
+    ConPrint("\n*** STOP 0x%08X (0x%016llX, 0x%016llX, 0x%016llX, 0x%016llX) %s\n", (unsigned)Code, P1, P2, P3, P4,
              KiBugCheckName(Code));
+    KiPrintRegisters(&Context);
+    KiPrintContextStack(&Context);
     ConPrint("*** END STOP\n");
+    if (KeBootOption("test", NULL, 0)) {
+        HalDebugExit(BUGCHECK_EXIT_CODE);
+        KiEndBochs();
+    }
     KiStopForever();
 }
 

@@ -10,8 +10,8 @@
  */
 #include <ntos/console.h>
 #include <ntos/hal.h>
-#include <ntos/ke.h>
 #include <ntos/rtl.h>
+#include "processor.h"
 
 #define DEBUG_PIECE 512 /* bytes; DbgPrint's documented limit for one message */
 
@@ -22,7 +22,7 @@ typedef struct _DEBUG_PIECE_BUFFER {
 
 static volatile LONG KiPrintLock;
 VOID (*KiPrintScreen)(const CHAR *Text, ULONG Length); /* set once */
-volatile LONG KiPrintUnlocked; /* > 0: print without the lock; interlocked */
+volatile LONG KiPrintUnlocked;                         /* interlocked */
 
 static VOID KiPrintBytes(const CHAR *Text, ULONG Length)
 {

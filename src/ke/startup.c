@@ -8,11 +8,18 @@
 #include <ntos/init.h>
 #include <ntos/ke.h>
 
+LOADER_BLOCK *KeLoaderBlock;
+
 VOID KiSystemStartup(LOADER_BLOCK *LoaderBlock);
 
 VOID KiSystemStartup(LOADER_BLOCK *LoaderBlock)
 {
+    KeLoaderBlock = LoaderBlock;
     HalSerialInitialize(0, 115200);
     ConPrint("Oriel %s\n", NT_CHK ? "chk" : "fre");
+    KiInitializeImages(LoaderBlock);
+    KiInitializeProcessor0(LoaderBlock);
+    KeParseBootOptions((PCSTR)LoaderBlock->CommandLine);
+    KeLowerIrql(PASSIVE_LEVEL);
     ConsoleStart();
 }

@@ -1,0 +1,51 @@
+/*
+ * processor.h - what belongs to one processor from its first instruction in the kernel.
+ */
+#pragma once
+
+#include <ntos/ke.h>
+
+#define KI_IST_STACK_BYTES 0x3000 /* a bug check on one needs two CONTEXTs and the print buffers: about 6 KB */
+#define KI_IST_NMI         1
+#define KI_IST_DOUBLE      2
+#define KI_IST_MACHINE     3
+#define KI_IST_DEBUG       4
+#define KI_IST_COUNT       4
+
+/* The PCR's address above the machine frame, where trap.asm finds it without trusting GS. */
+typedef struct _KI_IST_STACK {
+    UCHAR Stack[KI_IST_STACK_BYTES - 16];
+    PKIPCR Pcr;
+    ULONG64 Align;
+} KI_IST_STACK;
+C_ASSERT(FIELD_OFFSET(KI_IST_STACK, Pcr) % 16 == 0); /* the processor aligns RSP before it pushes */
+
+typedef struct DECLSPEC_ALIGN(64) _KI_PROCESSOR_AREA {
+    KIPCR Pcr;
+    ULONG64 Gdt[KGDT_BYTES / sizeof(ULONG64)];
+    KTSS64 Tss;
+    DECLSPEC_ALIGN(16) KI_IST_STACK Ist[KI_IST_COUNT];
+} KI_PROCESSOR_AREA, *PKI_PROCESSOR_AREA;
+
+VOID KiInitializeIdt(VOID); /* once, before the first processor loads it (src/ke/idt.c) */
+VOID KiLoadIdt(PKIPCR Pcr);
+
+/* Vectors that software raises with INT n, as public compilers and headers do. */
+#define KI_VECTOR_FAST_FAIL     0x29
+#define KI_VECTOR_ASSERTION     0x2C
+#define KI_VECTOR_DEBUG_SERVICE 0x2D
+
+/* Vectors below 0x20 belong to the processor, except the APC self-IPI. */
+FORCEINLINE BOOLEAN KiIsInterruptVector(ULONG Vector)
+{
+    return Vector == KI_VECTOR_APC || (Vector >= 0x20 && Vector != KI_VECTOR_FAST_FAIL &&
+                                       Vector != KI_VECTOR_ASSERTION && Vector != KI_VECTOR_DEBUG_SERVICE);
+}
+
+PKI_VECTOR_ROUTINE KiVectorRoutine(ULONG Vector, PVOID *Context); /* NULL: not connected */
+
+VOID KiDispatchException(PKTRAP_FRAME Frame, NTSTATUS Code, ULONG Parameters, ULONG_PTR P0, ULONG_PTR P1, ULONG_PTR P2);
+VOID KiContextFromFrame(PKTRAP_FRAME Frame, PCONTEXT Context);
+VOID KiPrintContextStack(PCONTEXT Context); /* modifies it */
+extern volatile LONG KiPrintUnlocked;       /* > 0: the console's lock is not waited for (debugprint.c) */
+extern volatile LONG KiBugCheckActive;      /* != 0: a processor is reporting the end */

@@ -1,0 +1,71 @@
+/*
+ * stacktrace.c - stacks as addresses and as lines of text.
+ *
+ * Walks by unwind data alone, through trap frames into the interrupted code. Every stack word is read without faulting and a
+ * frame must lie above the last unless a trap changed stacks, so a damaged stack gives a short trace, never a second
+ * failure. scripts/symbolize turns the lines into functions and source lines on the host.
+ *
+ * Locks: none. IRQL: any.
+ */
+#include <ntos/console.h>
+#include <ntos/rtl.h>
+#include "processor.h"
+
+#define STACK_FRAMES 48 /* lines in a report */
+
+static VOID KiPrintFrame(ULONG Number, ULONG64 Address)
+{
+    PKLDR_DATA_TABLE_ENTRY Image = KiFindImage(Address);
+
+    if (Image == NULL) {
+        ConPrint("  #%u 0x%016llX\n", (unsigned)Number, Address);
+    } else {
+        ConPrint("  #%u 0x%016llX %s+0x%llx\n", (unsigned)Number, Address, Image->Name,
+                 Address - (ULONG64)Image->DllBase);
+    }
+}
+
+VOID KiPrintContextStack(PCONTEXT Context)
+{
+    for (ULONG Number = 0; Number < STACK_FRAMES; Number++) {
+        KiPrintFrame(Number, Context->Rip);
+        if (!RtlpUnwindFrame(Context)) {
+            return;
+        }
+    }
+}
+
+VOID KiPrintStack(PKTRAP_FRAME Frame)
+{
+    CONTEXT Context;
+
+    if (Frame != NULL) {
+        KiContextFromFrame(Frame, &Context);
+    } else {
+        RtlCaptureContext(&Context);
+        RtlpUnwindFrame(&Context); /* begin with the caller */
+    }
+    KiPrintContextStack(&Context);
+}
+
+ULONG KiCaptureStack(PKTRAP_FRAME Frame, PULONG64 Addresses, ULONG Maximum)
+{
+    CONTEXT Context;
+    ULONG Count = 0;
+
+    if (Frame != NULL) {
+        KiContextFromFrame(Frame, &Context);
+    } else {
+        RtlCaptureContext(&Context);
+        if (!RtlpUnwindFrame(&Context)) {
+            return 0;
+        }
+    }
+    while (Count < Maximum) {
+        Addresses[Count++] = Context.Rip;
+        if (!RtlpUnwindFrame(&Context)) {
+            break;
+        }
+    }
+    return Count;
+}
