@@ -1,0 +1,23 @@
+"""Runs the kernel's own suites (`test`, chk flavour) and reads their KTAP."""
+
+from conftest import machines
+from harness import parse_ktap
+
+SUITES = ["console.sha256"]
+
+
+@machines("qemu-bios-64", "qemu-bios-256", "qemu-uefi-256", "bochs-bios-256")
+def test_kernel_suites(console):
+    ktap = parse_ktap(console.run("test", 420))
+    told = [f"{result.name}: {' '.join(result.diagnostics)}" for result in ktap.failed()]
+    assert ktap.ok(), "\n".join(ktap.problems + told)
+    names = {result.name for result in ktap.results}
+    for suite in SUITES:
+        assert any(name.startswith(suite + ".") for name in names), f"suite {suite} did not run"
+
+
+@machines("qemu-bios-256")
+def test_pattern_selects(console):
+    ktap = parse_ktap(console.run("test console.sha256.vec", 60))
+    assert ktap.ok() and [result.name for result in ktap.results] == ["console.sha256.vectors"]
+    assert "no case matches" in console.run("test no.such.case")
