@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from harness import Machine, Session, SessionError, Status, UsageError, find_stop, parse_ktap
+from harness.session import name_frames
 from harness.verdict import find_stacks
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -75,6 +76,13 @@ def test_stacks_between_marks():
     assert find_stacks("a\n*** NMI\n  #0 0x1 x+0x1\n*** END NMI\nb").count("\n") == 2
     assert find_stacks("a\n*** NMI\n  #0") == "*** NMI\n  #0"
     assert find_stacks("nothing") == ""
+
+
+def test_frames_of_bochs_are_named():
+    listing = "rip: fffff800_10001000\n<bochs:3> bt 24\n0000000000000000 -> fffff80010001234 (<unknown>)\n"
+    named = name_frames(listing, "osloader: ntoskrnl.exe at 0xFFFFF80010000000\nosloader: ide.sys at 0xFFFFF80011000000\n")
+    assert "  #0 0xFFFFF80010001234 ntoskrnl.exe+0x1234" in named
+    assert "?+0x" in name_frames("00000000 -> 00000000000000ff (x)\n", "")
 
 
 def test_ktap_good():

@@ -30,6 +30,7 @@ LOGS = ROOT / "build" / "logs"
 STOP_SECONDS = 20  # for the rest of a bug check once its first line is there
 NMI_SECONDS = 20  # for all stacks after an NMI
 EXIT_SECONDS = 20  # for the emulator to end after `Power off.`
+IMAGE_BYTES = 1 << 24  # an address this far above an image belongs to another
 PR_SET_PDEATHSIG = 1
 
 
@@ -355,4 +356,20 @@ class Session:
         except OSError:
             return ""
         text = (self.directory / "emulator.txt").read_bytes()[before:].decode(errors="replace")
-        return re.sub(r"\x1b[\[(][0-9;?]*[A-Za-z]|[^\n\x20-\x7e]", "", text)
+        return name_frames(re.sub(r"\x1b[\[(][0-9;?]*[A-Za-z]|[^\n\x20-\x7e]", "", text), self.text)
+
+
+def name_frames(listing, transcript):
+    """Bochs' registers and `bt` in the kernel's form: `  #n 0xADDRESS image+0xOFFSET`, by the bases the loader printed."""
+    bases = sorted((int(base, 16), name)
+                   for name, base in re.findall(r"^osloader: (\S+) at (0x[0-9A-Fa-f]+)", transcript, re.MULTILINE))
+    lines, number = [], 0
+    for line in listing.splitlines():
+        frame = re.match(r"[0-9a-f]{8,16} -> ([0-9a-f]{16}) ", line)
+        if frame:
+            address = int(frame.group(1), 16)
+            base, name = max((pair for pair in bases if pair[0] <= address < pair[0] + IMAGE_BYTES), default=(0, "?"))
+            line = f"  #{number} 0x{address:016X} {name}+0x{address - base:x}"
+        number = number + 1 if frame else 0
+        lines.append(line)
+    return "\n".join(lines)
