@@ -10,7 +10,6 @@ from conftest import FILE_SIZES, MATRIX, machines
 
 BIG = next(name for name, size in FILE_SIZES.items() if size > 4 << 20)
 PAGE = 4096
-FOUR_GB_MB = 4096
 
 
 def on_disc(name):
@@ -37,3 +36,56 @@ def test_directories_are_listed(console, files):
     for name in {name.split("/")[0] for name in files}:
         assert re.search(rf"(<DIR>|\d) {re.escape(name)}$", listed, re.MULTILINE), (name, listed)
     assert re.search(r" 262144 262144\.bin$", console.run("dir d:/extra/SIZES/deeper"), re.MULTILINE)
+
+
+def disk_reads(console):
+    """Requests and bytes that reached a disk or disc device so far."""
+    output = console.run("iostat")
+    found = re.search(r"^disk reads (\d+) bytes (\d+)", output, re.MULTILINE)
+    assert found, output
+    return int(found.group(1)), int(found.group(2))
+
+
+def cached_pages(console, name):
+    """A file's pages in memory by state, {} when it has none."""
+    output = console.run("standby")
+    for line in output.splitlines():
+        found = re.match(r"\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+(.*)$", line)
+        if found and found.group(6).lower().endswith(on_disc(name)[2:].lower()):
+            return dict(zip(("total", "active", "standby", "modified", "transition"), map(int, found.groups()[:5])))
+    return {}
+
+
+@machines(*MATRIX)
+def test_second_read_touches_no_disk(console, files):
+    pages = -(-FILE_SIZES[BIG] // PAGE)
+    console.run("squeeze")
+    before = disk_reads(console)
+    assert sha256(console, BIG)[0] == files[BIG]
+    first = disk_reads(console)
+    assert first[1] - before[1] >= FILE_SIZES[BIG], "the first read did not come from the disc"
+    cached = cached_pages(console, BIG)
+    assert cached.get("standby") == pages and cached["active"] == cached["transition"] == 0, cached
+    assert sha256(console, BIG)[0] == files[BIG]
+    assert disk_reads(console) == first, "the second read went to the disc"
+    assert cached_pages(console, BIG) == cached
+
+
+@machines(*MATRIX)
+def test_repurposed_frames_are_read_again(console, files):
+    assert sha256(console, BIG)[0] == files[BIG]
+    console.run("squeeze")
+    assert cached_pages(console, BIG).get("standby", 0) == 0, "filling memory left the file's frames alone"
+    before = disk_reads(console)
+    assert sha256(console, BIG)[0] == files[BIG]
+    assert disk_reads(console)[1] - before[1] >= FILE_SIZES[BIG]
+
+
+@machines("qemu-bios-6144", "qemu-uefi-6144", "bochs-bios-6144")
+def test_frames_above_4_gb_are_used(console, files):
+    """The disc's DMA reaches 32 bits: a page that was bounced lies above 4 GB."""
+    console.run("squeeze")
+    assert sha256(console, BIG)[0] == files[BIG]
+    output = console.run("iostat")
+    found = re.search(r"bounced pages (\d+)", output)
+    assert found and int(found.group(1)) > 0, output
