@@ -17,9 +17,8 @@
 #include <ntos/rtl.h>
 #include "processor.h"
 
-#define BUGCHECK_EXIT_CODE      0x2A /* QEMU then exits with 0x55 */
-#define BOCHS_SHUTDOWN_PORT     0x8900
-#define MACHINE_CHECK_EXCEPTION 0x0000009C /* documented, absent from the DDK's bugcodes.h */
+#define BUGCHECK_EXIT_CODE  0x2A /* QEMU then exits with 0x55 */
+#define BOCHS_SHUTDOWN_PORT 0x8900
 
 volatile LONG KiBugCheckActive;
 
@@ -32,6 +31,8 @@ typedef struct _KI_BUGCHECK_NAME {
 
 static const KI_BUGCHECK_NAME KiBugCheckNames[] = {
     BUGCHECK_NAME(IRQL_NOT_LESS_OR_EQUAL),
+    BUGCHECK_NAME(KERNEL_SECURITY_CHECK_FAILURE),
+    {(ULONG)STATUS_ASSERTION_FAILURE, "STATUS_ASSERTION_FAILURE"},
     BUGCHECK_NAME(IRQL_UNEXPECTED_VALUE),
     BUGCHECK_NAME(KMODE_EXCEPTION_NOT_HANDLED),
     BUGCHECK_NAME(UNEXPECTED_KERNEL_MODE_TRAP),
@@ -139,5 +140,5 @@ DECLSPEC_NORETURN VOID KiAssertFailed(PCSTR Expression, PCSTR File, ULONG Line)
 {
     InterlockedIncrement(&KiPrintUnlocked);
     ConPrint("\n*** ASSERT %s, %s:%u\n", Expression, File, (unsigned)Line);
-    KiBugCheckTrap(MANUALLY_INITIATED_CRASH, (ULONG_PTR)Expression, (ULONG_PTR)File, Line, 0, NULL);
+    KiBugCheckTrap((ULONG)STATUS_ASSERTION_FAILURE, (ULONG_PTR)Expression, (ULONG_PTR)File, Line, 0, NULL);
 }

@@ -30,6 +30,10 @@ typedef struct DECLSPEC_ALIGN(64) _KI_PROCESSOR_AREA {
 VOID KiInitializeIdt(VOID); /* once, before the first processor loads it (src/ke/idt.c) */
 VOID KiLoadIdt(PKIPCR Pcr);
 
+/* Bug check codes that are documented and that the DDK's bugcodes.h lacks. */
+#define MACHINE_CHECK_EXCEPTION       0x0000009C
+#define KERNEL_SECURITY_CHECK_FAILURE 0x00000139
+
 /* Vectors that software raises with INT n, as public compilers and headers do. */
 #define KI_VECTOR_FAST_FAIL     0x29
 #define KI_VECTOR_ASSERTION     0x2C

@@ -25,9 +25,6 @@
 #define TRAP_MACHINE_CHECK 18
 #define DR6_CLEAR          0xFFFF0FF0ULL /* the register's reset value: no cause recorded */
 
-#define MACHINE_CHECK_EXCEPTION       0x0000009C
-#define KERNEL_SECURITY_CHECK_FAILURE 0x00000139
-
 ULONG64 KiSpuriousInterrupts; /* interlocked */
 ULONG64 KiSmapRetries;        /* interlocked */
 

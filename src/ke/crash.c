@@ -1,0 +1,95 @@
+/*
+ * crash.c - the console command that ends the kernel on purpose.
+ *
+ * Each kind takes another road into a bug check, so that the reports, the double fault's own stack, the symbolising script
+ * and the harness's handling of hangs can be tried on a whole machine. Nothing here is reachable but by typing it.
+ */
+#include <ntos/console.h>
+#include <ntos/ke.h>
+
+typedef struct _KI_CRASH_KIND {
+    PCSTR Name;
+    VOID (*Run)(VOID);
+} KI_CRASH_KIND;
+
+static VOID KiCrashBugCheck(VOID)
+{
+    KeBugCheck(MANUALLY_INITIATED_CRASH);
+}
+
+static VOID KiCrashNull(VOID)
+{
+    *(volatile ULONG *)NULL = 1;
+}
+
+static volatile ULONG KiCrashDepth;
+
+/* Never returns: the addition after the call keeps it from being a loop. */
+static DECLSPEC_NOINLINE ULONG KiRecurse(ULONG Depth)
+{
+    volatile ULONG Pad[64];
+
+    Pad[0] = Depth;
+    KiCrashDepth = Depth;
+    return KiCrashDepth == 0 ? 0 : KiRecurse(Depth + 1) + Pad[0];
+}
+
+static VOID KiCrashStack(VOID)
+{
+    KiRecurse(1);
+}
+
+static VOID KiCrashDivide(VOID)
+{
+    __asm__ volatile("xorl %%edx, %%edx; movl $1, %%eax; divl %%edx" ::: "eax", "edx", "cc");
+}
+
+static VOID KiCrashAssert(VOID)
+{
+    KiAssertFailed("crash == assert", __FILE__, __LINE__);
+}
+
+static VOID KiCrashHang(VOID)
+{
+    _disable();
+    for (;;) {
+        YieldProcessor();
+    }
+}
+
+static VOID KiCrashInvalid(VOID)
+{
+    __asm__ volatile("ud2");
+}
+
+static const KI_CRASH_KIND KiCrashKinds[] = {
+    {"assert", KiCrashAssert},   {"bugcheck", KiCrashBugCheck}, {"divide", KiCrashDivide}, {"hang", KiCrashHang},
+    {"invalid", KiCrashInvalid}, {"null", KiCrashNull},         {"stack", KiCrashStack},
+};
+
+static BOOLEAN KiSameText(PCSTR First, PCSTR Second)
+{
+    while (*First != 0 && *First == *Second) {
+        First++;
+        Second++;
+    }
+    return *First == *Second;
+}
+
+static VOID KiCrashCommand(ULONG ArgumentCount, PCSTR *Arguments)
+{
+    PCSTR Kind = ArgumentCount > 1 ? Arguments[1] : "bugcheck";
+
+    for (ULONG Index = 0; Index < RTL_NUMBER_OF(KiCrashKinds); Index++) {
+        if (KiSameText(Kind, KiCrashKinds[Index].Name)) {
+            KiCrashKinds[Index].Run();
+        }
+    }
+    ConPrint("crash: no such kind: %s; there are", Kind);
+    for (ULONG Index = 0; Index < RTL_NUMBER_OF(KiCrashKinds); Index++) {
+        ConPrint(" %s", KiCrashKinds[Index].Name);
+    }
+    ConPrint("\n");
+}
+CONSOLE_COMMAND(KiCrashConsole, "crash", "[KIND]", "stop the kernel: assert bugcheck divide hang invalid null stack",
+                KiCrashCommand);
