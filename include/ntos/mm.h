@@ -23,8 +23,9 @@ typedef enum _MM_REGION {
 } MM_REGION;
 
 typedef struct _MM_EXPOSURE {
-    ULONG64 Frames[MmRegionMax]; /* distinct RAM frames mapped by the kernel half, by region */
+    ULONG64 Frames[MmRegionMax]; /* RAM frames mapped by the kernel half, by region; one mapped twice counts twice */
     ULONG64 Total;
+    ULONG64 Distinct;  /* MmVerifyExposure only: different frames among them, never more than Total */
     ULONG64 Peak;      /* highest Total seen since MmResetExposurePeak */
     ULONG64 RamFrames; /* all frames with a PFN entry */
 } MM_EXPOSURE, *PMM_EXPOSURE;
@@ -52,6 +53,27 @@ NTSTATUS MmAccessFault(ULONG64 ErrorCode, PVOID Address, PKTRAP_FRAME Frame);
 /* Kernel stack with an unmapped guard page below; returns its top, NULL when memory is short. IRQL: <= APC_LEVEL. */
 PVOID MmCreateKernelStack(SIZE_T Bytes);
 VOID MmDeleteKernelStack(PVOID Top, SIZE_T Bytes);
+
+/* The frame, below 640 KB and reserved, whose physical address application processors start at; 0: none. (c) */
+extern PFN_FRAME MmTrampolineFrame;
+
+/* Nonpaged state that Mm keeps for one more processor; FALSE: memory is short. PASSIVE_LEVEL, before it starts. */
+BOOLEAN MmPrepareProcessor(struct _KPRCB *Prcb);
+/* TLB shootdown: ke sets the sender once a second processor runs, and calls MmTlbIpi for it (IPI_LEVEL). */
+extern VOID (*MmTlbSendIpi)(KAFFINITY Targets);
+VOID MmTlbIpi(VOID);
+
+/* ---- Pages for the pools (src/mm/poolpages.c); IRQL <= DISPATCH_LEVEL ---- */
+
+#define MM_POOL_MAXIMUM_PAGES (1ULL << 20) /* a run is shorter: 4 GB in 20 bits of its first frame's entry */
+
+/* A page-aligned run of Bytes rounded up to pages; NULL: memory or addresses are short. Contents undefined unless Zero. */
+PVOID MmAllocatePoolPages(BOOLEAN Paged, SIZE_T Bytes, ULONG Tag, BOOLEAN Zero);
+/* What a run was allocated with; FALSE: Address is not the start of a live run. */
+BOOLEAN MmQueryPoolPages(PVOID Address, PSIZE_T Bytes, PULONG Tag, PBOOLEAN Paged);
+VOID MmFreePoolPages(PVOID Address);
+/* TRUE if taking Bytes more would leave less than an eighth of RAM available. IRQL: any; a hint. */
+BOOLEAN MmIsMemoryLow(SIZE_T Bytes);
 
 VOID MmQueryExposure(PMM_EXPOSURE Exposure);  /* counters; IRQL <= DISPATCH_LEVEL */
 VOID MmVerifyExposure(PMM_EXPOSURE Exposure); /* recomputed by walking the kernel half; PASSIVE_LEVEL */

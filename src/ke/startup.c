@@ -7,6 +7,8 @@
 #include <ntos/hal.h>
 #include <ntos/init.h>
 #include <ntos/ke.h>
+#include <ntos/mm.h>
+#include <ntos/pool.h>
 
 LOADER_BLOCK *KeLoaderBlock;
 
@@ -20,6 +22,9 @@ VOID KiSystemStartup(LOADER_BLOCK *LoaderBlock)
     KiInitializeImages(LoaderBlock);
     KiInitializeProcessor0(LoaderBlock);
     KeParseBootOptions((PCSTR)LoaderBlock->CommandLine);
+    KeLowerIrql(DISPATCH_LEVEL); /* what Mm's locks and windows expect; interrupts are off all the same */
+    MmInitializePhase0(LoaderBlock);
+    ExInitializePoolPhase0();
     KeLowerIrql(PASSIVE_LEVEL);
     ConsoleStart();
 }

@@ -15,7 +15,7 @@
 
 #include <ntos/ke.h>
 #include <ntos/mm.h>
-#include "pfndef.h"
+#include "pfn.h"
 
 /* ---- Self-map ---- */
 
@@ -152,131 +152,6 @@ ULONG64 MiTlbStamp(VOID);
 BOOLEAN MiTlbStampPassed(ULONG64 Stamp);
 /* Notes in u4 that lazy (b) translations of the frame may exist. Epoch as MiFlushTlb returned it; 0 changes nothing. */
 VOID MiTagFrame(PMMPFN Pfn, ULONG Epoch);
-/* Before a frame changes owner or cache type: flushes if a stale translation may exist, and clears the tag. IRQL: <= DISPATCH_LEVEL. */
-VOID MiForgetStaleTranslations(PMMPFN Pfn);
-/* What the flush IPI runs on each target (called by ke). IRQL: IPI_LEVEL. */
-VOID MiTlbIpi(VOID);
-
-/* ---- The PFN lock and the database (pfn.c) ---- */
-
-extern MI_PFN_LIST MiLists[MiListMax];    /* (p) */
-extern ULONG64 MiRamFrames;               /* (c) frames with an entry */
-extern PFN_FRAME MiHighestFrame;          /* (c) highest RAM frame */
-extern volatile LONG64 MiAvailableFrames; /* (p) Free + Zeroed + Standby; read without the lock as a hint */
-
-/* The PFN lock: DISPATCH_LEVEL, short, counted. IRQL on entry: <= DISPATCH_LEVEL. */
-KIRQL MiLockPfn(VOID);
-VOID MiUnlockPfn(KIRQL OldIrql);
-BOOLEAN MiIsPfnLocked(VOID);
-#define ASSERT_PFN_LOCKED() ASSERT(MiIsPfnLocked())
-
-/* The entry of a RAM frame; only for frames for which MiIsRamFrame. IRQL: any (the database is never paged). */
-FORCEINLINE PMMPFN MiPfn(PFN_FRAME Frame)
-{
-    return (PMMPFN)MM_PFN_DATABASE + Frame;
-}
-
-FORCEINLINE PFN_FRAME MiFrameOf(const MMPFN *Pfn)
-{
-    return (PFN_FRAME)(Pfn - (const MMPFN *)MM_PFN_DATABASE);
-}
-
-/* TRUE if the frame is RAM that the kernel manages (it has an entry). IRQL: any. */
-BOOLEAN MiIsRamFrame(PFN_FRAME Frame);
-
-/* ---- Taking a frame ---- */
-
-#define MI_FRAME_ANY     0x00
-#define MI_FRAME_ZEROED  0x01 /* the content must be zero */
-#define MI_FRAME_RESERVE 0x02 /* may use the last MI_RESERVE_FRAMES: paging I/O and the writers only */
-
-#define MI_RESERVE_FRAMES                                                                                              \
-    32 /* what paging I/O needs to make progress: 16 frames of a cluster, a table, an MDL map, twice */
-
-/**
- * MiAllocateFrame - takes a frame off the Zeroed, Free or, when those are empty, the lowest Standby list (its old owner
- * PTE then gets OriginalPte back through a window).
- *
- * returns  the frame, in state Transition with no reference, which one of the MiInitializePfn... functions must make
- *          somebody's before the PFN lock is dropped (or MiFreeFrame gives back); 0: memory is short, wait with MiWaitForFrames
- *
- * IRQL: DISPATCH_LEVEL. Locks: PFN lock.
- */
-PFN_FRAME MiAllocateFrame(ULONG Flags);
-
-/* Waits until frames may be had or MI_FRAME_WAIT_MS passed. IRQL: <= APC_LEVEL. Locks: none. */
-VOID MiWaitForFrames(VOID);
-
-/* ---- State arrows (all: PFN lock, DISPATCH_LEVEL) ---- */
-
-/**
- * MiInitializePfn - new -> Active: one share, one reference, owned by Pte.
- *
- * @Pte       the owner PTE's address (identity): a page-table or a prototype PTE
- * @PteFrame  frame that contains it; MI_NO_FRAME32 for permanent kernel tables whose share is not counted. If not,
- *            the containing share is acquired here
- * @Original  what the PTE gets back when the frame is repurposed
- * @Flags     MI_U4_MODIFIED, MI_U4_PROTOTYPE
- */
-VOID MiInitializePfn(PFN_FRAME Frame, PMMPTE Pte, ULONG PteFrame, MMPTE Original, ULONG64 Flags);
-
-/**
- * MiInitializePfnForRead - new -> Transition with a read in progress: no share, one reference (the I/O's), u1 the
- * in-page block. The caller writes the transition PTE into the owner (it holds it mapped); the containing share is acquired here.
- */
-VOID MiInitializePfnForRead(PFN_FRAME Frame, PMMPTE Pte, ULONG PteFrame, MMPTE Original, ULONG64 Flags,
-                            PVOID InPageBlock);
-
-/**
- * MiCompletePfnRead - the read ended: clears MI_U4_READ and u1; on failure sets MI_U4_ERROR. The I/O's reference stays
- * and is dropped by the caller's MiDecrementReferenceCount, which then puts the frame on Standby, or (error or deleted) frees it
- * after giving OriginalPte back to the owner.
- */
-VOID MiCompletePfnRead(PFN_FRAME Frame, NTSTATUS Status);
-
-/* A reference (an MDL's lock, an I/O). Increment: FALSE above MI_MAXIMUM_REFERENCES: STATUS_WORKING_SET_QUOTA. */
-#define MI_MAXIMUM_REFERENCES 0x8000
-BOOLEAN MiIncrementReferenceCount(PFN_FRAME Frame);
-/* The last reference with no share: Transition -> Standby (clean), Modified (dirty), or Free (deleted or in error). */
-VOID MiDecrementReferenceCount(PFN_FRAME Frame);
-
-/* One more PTE names an Active frame. */
-VOID MiIncrementShareCount(PFN_FRAME Frame);
-
-/**
- * MiDecrementShareCount - a PTE that named the frame is gone (already downgraded and flushed by its rule).
- *
- * For a prototype frame the last share writes the transition PTE into the prototype PTE (through a window on PteFrame) and drops
- * the shares' reference. For a private frame the caller has written the transition PTE itself, or marked the frame deleted.
- * Active -> Transition (references left), Standby, Modified or Free.
- */
-VOID MiDecrementShareCount(PFN_FRAME Frame);
-
-/**
- * MiUnlinkTransition - soft fault: Standby, Modified, ModifiedNoWrite or Transition -> Active with one share more.
- * The caller then makes the owner PTE valid. For a frame of a transition PTE only; not while MI_U4_READ is set.
- */
-VOID MiUnlinkTransition(PFN_FRAME Frame);
-
-/* Dirty was harvested from a PTE, or a write went through an MDL. */
-VOID MiSetModified(PFN_FRAME Frame);
-/* Dirty page went to disk: Modified -> Standby when no reference keeps it. */
-VOID MiClearModified(PFN_FRAME Frame);
-/* Priority of the standby list the frame goes to (0-7). */
-VOID MiSetPfnPriority(PFN_FRAME Frame, ULONG Priority);
-
-/**
- * MiDeletePfn - the owner PTE goes away with its content. Standby/Modified -> Free at once; Active or
- * Transition: freed when the last share and reference go. The containing share is released here; the caller clears the PTE.
- */
-VOID MiDeletePfn(PFN_FRAME Frame);
-
-/* -> Free: for a frame nobody refers to and that is on no list. */
-VOID MiFreeFrame(PFN_FRAME Frame);
-
-/* Shares that valid and transition PTEs hold on the prototype page or user table that contains them: the only two ways. */
-VOID MiAcquireContainingShare(ULONG PteFrame);
-VOID MiReleaseContainingShare(ULONG PteFrame);
 
 /* ---- Kernel-owned frames (tables.c, pfn.c): takes the PFN lock itself; IRQL <= DISPATCH_LEVEL ---- */
 
@@ -292,6 +167,18 @@ BOOLEAN MiMakeTablesResident(PVOID Base, SIZE_T Bytes);
 BOOLEAN MiMapKernelPages(PVOID Base, SIZE_T Pages, ULONG64 PteBits, ULONG Flags, MM_REGION Region);
 /* Undoes it: PTEs cleared and flushed by rule (b), frames freed. */
 VOID MiUnmapKernelPages(PVOID Base, SIZE_T Pages, MM_REGION Region);
+VOID MiUnmapKernelPagesByRule(PVOID Base, SIZE_T Pages, MM_REGION Region, MI_TLB_RULE Rule);
+
+/* Every valid leaf entry of the kernel half outside the self-map, in ascending order; page tables go to Table. */
+typedef struct _MI_WALK {
+    VOID (*Leaf)(struct _MI_WALK *Walk, PVOID Address, PMMPTE Entry, ULONG Level); /* Level: 0 4 KB, 1 2 MB, 2 1 GB */
+    VOID (*Table)(struct _MI_WALK *Walk,
+                  PMMPTE Entry); /* the entry, in the self-map, that names the table; may be NULL */
+} MI_WALK, *PMI_WALK;
+VOID MiWalkKernelHalf(PMI_WALK Walk); /* IRQL: <= DISPATCH_LEVEL (walk.c) */
+
+/* The region a kernel address belongs to; MmRegionMax: none. IRQL: any. (exposure.c) */
+MM_REGION MiRegionOf(PVOID Address);
 
 /* ---- Windows (window.c) ---- */
 
@@ -312,10 +199,8 @@ VOID MiUnmapFrame(PVOID Address);
 PVOID MiMapFrames(const PFN_FRAME *Frames, ULONG Count);
 VOID MiUnmapFrames(PVOID Address, ULONG Count);
 
-VOID MiZeroFrame(PFN_FRAME Frame);                  /* IRQL: == DISPATCH_LEVEL */
 VOID MiCopyFrame(PFN_FRAME To, PFN_FRAME From);     /* IRQL: == DISPATCH_LEVEL */
 MMPTE MiReadPteInFrame(ULONG PteFrame, PMMPTE Pte); /* the PTE at Pte's offset in the frame. IRQL: == DISPATCH_LEVEL */
-VOID MiWritePteInFrame(ULONG PteFrame, PMMPTE Pte, MMPTE New);
 
 /* Slots of code that may interrupt a map: one owner each, any IRQL. Returns NULL only for a bad slot. */
 typedef enum _MI_WINDOW_OWNER {
@@ -334,6 +219,10 @@ VOID MiUnmapFrameForOwner(MI_WINDOW_OWNER Owner);
 PMMPTE MiReserveSystemPtes(ULONG Count);
 /* Gives it back; the PTEs are downgraded already or still valid: what is valid is cleared here (no frame is touched). */
 VOID MiReleaseSystemPtes(PMMPTE First, ULONG Count);
+
+/* The kernel's cache type of a DDK type; FALSE: no such type. (iospace.c) */
+BOOLEAN MiCacheTypeOf(MEMORY_CACHING_TYPE Type, MI_CACHE_TYPE *CacheType);
+VOID MiTrimStackCache(VOID); /* gives cached kernel stacks back. IRQL: <= DISPATCH_LEVEL (stack.c) */
 
 /* ---- Exposure (exposure.c): leaf PTEs of the kernel half that name RAM ---- */
 

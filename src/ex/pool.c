@@ -1,0 +1,553 @@
+/*
+ * pool.c - nonpaged and paged pool.
+ *
+ * Small blocks come from pages cut into one of 22 sizes; a request is rounded up to its size by a table, and taking
+ * or giving a block is a push or pop on its page's free list: constant time. Larger requests are runs of whole pages
+ * from Mm. A page that becomes empty goes back to Mm, except one a size, so that a caller that allocates
+ * and frees one block does not map and unmap a page each time; ExTrimPool returns those too.
+ *
+ * Each small block has a 16-byte header: tag, size, and a check word that binds both to the address. A free whose
+ * header does not match is a bug check that names the tag, in both flavours. The chk flavour also fills fresh memory
+ * with 0xCD, freed memory with 0xDD (and looks whether it is still 0xDD when it is taken again), and the bytes from the end of a
+ * request to the end of its block with 0xFD.
+ *
+ * Locks: one spin lock a size and pool (DISPATCH_LEVEL), outside Mm's range and PFN locks but never held across a call to Mm.
+ * IRQL <= DISPATCH_LEVEL for nonpaged, <= APC_LEVEL for paged pool. Never waits: shortage is NULL.
+ */
+#include <ntos/console.h>
+#include <ntos/ke.h>
+#include <ntos/mm.h>
+#include <ntos/pool.h>
+
+typedef struct _EXP_BLOCK {
+    ULONG Tag;
+    ULONG Size; /* bytes asked for; EXP_FREE: on the free list */
+    union {
+        ULONG64 Check;           /* in use: binds tag and size to the address */
+        struct _EXP_BLOCK *Next; /* free */
+    };
+} EXP_BLOCK, *PEXP_BLOCK;
+C_ASSERT(sizeof(EXP_BLOCK) == 16); /* MEMORY_ALLOCATION_ALIGNMENT of what follows */
+
+#define EXP_FREE       0xFFFFFFFFu
+#define EXP_PAGE_MAGIC 0x45474150u /* "PAGE" */
+#define EXP_TAG_PAGE   'gaPP'      /* tag of the runs that pages of small blocks are */
+
+#define EXP_FILL_FRESH 0xCD
+#define EXP_FILL_FREE  0xDD
+#define EXP_FILL_TAIL  0xFD
+
+typedef struct _EXP_PAGE { /* at the start of every page of small blocks */
+    LIST_ENTRY Link;       /* (class lock) on its class's list while a block is free */
+    PEXP_BLOCK FreeList;   /* (class lock) */
+    ULONG Magic;           /* (c) */
+    USHORT Class;          /* (c) */
+    USHORT Total;          /* (c) blocks in the page */
+    USHORT Used;           /* (class lock) */
+    USHORT Untouched;      /* (class lock) blocks at the end that were never given out */
+    UCHAR Paged;           /* (c) */
+    UCHAR Reserved[11];
+} EXP_PAGE, *PEXP_PAGE;
+/* 48, so that the first block's memory begins at 64: blocks of sizes that are multiples of 64 are cache-aligned */
+C_ASSERT(sizeof(EXP_PAGE) == 48);
+
+/* Block sizes, header included: steps of at most a quarter, and from 288 up what divides a page with least waste. */
+static const USHORT ExpSizes[] = {32,  48,  64,  80,  96,  112, 128, 160, 192,  224,  256,
+                                  288, 336, 400, 448, 496, 576, 672, 800, 1008, 1344, 2016};
+#define EXP_CLASSES       RTL_NUMBER_OF(ExpSizes)
+#define EXP_LARGEST_BLOCK 2016
+#define EXP_LARGEST_SMALL (EXP_LARGEST_BLOCK - sizeof(EXP_BLOCK))
+
+typedef struct _EXP_CLASS {
+    KSPIN_LOCK Lock;
+    LIST_ENTRY Partial; /* (class lock) pages with a free block */
+    PEXP_PAGE Empty;    /* (class lock) one page with no used block, kept */
+} DECLSPEC_CACHEALIGN EXP_CLASS, *PEXP_CLASS;
+
+static EXP_CLASS ExpClasses[2][EXP_CLASSES]; /* [paged] */
+static UCHAR ExpClassOfSize[EXP_LARGEST_BLOCK / 16 + 1];
+static volatile EX_POOL_USE ExpUse[2]; /* interlocked */
+
+volatile ULONG ExPoolFaultInterval;
+static volatile LONG ExpRequests;
+
+/* Tags are counted in a table with linear probing; one that finds no place is counted with the last entry. */
+#define EXP_TAGS 256 /* distinct tags of a system of this size: about 60 */
+static volatile EX_POOL_TAG ExpTags[EXP_TAGS];
+
+/* ---- Counting ---- */
+
+static volatile EX_POOL_TAG *ExpFindTag(ULONG Tag)
+{
+    ULONG Slot = (Tag * 0x9E3779B1u) >> 24; /* top bits of a golden-ratio product: tags differ in few low bits */
+
+    for (ULONG Probe = 0; Probe < EXP_TAGS - 1; Probe++) {
+        volatile EX_POOL_TAG *Entry = &ExpTags[(Slot + Probe) % (EXP_TAGS - 1)];
+        ULONG Seen = Entry->Tag;
+
+        if (Seen == 0) {
+            Seen = (ULONG)InterlockedCompareExchange((volatile LONG *)&Entry->Tag, (LONG)Tag, 0);
+        }
+        if (Seen == 0 || Seen == Tag) {
+            return Entry;
+        }
+    }
+    ExpTags[EXP_TAGS - 1].Tag = 'lfvO';
+    return &ExpTags[EXP_TAGS - 1];
+}
+
+static VOID ExpCountAllocation(BOOLEAN Paged, ULONG Tag, SIZE_T Bytes)
+{
+    volatile EX_POOL_TAG *Entry = ExpFindTag(Tag);
+    LONG64 Now = InterlockedAdd64((volatile LONG64 *)&ExpUse[Paged].Bytes, (LONG64)Bytes);
+
+    InterlockedIncrement64((volatile LONG64 *)&Entry->Allocations);
+    InterlockedAdd64((volatile LONG64 *)&Entry->Bytes, (LONG64)Bytes);
+    InterlockedIncrement64((volatile LONG64 *)&ExpUse[Paged].Allocations);
+    if ((ULONG64)Now > ExpUse[Paged].PeakBytes) {
+        ExpUse[Paged].PeakBytes = (ULONG64)Now; /* a race loses a maximum that another processor exceeded */
+    }
+}
+
+static VOID ExpCountFree(BOOLEAN Paged, ULONG Tag, SIZE_T Bytes)
+{
+    volatile EX_POOL_TAG *Entry = ExpFindTag(Tag);
+
+    InterlockedIncrement64((volatile LONG64 *)&Entry->Frees);
+    InterlockedAdd64((volatile LONG64 *)&Entry->Bytes, -(LONG64)Bytes);
+    InterlockedIncrement64((volatile LONG64 *)&ExpUse[Paged].Frees);
+    InterlockedAdd64((volatile LONG64 *)&ExpUse[Paged].Bytes, -(LONG64)Bytes);
+}
+
+/* ---- Checks ---- */
+
+static DECLSPEC_NORETURN VOID ExpBadBlock(ULONG Code, ULONG Reason, PVOID Address, ULONG Tag, PCSTR What)
+{
+    CHAR Text[5] = {(CHAR)Tag, (CHAR)(Tag >> 8), (CHAR)(Tag >> 16), (CHAR)(Tag >> 24), 0};
+
+    for (ULONG Index = 0; Index < 4; Index++) {
+        Text[Index] = Text[Index] >= ' ' && Text[Index] <= '~' ? Text[Index] : '.';
+    }
+    ConPrint("pool: %s, block %p, tag '%s'\n", What, Address, Text);
+    KeBugCheckEx(Code, Reason, (ULONG_PTR)Address, Tag, 0);
+}
+
+static ULONG64 ExpCheckWord(const EXP_BLOCK *Block)
+{
+    return ((ULONG64)Block ^ 0xA5C35A3CF0E1D2B4ULL) + ((ULONG64)Block->Tag << 32) + Block->Size;
+}
+
+static BOOLEAN ExpIsFilled(const UCHAR *Memory, SIZE_T Bytes, UCHAR Value)
+{
+    for (SIZE_T Index = 0; Index < Bytes; Index++) {
+        if (Memory[Index] != Value) {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+static SIZE_T ExpBlockRoom(const EXP_PAGE *Page)
+{
+    return ExpSizes[Page->Class] - sizeof(EXP_BLOCK);
+}
+
+/* The page of a small block; NULL if Address cannot be one. */
+static PEXP_PAGE ExpPageOf(PVOID Address)
+{
+    PEXP_PAGE Page = PAGE_ALIGN(Address);
+    SIZE_T Offset = BYTE_OFFSET(Address);
+
+    if (!MmIsAddressValid(Page) || Page->Magic != EXP_PAGE_MAGIC || Page->Class >= EXP_CLASSES ||
+        Offset < sizeof(EXP_PAGE) + sizeof(EXP_BLOCK) ||
+        (Offset - sizeof(EXP_PAGE) - sizeof(EXP_BLOCK)) % ExpSizes[Page->Class] != 0) {
+        return NULL;
+    }
+    return Page;
+}
+
+/* ---- Small blocks ---- */
+
+static PEXP_PAGE ExpNewPage(BOOLEAN Paged, ULONG Class)
+{
+    PEXP_PAGE Page = MmAllocatePoolPages(Paged, MM_PAGE_SIZE, EXP_TAG_PAGE, FALSE);
+
+    if (Page == NULL) {
+        return NULL;
+    }
+    RtlZeroMemory(Page, sizeof(*Page));
+    Page->Magic = EXP_PAGE_MAGIC;
+    Page->Class = (USHORT)Class;
+    Page->Total = (USHORT)((MM_PAGE_SIZE - sizeof(EXP_PAGE)) / ExpSizes[Class]);
+    Page->Untouched = Page->Total;
+    Page->Paged = Paged;
+    InterlockedIncrement64((volatile LONG64 *)&ExpUse[Paged].Pages);
+    return Page;
+}
+
+static VOID ExpFreePage(PEXP_PAGE Page)
+{
+    InterlockedDecrement64((volatile LONG64 *)&ExpUse[Page->Paged].Pages);
+    Page->Magic = 0;
+    MmFreePoolPages(Page);
+}
+
+/* A free block of a page that has one. Locks: the class's. */
+static PEXP_BLOCK ExpTakeBlock(PEXP_PAGE Page)
+{
+    PEXP_BLOCK Block = Page->FreeList;
+
+    if (Block != NULL) {
+        if (Block->Size != EXP_FREE ||
+            (NT_CHK && !ExpIsFilled((PUCHAR)(Block + 1), ExpBlockRoom(Page), EXP_FILL_FREE))) {
+            ExpBadBlock(BAD_POOL_HEADER, 0x20, Block + 1, Block->Tag, "written to after it was freed");
+        }
+        Page->FreeList = Block->Next;
+    } else {
+        ASSERT(Page->Untouched != 0);
+        Block = (PEXP_BLOCK)((PUCHAR)(Page + 1) + (Page->Total - Page->Untouched) * ExpSizes[Page->Class]);
+        Page->Untouched--;
+    }
+    Page->Used++;
+    return Block;
+}
+
+static BOOLEAN ExpPageIsFull(const EXP_PAGE *Page)
+{
+    return Page->Used == Page->Total;
+}
+
+/* A free block of this class, from any page; NULL: a page must be made first. Locks: the class's. */
+static PEXP_BLOCK ExpTakeFromClass(PEXP_CLASS Class)
+{
+    PEXP_PAGE Page;
+    PEXP_BLOCK Block;
+
+    if (IsListEmpty(&Class->Partial)) {
+        if (Class->Empty == NULL) {
+            return NULL;
+        }
+        InsertHeadList(&Class->Partial, &Class->Empty->Link);
+        Class->Empty = NULL;
+    }
+    Page = CONTAINING_RECORD(Class->Partial.Flink, EXP_PAGE, Link);
+    Block = ExpTakeBlock(Page);
+    if (ExpPageIsFull(Page)) {
+        RemoveEntryList(&Page->Link);
+    }
+    return Block;
+}
+
+static PVOID ExpAllocateSmall(BOOLEAN Paged, ULONG ClassIndex, SIZE_T Bytes, ULONG Tag, BOOLEAN Zero)
+{
+    PEXP_CLASS Class = &ExpClasses[Paged][ClassIndex];
+    SIZE_T Room = ExpSizes[ClassIndex] - sizeof(EXP_BLOCK);
+    PEXP_BLOCK Block;
+    KIRQL Irql;
+
+    KeAcquireSpinLock(&Class->Lock, &Irql);
+    Block = ExpTakeFromClass(Class);
+    while (Block == NULL) {
+        PEXP_PAGE Page;
+
+        KeReleaseSpinLock(&Class->Lock, Irql);
+        Page = ExpNewPage(Paged, ClassIndex);
+        if (Page == NULL) {
+            return NULL;
+        }
+        KeAcquireSpinLock(&Class->Lock, &Irql);
+        InsertHeadList(&Class->Partial, &Page->Link);
+        Block = ExpTakeFromClass(Class);
+    }
+    Block->Tag = Tag;
+    Block->Size = (ULONG)Bytes;
+    Block->Check = ExpCheckWord(Block);
+    KeReleaseSpinLock(&Class->Lock, Irql);
+    if (Zero) {
+        RtlZeroMemory(Block + 1, Bytes);
+    } else if (NT_CHK) {
+        RtlFillMemory(Block + 1, Bytes, EXP_FILL_FRESH);
+    }
+    if (NT_CHK) {
+        RtlFillMemory((PUCHAR)(Block + 1) + Bytes, Room - Bytes, EXP_FILL_TAIL);
+    }
+    return Block + 1;
+}
+
+/* Puts a block back; returns a page to free, or NULL. Locks: the class's. */
+static PEXP_PAGE ExpGiveBlock(PEXP_CLASS Class, PEXP_PAGE Page, PEXP_BLOCK Block)
+{
+    PEXP_PAGE Spare = NULL;
+
+    if (ExpPageIsFull(Page)) {
+        InsertTailList(&Class->Partial, &Page->Link);
+    }
+    Block->Size = EXP_FREE;
+    Block->Next = Page->FreeList;
+    Page->FreeList = Block;
+    if (--Page->Used == 0) {
+        RemoveEntryList(&Page->Link);
+        Spare = Class->Empty;
+        Class->Empty = Page;
+    }
+    return Spare;
+}
+
+static VOID ExpFreeSmall(PVOID Address, ULONG Tag)
+{
+    PEXP_PAGE Page = ExpPageOf(Address), Spare;
+    PEXP_BLOCK Block = (PEXP_BLOCK)Address - 1;
+    PEXP_CLASS Class;
+    KIRQL Irql;
+
+    if (Page == NULL) {
+        ExpBadBlock(BAD_POOL_CALLER, 0x46, Address, Tag, "freed, but not a pool block");
+    }
+    if (Block->Size == EXP_FREE) {
+        ExpBadBlock(BAD_POOL_CALLER, 7, Address, Block->Tag, "freed twice");
+    }
+    if (Block->Check != ExpCheckWord(Block)) {
+        ExpBadBlock(BAD_POOL_HEADER, 0x20, Address, Block->Tag, "header overwritten");
+    }
+    if (Tag != 0 && Tag != Block->Tag) {
+        ExpBadBlock(BAD_POOL_CALLER, 0x0A, Address, Block->Tag, "freed with another tag");
+    }
+    if (NT_CHK) {
+        if (!ExpIsFilled((PUCHAR)Address + Block->Size, ExpBlockRoom(Page) - Block->Size, EXP_FILL_TAIL)) {
+            ExpBadBlock(BAD_POOL_HEADER, 0x21, Address, Block->Tag, "written to past its end");
+        }
+    }
+    ExpCountFree(Page->Paged, Block->Tag, Block->Size);
+    if (NT_CHK) {
+        RtlFillMemory(Address, ExpBlockRoom(Page), EXP_FILL_FREE);
+    }
+    Class = &ExpClasses[Page->Paged][Page->Class];
+    KeAcquireSpinLock(&Class->Lock, &Irql);
+    Spare = ExpGiveBlock(Class, Page, Block);
+    KeReleaseSpinLock(&Class->Lock, Irql);
+    if (Spare != NULL) {
+        ExpFreePage(Spare);
+    }
+}
+
+/* ---- Runs of pages ---- */
+
+static PVOID ExpAllocateLarge(BOOLEAN Paged, SIZE_T Bytes, ULONG Tag, BOOLEAN Zero)
+{
+    SIZE_T Whole = ROUND_TO_PAGES(Bytes);
+    PUCHAR Memory = Whole < Bytes ? NULL : MmAllocatePoolPages(Paged, Bytes, Tag, Zero);
+
+    if (Memory == NULL) {
+        return NULL;
+    }
+    InterlockedAdd64((volatile LONG64 *)&ExpUse[Paged].Pages, (LONG64)(Whole / MM_PAGE_SIZE));
+    if (NT_CHK) {
+        if (!Zero) {
+            RtlFillMemory(Memory, Bytes, EXP_FILL_FRESH);
+        }
+        RtlFillMemory(Memory + Bytes, Whole - Bytes, EXP_FILL_TAIL);
+    }
+    return Memory;
+}
+
+static VOID ExpFreeLarge(PVOID Address, ULONG Tag)
+{
+    SIZE_T Bytes;
+    ULONG RunTag;
+    BOOLEAN Paged;
+
+    if (!MmQueryPoolPages(Address, &Bytes, &RunTag, &Paged) || RunTag == EXP_TAG_PAGE) {
+        ExpBadBlock(BAD_POOL_CALLER, 7, Address, Tag, "freed, but not (or no longer) allocated");
+    }
+    if (Tag != 0 && Tag != RunTag) {
+        ExpBadBlock(BAD_POOL_CALLER, 0x0A, Address, RunTag, "freed with another tag");
+    }
+    if (NT_CHK && !ExpIsFilled((PUCHAR)Address + Bytes, ROUND_TO_PAGES(Bytes) - Bytes, EXP_FILL_TAIL)) {
+        ExpBadBlock(BAD_POOL_HEADER, 0x21, Address, RunTag, "written to past its end");
+    }
+    ExpCountFree(Paged, RunTag, Bytes);
+    InterlockedAdd64((volatile LONG64 *)&ExpUse[Paged].Pages, -(LONG64)(ROUND_TO_PAGES(Bytes) / MM_PAGE_SIZE));
+    MmFreePoolPages(Address);
+}
+
+/* ---- Entry points ---- */
+
+/* The class for a request, or EXP_CLASSES: whole pages. */
+static ULONG ExpClassFor(POOL_TYPE PoolType, SIZE_T Bytes)
+{
+    ULONG Class;
+
+    if (Bytes > EXP_LARGEST_SMALL) {
+        return EXP_CLASSES;
+    }
+    Class = ExpClassOfSize[(Bytes + sizeof(EXP_BLOCK) + 15) / 16];
+    if (PoolType & NonPagedPoolCacheAligned) {
+        while (Class < EXP_CLASSES && ExpSizes[Class] % SYSTEM_CACHE_ALIGNMENT_SIZE != 0) {
+            Class++;
+        }
+    }
+    return Class;
+}
+
+static BOOLEAN ExpInjectFailure(VOID)
+{
+    ULONG Interval = ExPoolFaultInterval;
+
+    return Interval != 0 && (ULONG)InterlockedIncrement(&ExpRequests) % Interval == 0;
+}
+
+/**
+ * ExAllocatePoolWithTag - memory from a pool.
+ *
+ * @PoolType       NonPagedPool or PagedPool (both not executable), with cache alignment, POOL_RAISE_IF_ALLOCATION_FAILURE or
+ *                 POOL_ZERO_ALLOCATION
+ * @NumberOfBytes  0 gives a block of its own all the same; a page or more is page-aligned, less is 16-byte aligned
+ * returns         the block, NULL when memory is short (or STATUS_INSUFFICIENT_RESOURCES is raised, if asked for)
+ *
+ * IRQL: <= DISPATCH_LEVEL, paged pool <= APC_LEVEL. Source: Windows driver documentation.
+ */
+PVOID NTAPI ExAllocatePoolWithTag(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag)
+{
+    BOOLEAN Paged = (PoolType & 1) != 0, Zero = (PoolType & POOL_ZERO_ALLOCATION) != 0;
+    PVOID Memory = NULL;
+
+    ASSERT_IRQL_MAX(Paged ? APC_LEVEL : DISPATCH_LEVEL);
+    ASSERT(Tag != 0);
+    if (!ExpInjectFailure()) {
+        ULONG Class = ExpClassFor(PoolType, NumberOfBytes);
+
+        Memory = Class < EXP_CLASSES ? ExpAllocateSmall(Paged, Class, NumberOfBytes, Tag, Zero)
+                                     : ExpAllocateLarge(Paged, NumberOfBytes, Tag, Zero);
+    }
+    if (Memory == NULL) {
+        InterlockedIncrement64((volatile LONG64 *)&ExpUse[Paged].Failures);
+        if (PoolType & POOL_RAISE_IF_ALLOCATION_FAILURE) {
+            ExRaiseStatus(STATUS_INSUFFICIENT_RESOURCES);
+        }
+        return NULL;
+    }
+    ExpCountAllocation(Paged, Tag, NumberOfBytes);
+    return Memory;
+}
+
+#undef ExAllocatePool
+PVOID NTAPI ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes)
+{
+    return ExAllocatePoolWithTag(PoolType, NumberOfBytes, 'enoN');
+}
+
+/* Raises STATUS_INSUFFICIENT_RESOURCES on shortage unless POOL_QUOTA_FAIL_INSTEAD_OF_RAISE is set. Source: driver documentation. */
+PVOID NTAPI ExAllocatePoolWithQuotaTag(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag)
+{
+    POOL_TYPE Plain = PoolType & ~POOL_QUOTA_FAIL_INSTEAD_OF_RAISE;
+
+    if ((PoolType & POOL_QUOTA_FAIL_INSTEAD_OF_RAISE) == 0) {
+        Plain |= POOL_RAISE_IF_ALLOCATION_FAILURE;
+    }
+    return ExAllocatePoolWithTag(Plain, NumberOfBytes, Tag);
+}
+
+#undef ExAllocatePoolWithQuota
+PVOID NTAPI ExAllocatePoolWithQuota(POOL_TYPE PoolType, SIZE_T NumberOfBytes)
+{
+    return ExAllocatePoolWithQuotaTag(PoolType, NumberOfBytes, 'enoN');
+}
+
+/* Low-priority requests leave what is left to others. Source: driver documentation. */
+PVOID NTAPI ExAllocatePoolWithTagPriority(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag,
+                                          EX_POOL_PRIORITY Priority)
+{
+    if (Priority < NormalPoolPriority && MmIsMemoryLow(NumberOfBytes)) {
+        return NULL;
+    }
+    return ExAllocatePoolWithTag(PoolType, NumberOfBytes, Tag);
+}
+
+VOID NTAPI ExFreePoolWithTag(PVOID P, ULONG Tag)
+{
+    ASSERT_IRQL_MAX(DISPATCH_LEVEL);
+    if (BYTE_OFFSET(P) == 0) {
+        ExpFreeLarge(P, Tag);
+    } else {
+        ExpFreeSmall(P, Tag);
+    }
+}
+
+#undef ExFreePool
+VOID NTAPI ExFreePool(PVOID P)
+{
+    ExFreePoolWithTag(P, 0);
+}
+
+/* ---- Start-up and questions ---- */
+
+VOID ExInitializePoolPhase0(VOID)
+{
+    ULONG Class = 0;
+
+    for (ULONG Unit = 0; Unit < RTL_NUMBER_OF(ExpClassOfSize); Unit++) {
+        while (ExpSizes[Class] < Unit * 16) {
+            Class++;
+        }
+        ExpClassOfSize[Unit] = (UCHAR)Class;
+    }
+    for (ULONG Paged = 0; Paged < 2; Paged++) {
+        for (Class = 0; Class < EXP_CLASSES; Class++) {
+            KeInitializeSpinLock(&ExpClasses[Paged][Class].Lock);
+            InitializeListHead(&ExpClasses[Paged][Class].Partial);
+        }
+    }
+}
+
+VOID ExTrimPool(VOID)
+{
+    for (ULONG Index = 0; Index < 2 * EXP_CLASSES; Index++) {
+        PEXP_CLASS Class = &ExpClasses[Index / EXP_CLASSES][Index % EXP_CLASSES];
+        PEXP_PAGE Page;
+        KIRQL Irql;
+
+        KeAcquireSpinLock(&Class->Lock, &Irql);
+        Page = Class->Empty;
+        Class->Empty = NULL;
+        KeReleaseSpinLock(&Class->Lock, Irql);
+        if (Page != NULL) {
+            ExpFreePage(Page);
+        }
+    }
+}
+
+VOID ExQueryPoolUse(BOOLEAN Paged, PEX_POOL_USE Use)
+{
+    *Use = ExpUse[Paged != 0];
+}
+
+ULONG ExQueryPoolTags(PEX_POOL_TAG Tags, ULONG Count)
+{
+    ULONG Copied = 0;
+
+    for (ULONG Index = 0; Index < EXP_TAGS && Copied < Count; Index++) {
+        if (ExpTags[Index].Allocations != ExpTags[Index].Frees) {
+            Tags[Copied++] = ExpTags[Index];
+        }
+    }
+    return Copied;
+}
+
+BOOLEAN ExCheckPoolBlock(PVOID Address, PSIZE_T Bytes, PULONG Tag)
+{
+    PEXP_PAGE Page;
+    PEXP_BLOCK Block = (PEXP_BLOCK)Address - 1;
+    BOOLEAN Paged;
+
+    if (BYTE_OFFSET(Address) == 0) {
+        return MmQueryPoolPages(Address, Bytes, Tag, &Paged) && *Tag != EXP_TAG_PAGE &&
+               (!NT_CHK || ExpIsFilled((PUCHAR)Address + *Bytes, ROUND_TO_PAGES(*Bytes) - *Bytes, EXP_FILL_TAIL));
+    }
+    Page = ExpPageOf(Address);
+    if (Page == NULL || Block->Size == EXP_FREE || Block->Check != ExpCheckWord(Block)) {
+        return FALSE;
+    }
+    *Bytes = Block->Size;
+    *Tag = Block->Tag;
+    return !NT_CHK || ExpIsFilled((PUCHAR)Address + *Bytes, ExpBlockRoom(Page) - *Bytes, EXP_FILL_TAIL);
+}

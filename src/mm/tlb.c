@@ -1,0 +1,206 @@
+/*
+ * tlb.c - the one place where translations are taken away.
+ *
+ * A PTE that comes to allow less is written by MiDowngradePte, and MiFlushTlb then does what its rule demands:
+ *   (a) user-reachable: gone from every processor before the frame leaves Active;
+ *   (b) system space: gone from this processor; others may keep it until the frame changes owner, which the epoch
+ *       in the frame's u4 tells (0: none; 1-3 in turn), or until the address range is used again, which stamps tell;
+ *   (c) Dirty cleared, Write or Execute removed: like (a), never deferred.
+ * A whole flush of all processors, global entries included, moves the epoch and the stamp on. Epochs wrap after three
+ * flushes; a wrap costs one flush too many and never one too few, since a tag is compared for equality only.
+ *
+ * One shootdown at a time (MiTlbLock, IRQL <= DISPATCH_LEVEL); processors that spin for it take the IPI. The lock is inside
+ * every other lock. Processors other than the first exist once ke sets MmTlbSendIpi.
+ */
+#include "mip.h"
+
+VOID (*MmTlbSendIpi)(KAFFINITY Targets); /* (c) once a second processor runs */
+
+static volatile LONG MiTlbLock;
+static volatile LONG64 MiFlushesBegun, MiFlushesEnded; /* whole flushes */
+static volatile LONG MiTlbEpoch = 1;
+
+static struct {            /* the shootdown in flight (MiTlbLock) */
+    volatile LONG Pending; /* targets that have not yet answered */
+    volatile BOOLEAN All;
+    ULONG Count;
+    PVOID Address[MI_TLB_BATCH];
+} MiTlbRequest;
+
+/* Drops every translation of this processor, global ones included: a change of CR4.PGE does. SDM 3A 4.10.4.1. */
+static VOID MiFlushAllHere(VOID)
+{
+    ULONG64 Cr4 = __readcr4();
+
+    if (Cr4 & CR4_PGE) {
+        __writecr4(Cr4 & ~CR4_PGE);
+        __writecr4(Cr4);
+    } else {
+        __writecr3(__readcr3());
+    }
+    MiProcessor()->TlbAll++;
+}
+
+static VOID MiFlushHere(ULONG Count, PVOID const *Address)
+{
+    for (ULONG Index = 0; Index < Count; Index++) {
+        KeInvalidatePage(Address[Index]);
+    }
+    MiProcessor()->TlbSingles += Count;
+}
+
+VOID MmTlbIpi(VOID)
+{
+    if (MiTlbRequest.All) {
+        MiFlushAllHere();
+    } else {
+        MiFlushHere(MiTlbRequest.Count, MiTlbRequest.Address);
+    }
+    InterlockedDecrement(&MiTlbRequest.Pending);
+}
+
+/* Tells the other processors and does the same here; returns once all have. */
+static VOID MiShootDown(ULONG Count, PVOID const *Address, BOOLEAN All)
+{
+    ULONG Others = KeNumberOfActiveProcessors > 1 && MmTlbSendIpi != NULL ? KeNumberOfActiveProcessors - 1 : 0;
+
+    if (Others != 0) {
+        KAFFINITY Everyone = KeNumberOfActiveProcessors == 64 ? ~0ULL : (1ULL << KeNumberOfActiveProcessors) - 1;
+
+        MiTlbRequest.All = All;
+        MiTlbRequest.Count = Count;
+        for (ULONG Index = 0; Index < Count; Index++) {
+            MiTlbRequest.Address[Index] = Address[Index];
+        }
+        InterlockedExchange(&MiTlbRequest.Pending, (LONG)Others);
+        MmTlbSendIpi(Everyone & ~KeGetCurrentPrcb()->SetMember);
+        MiProcessor()->TlbIpisSent++;
+    }
+    if (All) {
+        MiFlushAllHere();
+    } else {
+        MiFlushHere(Count, Address);
+    }
+    while (Others != 0 && MiTlbRequest.Pending != 0) {
+        YieldProcessor();
+    }
+}
+
+static KIRQL MiAcquireTlbLock(VOID)
+{
+    KIRQL Irql = KeGetCurrentIrql();
+
+    if (Irql < DISPATCH_LEVEL) {
+        KeRaiseIrql(DISPATCH_LEVEL, &Irql);
+    }
+    while (InterlockedExchange(&MiTlbLock, 1) != 0) {
+        while (MiTlbLock != 0) {
+            YieldProcessor();
+        }
+    }
+    return Irql;
+}
+
+static VOID MiReleaseTlbLock(KIRQL Irql)
+{
+    InterlockedExchange(&MiTlbLock, 0);
+    if (Irql < DISPATCH_LEVEL) {
+        KeLowerIrql(Irql);
+    }
+}
+
+static VOID MiFlushAllLocked(VOID)
+{
+    /* both move before the first processor flushes: a tag or stamp taken later does not count this flush as its own */
+    InterlockedIncrement64(&MiFlushesBegun);
+    InterlockedExchange(&MiTlbEpoch, MiTlbEpoch == 3 ? 1 : MiTlbEpoch + 1);
+    MiShootDown(0, NULL, TRUE);
+    InterlockedExchange64(&MiFlushesEnded, MiFlushesBegun);
+}
+
+VOID MiFlushAllTlb(VOID)
+{
+    KIRQL Irql = MiAcquireTlbLock();
+
+    MiFlushAllLocked();
+    MiReleaseTlbLock(Irql);
+}
+
+/*
+ * A flush that began before the stamp was taken may have passed a processor before the PTE was cleared: only one that
+ * began later counts.
+ */
+ULONG64 MiTlbStamp(VOID)
+{
+    return (ULONG64)MiFlushesBegun;
+}
+
+BOOLEAN MiTlbStampPassed(ULONG64 Stamp)
+{
+    return (ULONG64)MiFlushesEnded > Stamp;
+}
+
+MMPTE MiDowngradePte(PMI_TLB_FLUSH Flush, PMMPTE Pte, PVOID Address, MMPTE New)
+{
+    MMPTE Old;
+
+    Old.Long = (ULONG64)InterlockedExchange64((volatile LONG64 *)&Pte->Long, (LONG64)New.Long);
+    if (Old.Hard.Valid) {
+        if (Flush->Count < MI_TLB_BATCH) {
+            Flush->Address[Flush->Count] = Address;
+        }
+        Flush->Count++;
+    }
+    return Old;
+}
+
+ULONG MiFlushTlb(PMI_TLB_FLUSH Flush)
+{
+    BOOLEAN All = Flush->Count > MI_TLB_BATCH;
+    ULONG Epoch = 0;
+    KIRQL Irql;
+
+    if (Flush->Count == 0) {
+        return 0;
+    }
+    if (Flush->Rule == MiTlbSystemLazy && !All) {
+        /* read after the PTEs were cleared: the first flush that moves it on drops these translations */
+        Epoch = KeNumberOfActiveProcessors > 1 ? (ULONG)MiTlbEpoch : 0;
+        MiFlushHere(Flush->Count, Flush->Address);
+    } else {
+        Irql = MiAcquireTlbLock();
+        if (All) {
+            MiFlushAllLocked();
+        } else {
+            MiShootDown(Flush->Count, Flush->Address, FALSE);
+        }
+        MiReleaseTlbLock(Irql);
+    }
+    Flush->Count = 0;
+    return Epoch;
+}
+
+VOID MiTagFrame(PMMPFN Pfn, ULONG Epoch)
+{
+    if (Epoch != 0) {
+        MiPfnChange(Pfn, MI_U4_EPOCH, (ULONG64)Epoch << MI_U4_EPOCH_SHIFT);
+    }
+}
+
+VOID MiForgetStaleTranslations(PMMPFN Pfn)
+{
+    ULONG Epoch = MiPfnEpoch(Pfn);
+
+    if (Epoch == 0) {
+        return;
+    }
+    if (Epoch == (ULONG)MiTlbEpoch || MiFlushesBegun != MiFlushesEnded) {
+        KIRQL Irql = MiAcquireTlbLock(); /* at least waits for the flush in flight */
+
+        if (Epoch == (ULONG)MiTlbEpoch) {
+            MiFlushAllLocked();
+        }
+        MiReleaseTlbLock(Irql);
+    }
+    MiPfnChange(Pfn, MI_U4_EPOCH, 0);
+}
