@@ -117,6 +117,7 @@ static VOID NTAPI ConpThread(PVOID Context)
  */
 VOID ConsoleStart(VOID)
 {
+    ConpInitializeScreen(KeLoaderBlock);
     ConpInitializeInput();
     ConpThread(NULL);
 }
