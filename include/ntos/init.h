@@ -14,7 +14,6 @@
 
 VOID KiInitializeProcessor0(LOADER_BLOCK *LoaderBlock);
 VOID KiInitializeDispatcher(LOADER_BLOCK *LoaderBlock);
-VOID KdInitialize(LOADER_BLOCK *LoaderBlock);
 NTSTATUS ObInitialize(VOID);
 NTSTATUS PsInitialize(VOID);
 NTSTATUS ExInitialize(VOID);

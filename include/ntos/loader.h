@@ -57,7 +57,7 @@ typedef struct _LOADER_FRAMEBUFFER {
     uint8_t BitsPerPixel;
     uint8_t Type; /* multiboot2: 1 direct RGB, 2 EGA text */
     uint8_t RedPosition, RedSize, GreenPosition, GreenSize, BluePosition, BlueSize;
-} LOADER_FRAMEBUFFER;
+} __attribute__((aligned(8))) LOADER_FRAMEBUFFER; /* i386 would align it to 4, and the sizes would differ */
 
 typedef struct _LOADER_BLOCK {
     uint64_t Magic;
@@ -85,7 +85,9 @@ typedef struct _LOADER_BLOCK {
     uint64_t PageTablePages; /* pages of page tables that the loader built */
 
     LOADER_FRAMEBUFFER Framebuffer;
-} LOADER_BLOCK;
+} __attribute__((aligned(8))) LOADER_BLOCK;
+
+_Static_assert(sizeof(LOADER_FRAMEBUFFER) == 32 && sizeof(LOADER_BLOCK) == 152, "the same in 32 and 64 bits");
 
 #define LOADER_BLOCK_VA   0xFFFFF87F00000000ULL /* in the kernel image region, past any image */
 #define LOADER_STACK_VA   0xFFFFF87E00000000ULL

@@ -13,6 +13,7 @@
  */
 #include <ntos/console.h>
 #include <ntos/hal.h>
+#include <ntos/kd.h>
 #include <ntos/init.h>
 #include <ntos/rtl.h>
 #include "processor.h"
@@ -119,6 +120,7 @@ DECLSPEC_NORETURN VOID KiBugCheckTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, UL
     KiPrintRegisters(&Context);
     KiPrintContextStack(&Context);
     ConPrint("*** END STOP\n");
+    KdBugCheck(Frame);
     if (KeBootOption("test", NULL, 0)) {
         HalDebugExit(BUGCHECK_EXIT_CODE);
         KiEndBochs();

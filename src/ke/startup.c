@@ -6,6 +6,7 @@
 #include <ntos/console.h>
 #include <ntos/hal.h>
 #include <ntos/init.h>
+#include <ntos/kd.h>
 #include <ntos/ke.h>
 #include <ntos/mm.h>
 #include <ntos/pool.h>
@@ -22,6 +23,7 @@ VOID KiSystemStartup(LOADER_BLOCK *LoaderBlock)
     KiInitializeImages(LoaderBlock);
     KiInitializeProcessor0(LoaderBlock);
     KeParseBootOptions((PCSTR)LoaderBlock->CommandLine);
+    KdInitialize();
     KeLowerIrql(DISPATCH_LEVEL); /* what Mm's locks and windows expect; interrupts are off all the same */
     MmInitializePhase0(LoaderBlock);
     ExInitializePoolPhase0();

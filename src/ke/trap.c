@@ -14,6 +14,7 @@
  */
 #include <ntos/console.h>
 #include <ntos/hal.h>
+#include <ntos/kd.h>
 #include <ntos/mm.h>
 #include "processor.h"
 
@@ -173,6 +174,9 @@ static VOID KiException(PKTRAP_FRAME Frame, ULONG Vector)
 {
     NTSTATUS Code = KiExceptionStatus(Vector);
 
+    if ((Vector == TRAP_DEBUG || Vector == TRAP_BREAKPOINT) && KdTrap(Frame)) {
+        return;
+    }
     if (Code != 0) {
         KiDispatchException(Frame, Code, 0, 0, 0, 0);
         return;
