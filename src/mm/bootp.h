@@ -15,6 +15,8 @@ PFN_FRAME MiBootTakeLarge(VOID); /* first frame of 2 MB, aligned; 0: none at the
 VOID MiBootMakeTable(PMMPTE Entry); /* links a zeroed table below Entry */
 VOID MiInitializeExposure(VOID);    /* counters := what the tables say */
 
+VOID MiWalkExposure(PMM_EXPOSURE Exposure, PUCHAR Seen); /* Seen: a bit a frame, zero, or NULL */
+
 typedef struct _MI_PFN_COSTS { /* pages that back the PFN database */
     ULONG64 LargePages, SmallPages;
 } MI_PFN_COSTS, *PMI_PFN_COSTS;

@@ -128,7 +128,7 @@ static VOID MiSeeTable(PMI_WALK Walk, PMMPTE Entry)
     MiSeeFrames((MI_EXPOSURE_WALK *)Walk, MmRegionPageTables, MiPteFrame(*Entry), 1);
 }
 
-static VOID MiWalkExposure(PMM_EXPOSURE Exposure, PUCHAR Seen)
+VOID MiWalkExposure(PMM_EXPOSURE Exposure, PUCHAR Seen)
 {
     MI_EXPOSURE_WALK Walk = {{MiSeeLeaf, MiSeeTable}, Exposure, Seen};
 
@@ -143,18 +143,19 @@ static VOID MiWalkExposure(PMM_EXPOSURE Exposure, PUCHAR Seen)
 
 VOID MmVerifyExposure(PMM_EXPOSURE Exposure)
 {
-    SIZE_T Bytes = MiHighestFrame / 8 + 1;
-    PUCHAR Seen = ExAllocatePoolWithTag(NonPagedPool, Bytes, 'xEmM');
+    SIZE_T Bytes = MiHighestFrame / 8 + 1, Pages = ROUND_TO_PAGES(Bytes) / MM_PAGE_SIZE;
+    PUCHAR Seen = MmAllocatePoolPages(FALSE, Bytes, 'xEmM', TRUE);
     KIRQL Irql;
 
-    if (Seen != NULL) {
-        RtlZeroMemory(Seen, Bytes);
-    }
     KeRaiseIrql(DISPATCH_LEVEL, &Irql);
     MiWalkExposure(Exposure, Seen);
     KeLowerIrql(Irql);
     if (Seen != NULL) {
-        ExFreePoolWithTag(Seen, 'xEmM');
+        /* the bitmap is gone when the caller compares: it is taken out of the result */
+        MmFreePoolPages(Seen);
+        Exposure->Frames[MmRegionNonPagedPool] -= Pages;
+        Exposure->Total -= Pages;
+        Exposure->Distinct -= Pages;
     }
 }
 

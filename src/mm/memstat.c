@@ -1,0 +1,154 @@
+/*
+ * memstat.c - console commands `memstat` (where memory is) and `verify` (is it where Mm says).
+ *
+ * memstat prints frames by state as bars and counts, the pools, what the kernel half maps by region against all of
+ * RAM, and what the page tables and the PFN database cost. Counters are printed beside a walk of the tables, so that a
+ * wrong counter is seen at once. Lines begin with a fixed word: tests read them.
+ *
+ * Runs at PASSIVE_LEVEL in the console's thread; the figures are one moment's, taken without stopping anybody.
+ */
+#include <ntos/console.h>
+#include <ntos/pool.h>
+#include "bootp.h"
+#include "range.h"
+
+#define MI_BAR       40 /* characters of a full bar: with name and figures a line stays under 80 */
+#define MI_KB(Pages) ((unsigned long long)(Pages) * (MM_PAGE_SIZE / 1024))
+
+static VOID MiPrintBar(PCSTR Name, ULONG64 Count, ULONG64 Of)
+{
+    CHAR Bar[MI_BAR + 1];
+    ULONG64 Full = Of == 0 ? 0 : (Count * MI_BAR + Of / 2) / Of;
+
+    for (ULONG64 Index = 0; Index < MI_BAR; Index++) {
+        Bar[Index] = Index < Full || (Index == 0 && Count != 0) ? '#' : '.';
+    }
+    Bar[MI_BAR] = 0;
+    ConPrint("  %-16s %s %9llu %9llu KB\n", Name, Bar, (unsigned long long)Count, MI_KB(Count));
+}
+
+static VOID MiPrintFrames(VOID)
+{
+    static const PCSTR Names[] = {"Zeroed",          "Free", "Standby", "Modified",
+                                  "ModifiedNoWrite", "Bad",  "Active",  "Transition"};
+    ULONG64 Count[MiStateMax] = {0};
+    KIRQL Irql = MiLockPfn();
+
+    for (ULONG Run = 0; Run < MiRamRunCount; Run++) {
+        for (ULONG64 Index = 0; Index < MiRamRuns[Run].Count; Index++) {
+            Count[MiPfnState(MiPfn(MiRamRuns[Run].Base + Index))]++;
+        }
+    }
+    MiUnlockPfn(Irql);
+    ConPrint("frames %llu (%llu MB) in %u runs, highest 0x%llx\n", (unsigned long long)MiRamFrames,
+             (unsigned long long)MiRamFrames >> 8, (unsigned)MiRamRunCount, (unsigned long long)MiHighestFrame);
+    for (ULONG State = 0; State < MiStateMax; State++) {
+        MiPrintBar(Names[State], Count[State], MiRamFrames);
+    }
+    ConPrint("events: soft faults %llu, standby repurposed %llu, PFN lock %llu (%llu contended)\n",
+             (unsigned long long)MiSoftFaults, (unsigned long long)MiStandbyRepurposed,
+             (unsigned long long)MiPfnLockAcquired, (unsigned long long)MiPfnLockContended);
+}
+
+static VOID MiPrintPool(PCSTR Name, BOOLEAN Paged)
+{
+    EX_POOL_USE Use;
+
+    ExQueryPoolUse(Paged, &Use);
+    ConPrint("pool %-9s %llu KB in %llu pages, %llu bytes asked for (peak %llu), %llu blocks live, %llu refused\n",
+             Name, MI_KB(Use.Pages), (unsigned long long)Use.Pages, (unsigned long long)Use.Bytes,
+             (unsigned long long)Use.PeakBytes, (unsigned long long)(Use.Allocations - Use.Frees),
+             (unsigned long long)Use.Failures);
+}
+
+/* Hundredths of a per cent, printed with two decimals. */
+static VOID MiPrintShare(PCSTR Name, ULONG64 Frames, ULONG64 Of)
+{
+    ULONG64 Share = Frames * 10000 / Of;
+
+    ConPrint("  %-16s %9llu %9llu KB %3llu.%02llu %%\n", Name, (unsigned long long)Frames, MI_KB(Frames),
+             (unsigned long long)Share / 100, (unsigned long long)Share % 100);
+}
+
+static VOID MiPrintExposure(const MM_EXPOSURE *Counted, const MM_EXPOSURE *Walked)
+{
+    static const PCSTR Names[MmRegionMax] = {"images",        "page tables", "PFN database",
+                                             "nonpaged pool", "paged pool",  "system PTEs",
+                                             "system cache",  "window",      "other"};
+    BOOLEAN Equal = TRUE;
+
+    ConPrint("exposure: RAM that the kernel half maps\n");
+    for (ULONG Region = 0; Region < MmRegionMax; Region++) {
+        MiPrintShare(Names[Region], Counted->Frames[Region], Counted->RamFrames);
+        Equal = Equal && Counted->Frames[Region] == Walked->Frames[Region];
+    }
+    MiPrintShare("total", Counted->Total, Counted->RamFrames);
+    MiPrintShare("peak", Counted->Peak, Counted->RamFrames);
+    MiPrintShare("distinct", Walked->Distinct, Counted->RamFrames);
+    ConPrint("exposure counters and table walk: %s (%llu and %llu)\n", Equal ? "equal" : "DIFFERENT",
+             (unsigned long long)Counted->Total, (unsigned long long)Walked->Total);
+}
+
+static VOID MiPrintRange(PCSTR Name, PMI_RANGE Range)
+{
+    ConPrint("range %-12s %llu pages used, %llu free, %llu flushes for reuse, %llu refused\n", Name,
+             (unsigned long long)Range->Used, (unsigned long long)Range->Free, (unsigned long long)Range->Flushes,
+             (unsigned long long)Range->Failures);
+}
+
+static VOID MiMemStat(ULONG ArgumentCount, PCSTR *Arguments)
+{
+    MM_EXPOSURE Counted, Walked;
+    MI_PFN_COSTS Costs;
+    KIRQL Irql;
+
+    MiPrintFrames();
+    MiPrintPool("nonpaged", FALSE);
+    MiPrintPool("paged", TRUE);
+    MmVerifyExposure(&Walked);
+    KeRaiseIrql(DISPATCH_LEVEL, &Irql);
+    MmQueryExposure(&Counted);
+    KeLowerIrql(Irql);
+    MiPrintExposure(&Counted, &Walked);
+    MiQueryPfnCosts(&Costs);
+    ConPrint("cost: page tables %llu KB, PFN database %llu KB (%llu large and %llu small pages)\n",
+             MI_KB(Counted.Frames[MmRegionPageTables]), MI_KB(Costs.LargePages * 512 + Costs.SmallPages),
+             (unsigned long long)Costs.LargePages, (unsigned long long)Costs.SmallPages);
+    MiPrintRange("system PTEs", &MiSystemPtes);
+    MiPrintRange("nonpaged", &MiNonPagedArea);
+    MiPrintRange("paged", &MiPagedArea);
+}
+
+CONSOLE_COMMAND(MiMemStatCommand, "memstat", "", "frames by state, pools, and what the kernel maps", MiMemStat);
+
+static VOID MiVerifyRun(ULONG ArgumentCount, PCSTR *Arguments)
+{
+    ULONG Findings = MiVerify();
+
+    if (Findings == 0) {
+        ConPrint("verify: every frame, share and counter is as it should be\n");
+    } else {
+        ConPrint("verify: %u findings: STATUS_DATA_ERROR (0x%08X)\n", (unsigned)Findings, (unsigned)STATUS_DATA_ERROR);
+    }
+}
+
+CONSOLE_COMMAND(MiVerifyCommand, "verify", "", "check the invariants of the memory manager", MiVerifyRun);
+
+static VOID MiPoolTags(ULONG ArgumentCount, PCSTR *Arguments)
+{
+    EX_POOL_TAG Tags[64];
+    ULONG Count = ExQueryPoolTags(Tags, RTL_NUMBER_OF(Tags));
+
+    ConPrint("tag   allocations       frees      live       bytes\n");
+    for (ULONG Index = 0; Index < Count; Index++) {
+        CHAR Name[5] = {0};
+
+        RtlCopyMemory(Name, &Tags[Index].Tag, sizeof(Tags[Index].Tag));
+        ConPrint("%-4s %12llu %11llu %9llu %11llu\n", Name, (unsigned long long)Tags[Index].Allocations,
+                 (unsigned long long)Tags[Index].Frees,
+                 (unsigned long long)(Tags[Index].Allocations - Tags[Index].Frees),
+                 (unsigned long long)Tags[Index].Bytes);
+    }
+}
+
+CONSOLE_COMMAND(MiPoolTagsCommand, "pooltags", "", "pool in use by tag", MiPoolTags);
