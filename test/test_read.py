@@ -89,3 +89,35 @@ def test_frames_above_4_gb_are_used(console, files):
     output = console.run("iostat")
     found = re.search(r"bounced pages (\d+)", output)
     assert found and int(found.group(1)) > 0, output
+
+
+def exposure(console):
+    """Rows of memstat's exposure table: {region: (frames, percent)}."""
+    output = console.run("memstat")
+    rows = {name: (int(frames), float(percent)) for name, frames, percent in
+            re.findall(r"^  (\w[\w ]*?)\s+(\d+)\s+\d+ KB\s+([\d.]+) %$", output, re.MULTILINE)}
+    equal = re.search(r"^exposure counters and table walk: equal \((\d+) and \1\)$", output, re.MULTILINE)
+    assert equal, output
+    assert re.search(r"^cost: page tables \d+ KB, PFN database \d+ KB", output, re.MULTILINE), output
+    return rows
+
+
+@machines("qemu-bios-512")
+def test_exposure_is_small(console, files):
+    """Under 3 % of 512 MB at the prompt, by counters that a walk of the page tables confirms; under 10 % while reading."""
+    rows = exposure(console)
+    assert 0 < rows["total"][1] < 3.0
+    for name in files:
+        assert sha256(console, name)[0] == files[name]
+    rows = exposure(console)
+    assert 0 < rows["total"][1] < 3.0
+    assert rows["total"][0] < rows["peak"][0] and rows["peak"][1] < 10.0
+    print(f"exposure: total {rows['total']}, peak {rows['peak']}")
+
+
+@machines(*MATRIX)
+def test_invariants_hold_after_reading(console, files):
+    for name in (BIG, "sizes/4097.bin"):
+        assert sha256(console, name)[0] == files[name]
+    assert "every frame, share and counter is as it should be" in console.run("verify", 120)
+    exposure(console)
