@@ -1,0 +1,127 @@
+/*
+ * ktap.c - runs the in-kernel suites and prints KTAP version 1.
+ *
+ * The suites come from section .ktap, gathered and sorted by the linker; the console command `test [PATTERN]` runs the cases
+ * whose full name, SUITE.CASE, matches: a pattern with '*' must match the whole name, one without it any part. After
+ * every case the runner checks what a case may not leave behind: a raised IRQL and disabled interrupts.
+ *
+ * IRQL: PASSIVE_LEVEL, in the console's thread.
+ */
+#include <ntos/console.h>
+#include <ntos/ktap.h>
+#include <ntos/rtl.h>
+
+#define KTAP_NAME_BYTES 128
+
+__attribute__((section(".ktap$a"), used)) static const KTAP_SUITE_ENTRY *const KtapFirst = NULL;
+__attribute__((section(".ktap$z"), used)) static const KTAP_SUITE_ENTRY *const KtapLast = NULL;
+
+VOID KtapFail(PKTAP_CONTEXT Ktap, PCSTR File, ULONG Line, PCSTR Format, ...)
+{
+    CHAR Text[256];
+    va_list Arguments;
+
+    va_start(Arguments, Format);
+    RtlFormatStringV(Text, sizeof(Text), Format, Arguments);
+    va_end(Arguments);
+    Ktap->Failed = TRUE;
+    ConPrint("# %s: %s:%u: %s\n", Ktap->Case, File, (unsigned)Line, Text);
+}
+
+/* Glob with '*' only. */
+static BOOLEAN KtapGlob(PCSTR Pattern, PCSTR Name)
+{
+    PCSTR Retry = NULL, RetryName = NULL;
+
+    while (*Name != 0) {
+        if (*Pattern == '*') {
+            Retry = ++Pattern;
+            RetryName = Name;
+        } else if (*Pattern == *Name) {
+            Pattern++;
+            Name++;
+        } else if (Retry != NULL) {
+            Pattern = Retry;
+            Name = ++RetryName;
+        } else {
+            return FALSE;
+        }
+    }
+    while (*Pattern == '*') {
+        Pattern++;
+    }
+    return *Pattern == 0;
+}
+
+static BOOLEAN KtapMatches(PCSTR Pattern, PCSTR Name)
+{
+    CHAR Anywhere[KTAP_NAME_BYTES];
+
+    for (PCSTR Next = Pattern; *Next != 0; Next++) {
+        if (*Next == '*') {
+            return KtapGlob(Pattern, Name);
+        }
+    }
+    RtlFormatString(Anywhere, sizeof(Anywhere), "*%s*", Pattern);
+    return KtapGlob(Anywhere, Name);
+}
+
+static VOID KtapCheckRemains(PKTAP_CONTEXT Ktap, BOOLEAN InterruptsBefore)
+{
+    BOOLEAN InterruptsAfter = (__readeflags() & EFLAGS_IF) != 0;
+
+    if (KeGetCurrentIrql() != PASSIVE_LEVEL) {
+        KtapFail(Ktap, __FILE__, __LINE__, "IRQL is %u after the case", (unsigned)KeGetCurrentIrql());
+        KeLowerIrql(PASSIVE_LEVEL);
+    }
+    if (InterruptsAfter != InterruptsBefore) {
+        KtapFail(Ktap, __FILE__, __LINE__, "the case left interrupts %s", InterruptsAfter ? "on" : "off");
+    }
+}
+
+static VOID KtapRunCase(PCSTR Name, const KTAP_CASE_ENTRY *Case, ULONG Number)
+{
+    KTAP_CONTEXT Ktap = {.Case = Name};
+    BOOLEAN Interrupts = (__readeflags() & EFLAGS_IF) != 0;
+    ULONG64 Start = __rdtsc();
+
+    Case->Run(&Ktap);
+    ULONG64 End = __rdtsc();
+
+    KtapCheckRemains(&Ktap, Interrupts);
+    if (Ktap.Skipped && !Ktap.Failed) {
+        ConPrint("ok %u %s # SKIP %s\n", (unsigned)Number, Name, Ktap.SkipReason);
+    } else {
+        ConPrint("%s %u %s # %llu cycles\n", Ktap.Failed ? "not ok" : "ok", (unsigned)Number, Name, End - Start);
+    }
+}
+
+/* Calls for every matching case; Run FALSE only counts. */
+static ULONG KtapForEach(PCSTR Pattern, BOOLEAN Run)
+{
+    CHAR Name[KTAP_NAME_BYTES];
+    ULONG Number = 0;
+
+    for (const KTAP_SUITE_ENTRY *const *Suite = &KtapFirst + 1; Suite < &KtapLast; Suite++) {
+        for (ULONG Index = 0; *Suite != NULL && Index < (*Suite)->Count; Index++) {
+            RtlFormatString(Name, sizeof(Name), "%s.%s", (*Suite)->Name, (*Suite)->Cases[Index].Name);
+            if (!KtapMatches(Pattern, Name)) {
+                continue;
+            }
+            Number++;
+            if (Run) {
+                KtapRunCase(Name, &(*Suite)->Cases[Index], Number);
+            }
+        }
+    }
+    return Number;
+}
+
+static VOID KtapCommand(ULONG ArgumentCount, PCSTR *Arguments)
+{
+    PCSTR Pattern = ArgumentCount > 1 ? Arguments[1] : "";
+
+    ConPrint("KTAP version 1\n1..%u\n", (unsigned)KtapForEach(Pattern, FALSE));
+    KtapForEach(Pattern, TRUE);
+}
+CONSOLE_COMMAND(KtapConsole, "test", "[PATTERN]", "run the kernel's test suites", KtapCommand);
