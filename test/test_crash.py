@@ -1,0 +1,30 @@
+"""Every road into a bug check ends in a whole report, never in a triple fault or a hang."""
+
+import pytest
+
+from harness import Machine, Session
+from harness.session import BugCheck
+from harness.verdict import symbolize
+
+KINDS = {
+    # kind: (bug check, its first parameter or None, function that the stack must name)
+    "assert": (0xC0000420, None, "KiAssertFailed"),
+    "divide": (0x1E, 0xC0000094, "KiCrashDivide"),
+    "invalid": (0x1E, 0xC000001D, "KiCrashInvalid"),
+    "null": (0x1E, 0xC0000005, "KiCrashNull"),
+    "stack": (0x7F, 8, "KiRecurse"),
+}
+
+
+@pytest.mark.parametrize("kind,emulator", [(kind, "qemu") for kind in KINDS] + [("stack", "bochs"), ("null", "bochs")])
+def test_crash(kind, emulator):
+    code, parameter, function = KINDS[kind]
+    with Session(Machine(cmdline="test", mem=256, emulator=emulator)) as session:
+        session.wait_prompt()
+        with pytest.raises(BugCheck) as caught:
+            session.run(f"crash {kind}")
+    stop = caught.value.stop
+    assert stop is not None and stop.complete, "the machine ended without a report"
+    assert stop.code == code
+    assert parameter is None or stop.parameters[0] == parameter
+    assert function in symbolize(stop.text, "chk")
