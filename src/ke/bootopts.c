@@ -15,7 +15,6 @@
 /* Sorted by name. */
 static const PCSTR KiKnownOptions[] = {
     "debug",   /* gdb stub on COM2 */
-    "maxmem",  /* MB of RAM to use */
     "noacpi",  /* ignore the ACPI tables */
     "nokaslr", /* loader: images at their preferred base */
     "test",    /* a bug check ends the emulator */
