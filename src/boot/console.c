@@ -1,9 +1,9 @@
 /*
- * console.c - the loader's voice: COM1 and the screen.
+ * console.c - the loader's voice: everything it says goes to COM1 and to the screen (screen.c).
  *
  * COM1 is programmed to 115200 8N1 (nothing before us may have) and polled with a bound, so a machine without it still
- * boots. The screen is the VGA text page until the framebuffer tag says otherwise. Errors are one sentence behind
- * "osloader: "; after an error the machine stops for ever: a reboot would only hide the sentence.
+ * boots. Errors are one sentence behind "osloader: "; after an error the machine stops for ever: a reboot would only hide
+ * the sentence. Formatting knows what the loader's sentences use and nothing more.
  */
 #include "osloader.h"
 #include <stdarg.h>
@@ -12,12 +12,6 @@
 #define LINE_STATUS       5
 #define TRANSMIT_EMPTY    0x20
 #define TRANSMIT_PATIENCE 200000 /* polls; a byte takes 87 us, so a present port never needs as many */
-#define VGA_TEXT          0xB8000u
-#define VGA_ATTRIBUTE     0x0700u /* grey on black */
-#define FRAMEBUFFER_TEXT  2
-
-static volatile uint16_t *Cells = (volatile uint16_t *)VGA_TEXT;
-static uint32_t Columns = 80, Rows = 25, Column, Row;
 
 static void Out8(uint16_t Port, uint8_t Value)
 {
@@ -43,25 +37,6 @@ void OslConsoleInitialize(void)
     Out8(COM1 + 4, 0x03); /* DTR, RTS */
 }
 
-/* Chooses where the screen is: the text page GRUB found, or none at all when the framebuffer is graphical. */
-void OslConsoleUseScreen(const LOADER_FRAMEBUFFER *Framebuffer)
-{
-    if (Framebuffer->PhysicalBase == 0) {
-        return;
-    }
-    if (Framebuffer->Type != FRAMEBUFFER_TEXT || Framebuffer->PhysicalBase > 0xFFFFFFFFULL || Framebuffer->Width == 0 ||
-        Framebuffer->Height == 0) {
-        Cells = 0;
-        return;
-    }
-    Cells = (volatile uint16_t *)(uint32_t)Framebuffer->PhysicalBase;
-    Columns = Framebuffer->Width;
-    Rows = Framebuffer->Height;
-    for (uint32_t Cell = 0; Cell < Columns * Rows; Cell++) {
-        Cells[Cell] = VGA_ATTRIBUTE | ' ';
-    }
-}
-
 static void PutSerial(char Char)
 {
     for (int Poll = 0; Poll < TRANSMIT_PATIENCE; Poll++) {
@@ -72,27 +47,13 @@ static void PutSerial(char Char)
     Out8(COM1, (uint8_t)Char);
 }
 
-static void PutScreen(char Char)
-{
-    if (Cells == 0) {
-        return;
-    }
-    if (Char == '\n' || Column == Columns) {
-        Column = 0;
-        Row = Row + 1 < Rows ? Row + 1 : 0; /* wraps: the loader says a few lines only */
-    }
-    if (Char != '\n' && Char != '\r') {
-        Cells[Row * Columns + Column++] = (uint16_t)(VGA_ATTRIBUTE | (uint8_t)Char);
-    }
-}
-
 static void Put(char Char)
 {
     if (Char == '\n') {
         PutSerial('\r');
     }
     PutSerial(Char);
-    PutScreen(Char);
+    OslScreenPut(Char);
 }
 
 static void PutHex(uint64_t Value, int Digits)
@@ -163,7 +124,7 @@ void OslFail(const char *Format, ...)
     va_start(Arguments, Format);
     Print(Format, Arguments);
     va_end(Arguments);
-    PutString(".\n");
+    PutString(".\nosloader: halted.\n");
     for (;;) {
         __asm__ volatile("cli; hlt");
     }

@@ -16,7 +16,7 @@ void OslMain(uint32_t Magic, uint32_t BootInformation, uint64_t Tsc)
 {
     OslConsoleInitialize();
     OslReadBootInformation(Magic, BootInformation);
-    OslConsoleUseScreen(&OslBoot.Framebuffer);
+    OslScreenOpen(&OslBoot.Framebuffer);
     OslCheckProcessor();
     OslSeedRandom(Tsc);
     OslInitializeMemory();

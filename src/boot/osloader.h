@@ -70,9 +70,12 @@ void OslReadBootInformation(uint32_t Magic, uint32_t Address);
 
 /* console.c: COM1 at 115200 8N1 and the screen. OslFail prints "osloader: ", the sentence and stops the machine. */
 void OslConsoleInitialize(void);
-void OslConsoleUseScreen(const LOADER_FRAMEBUFFER *Framebuffer);
 void OslPrint(const char *Format, ...) __attribute__((format(printf, 1, 2)));
 void OslFail(const char *Format, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+/* screen.c: the VGA text page until told of a framebuffer; one without a known form shows nothing. */
+void OslScreenOpen(const LOADER_FRAMEBUFFER *Framebuffer);
+void OslScreenPut(char Char);
 
 /* pages.c: physical memory. */
 void OslInitializeMemory(void);

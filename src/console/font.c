@@ -9,11 +9,11 @@
  * scripts read, gets every byte as it is.
  *
  * Constant data, no code, no locks. Must never grow glyphs that CON_GLYPHS in
- * screen.h does not count.
+ * font.h does not count.
  */
-#include "screen.h"
+#include "font.h"
 
-const UCHAR ConpFont[CON_GLYPHS][CON_GLYPH_ROWS] = {
+const unsigned char ConpFont[CON_GLYPHS][CON_GLYPH_ROWS] = {
     {0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00}, /* blank */
     {0x04, 0x04, 0x04, 0x04, 0x04, 0x00, 0x04, 0x00}, /* ! */
     {0x0A, 0x0A, 0x0A, 0x00, 0x00, 0x00, 0x00, 0x00}, /* " */

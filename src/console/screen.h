@@ -6,16 +6,10 @@
 
 #include <ntos/loader.h>
 #include <ntos/ntos.h>
+#include "font.h"
 
-#define CON_CELL_WIDTH  8
-#define CON_CELL_HEIGHT 16
 #define CON_COLUMNS_MAX 160
 #define CON_ROWS_MAX    64
-#define CON_GLYPH_FIRST ' '
-#define CON_GLYPHS      95
-#define CON_GLYPH_ROWS  8
-
-extern const UCHAR ConpFont[CON_GLYPHS][CON_GLYPH_ROWS];
 
 /* Draws one cell, the cursor's inverted. Called at HIGH_LEVEL with the print
  * lock. */
