@@ -81,7 +81,7 @@ static DECLSPEC_NORETURN VOID KiStopForever(VOID)
 static VOID KiPrintRegisters(PCONTEXT Context)
 {
     ConPrint("rip=%016llx rsp=%016llx efl=%08x irql=%u cpu=%u\n", Context->Rip, Context->Rsp, (unsigned)Context->EFlags,
-             (unsigned)KeGetCurrentIrql(), KeGetCurrentPrcb() == NULL ? 0 : KeGetCurrentPrcb()->Number);
+             (unsigned)KeGetCurrentIrql(), KeNumberOfActiveProcessors == 0 ? 0 : KeGetCurrentPrcb()->Number);
     ConPrint("rax=%016llx rbx=%016llx rcx=%016llx rdx=%016llx\n", Context->Rax, Context->Rbx, Context->Rcx,
              Context->Rdx);
     ConPrint("rsi=%016llx rdi=%016llx rbp=%016llx r8 =%016llx\n", Context->Rsi, Context->Rdi, Context->Rbp,

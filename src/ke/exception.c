@@ -110,8 +110,10 @@ VOID KiDispatchException(PKTRAP_FRAME Frame, NTSTATUS Code, ULONG Parameters, UL
     if (Frame->FromUser) {
         KiBugCheckTrap(KMODE_EXCEPTION_NOT_HANDLED, (ULONG)Code, Frame->Rip, P0, P1, Frame);
     }
-    if ((Frame->EFlags & EFLAGS_IF) != 0) {
-        _enable();
+    if (Frame->Vector == TRAP_DEBUG) {
+        Frame->EFlags &= ~EFLAGS_TF; /* a handler that wants the next step asks again */
+    } else if ((Frame->EFlags & EFLAGS_IF) != 0) {
+        _enable(); /* not on the debug trap's own stack, which a thread switch would lose */
     }
     if (KiOfferToHandlers(&Record, Frame)) {
         return;

@@ -30,6 +30,8 @@ typedef struct DECLSPEC_ALIGN(64) _KI_PROCESSOR_AREA {
 VOID KiInitializeIdt(VOID); /* once, before the first processor loads it (src/ke/idt.c) */
 VOID KiLoadIdt(PKIPCR Pcr);
 
+#define TRAP_DEBUG 1 /* vector of #DB */
+
 /* Bug check codes that are documented and that the DDK's bugcodes.h lacks. */
 #define MACHINE_CHECK_EXCEPTION       0x0000009C
 #define KERNEL_SECURITY_CHECK_FAILURE 0x00000139

@@ -1,7 +1,11 @@
 /*
  * startup.c - from the loader to the first thread.
  *
- * KiSystemStartup runs on the loader's boot stack with interrupts off and calls the phases of init.h in order.
+ * KiSystemStartup runs on the loader's boot stack with interrupts off and calls the phases of init.h in order. The serial
+ * port and the image list come first, so that whatever goes wrong later is a readable bug check; the processor's own
+ * tables next, so that a fault is a trap and no reset.
+ *
+ * It never returns, and nothing of the loader's stack or block is kept: what is needed later is copied by its owner.
  */
 #include <ntos/console.h>
 #include <ntos/hal.h>

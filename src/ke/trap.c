@@ -18,7 +18,6 @@
 #include <ntos/mm.h>
 #include "processor.h"
 
-#define TRAP_DEBUG         1
 #define TRAP_NMI           2
 #define TRAP_BREAKPOINT    3
 #define TRAP_DOUBLE_FAULT  8

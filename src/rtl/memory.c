@@ -2,9 +2,9 @@
  * memory.c - block moves, fills and compares, under their C and their Rtl names.
  *
  * The compiler calls memcpy, memset, memmove and memcmp by itself for structures; drivers compiled against the DDK
- * reach the same four through macros, and foreign drivers import the Rtl names. Moves and fills are single string
- * instructions: baseline processors run them at cache-line speed (ERMS), and no SSE register is touched,
- * so they may run in any trap. A fault inside them is raised in the caller's frame by the unwinder like any other:
+ * reach the same four through macros, and foreign drivers import the Rtl names. Moves and fills are string
+ * instructions of eight-byte words: processors run them at cache-line speed, emulators word by word, and no SSE register
+ * is touched, so they may run in any trap. A fault inside them is raised in the caller's frame by the unwinder like any other:
  * nothing here holds state that would have to be undone.
  *
  * Locks: none. IRQL: any, as far as the memory itself allows. Must never: call anything.
@@ -17,19 +17,26 @@
 #undef RtlZeroMemory
 #undef RtlCompareMemory
 
+#define WORD sizeof(ULONG64)
+
 void *memcpy(void *Destination, const void *Source, size_t Bytes)
 {
     void *To = Destination;
+    size_t Words = Bytes / WORD, Rest = Bytes % WORD;
 
-    __asm__ volatile("rep movsb" : "+D"(To), "+S"(Source), "+c"(Bytes)::"memory");
+    __asm__ volatile("rep movsq" : "+D"(To), "+S"(Source), "+c"(Words)::"memory");
+    __asm__ volatile("rep movsb" : "+D"(To), "+S"(Source), "+c"(Rest)::"memory");
     return Destination;
 }
 
 void *memset(void *Destination, int Value, size_t Bytes)
 {
     void *To = Destination;
+    ULONG64 Pattern = 0x0101010101010101ULL * (UCHAR)Value;
+    size_t Words = Bytes / WORD, Rest = Bytes % WORD;
 
-    __asm__ volatile("rep stosb" : "+D"(To), "+c"(Bytes) : "a"(Value) : "memory");
+    __asm__ volatile("rep stosq" : "+D"(To), "+c"(Words) : "a"(Pattern) : "memory");
+    __asm__ volatile("rep stosb" : "+D"(To), "+c"(Rest) : "a"(Pattern) : "memory");
     return Destination;
 }
 
@@ -42,10 +49,10 @@ void *memmove(void *Destination, const void *Source, size_t Bytes)
     UCHAR *To = (UCHAR *)Destination + Bytes;
 
     /* A loop, not a string instruction with the direction flag set: those run a byte at a time in microcode. */
-    while (Bytes >= sizeof(ULONG64)) {
-        From -= sizeof(ULONG64);
-        To -= sizeof(ULONG64);
-        Bytes -= sizeof(ULONG64);
+    while (Bytes >= WORD) {
+        From -= WORD;
+        To -= WORD;
+        Bytes -= WORD;
         *(ULONG64 UNALIGNED *)To = *(const ULONG64 UNALIGNED *)From;
     }
     while (Bytes != 0) {
@@ -61,6 +68,11 @@ int memcmp(const void *First, const void *Second, size_t Bytes)
 {
     const UCHAR *A = First, *B = Second;
 
+    while (Bytes >= WORD && *(const ULONG64 UNALIGNED *)A == *(const ULONG64 UNALIGNED *)B) {
+        A += WORD;
+        B += WORD;
+        Bytes -= WORD;
+    }
     for (; Bytes != 0; Bytes--, A++, B++) {
         if (*A != *B) {
             return *A < *B ? -1 : 1;
@@ -102,6 +114,10 @@ SIZE_T NTAPI RtlCompareMemory(const VOID *Source1, const VOID *Source2, SIZE_T L
     const UCHAR *A = Source1, *B = Source2;
     SIZE_T Equal = 0;
 
+    while (Length - Equal >= WORD &&
+           *(const ULONG64 UNALIGNED *)(A + Equal) == *(const ULONG64 UNALIGNED *)(B + Equal)) {
+        Equal += WORD;
+    }
     while (Equal < Length && A[Equal] == B[Equal]) {
         Equal++;
     }

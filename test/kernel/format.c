@@ -1,5 +1,8 @@
 /*
- * format.c - suite for the formatter behind DbgPrint, the console and the string functions.
+ * format.c - suite for the formatter behind DbgPrint, the console and the string functions, and for the block moves.
+ *
+ * Every check compares the whole text and the length that is reported; the bounds cases look at the byte behind the
+ * buffer, which must keep its value.
  */
 #include <ntos/ktap.h>
 #include <ntos/rtl.h>

@@ -135,6 +135,23 @@ static VOID TrapVectorRegisters(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(MxCsrAfter, MxCsrBefore);
 }
 
+/* With nobody debugging, a single step is an exception, once: the handler runs with the trap flag clear. */
+static VOID TrapSingleStep(PKTAP_CONTEXT Ktap)
+{
+    TRAP_SEEN Seen = {0};
+    ULONG64 Before = __readeflags();
+
+    __try {
+        __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq; nop; nop" ::: "cc", "memory");
+    } __except (TrapSee(GetExceptionInformation(), &Seen)) {
+    }
+    ULONG64 After = __readeflags();
+
+    KTAP_EQUAL(Seen.Code, STATUS_SINGLE_STEP);
+    KTAP_EQUAL(*(UCHAR *)(Seen.Address - 1), 0x90); /* the trap comes after the first nop */
+    KTAP_EQUAL(After & (EFLAGS_TF | EFLAGS_IF), Before & EFLAGS_IF);
+}
+
 /* All registers that an exception may not change, through a fault that a filter lets continue. */
 static LONG TrapGiveAddress(PEXCEPTION_POINTERS Pointers, PULONG64 Target)
 {
@@ -166,7 +183,7 @@ static VOID TrapRegisters(PKTAP_CONTEXT Ktap)
 static const KTAP_CASE_ENTRY TrapCases[] = {
     {"divide", TrapDivide},         {"invalid_opcode", TrapInvalidOpcode}, {"assertion", TrapAssertion},
     {"protection", TrapProtection}, {"breakpoint", TrapBreakpoint},        {"vector_registers", TrapVectorRegisters},
-    {"registers", TrapRegisters},
+    {"registers", TrapRegisters},   {"single_step", TrapSingleStep},
 };
 KTAP_SUITE(TrapSuite, "ke.trap", TrapCases);
 
