@@ -54,8 +54,7 @@ void OslCheckProcessor(void)
         OslFail("this processor has no 64-bit (long) mode, which Oriel needs");
     }
     if ((Edx & EDX_NX) == 0) {
-        OslFail(
-            "this processor has no no-execute (NX) pages, which Oriel needs; if it does, its firmware disables them");
+        OslFail("this processor has no no-execute (NX) pages, which Oriel needs (or firmware disables them)");
     }
 }
 
