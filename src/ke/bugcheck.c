@@ -166,3 +166,12 @@ DECLSPEC_NORETURN VOID KiAssertFailed(PCSTR Expression, PCSTR File, ULONG Line)
     ConPrint("\n*** ASSERT %s, %s:%u\n", Expression, File, (unsigned)Line);
     KiBugCheckTrap((ULONG)STATUS_ASSERTION_FAILURE, (ULONG_PTR)Expression, (ULONG_PTR)File, Line, 0, NULL);
 }
+
+/* What the DDK's ASSERT calls in checked drivers. Documented to enter the debugger; without one it ends the kernel. */
+VOID NTAPI RtlAssert(PVOID FailedAssertion, PVOID FileName, ULONG LineNumber, PSTR Message)
+{
+    if (Message != NULL) {
+        DbgPrint("%s\n", Message);
+    }
+    KiAssertFailed(FailedAssertion, FileName, LineNumber);
+}

@@ -35,7 +35,7 @@ VOID KiPrintContextStack(PCONTEXT Context)
     }
 }
 
-VOID KiPrintStack(PKTRAP_FRAME Frame)
+DECLSPEC_NOINLINE VOID KiPrintStack(PKTRAP_FRAME Frame)
 {
     CONTEXT Context;
 
@@ -48,7 +48,7 @@ VOID KiPrintStack(PKTRAP_FRAME Frame)
     KiPrintContextStack(&Context);
 }
 
-ULONG KiCaptureStack(PKTRAP_FRAME Frame, PULONG64 Addresses, ULONG Maximum)
+DECLSPEC_NOINLINE ULONG KiCaptureStack(PKTRAP_FRAME Frame, PULONG64 Addresses, ULONG Maximum)
 {
     CONTEXT Context;
     ULONG Count = 0;
@@ -68,4 +68,29 @@ ULONG KiCaptureStack(PKTRAP_FRAME Frame, PULONG64 Addresses, ULONG Maximum)
         }
     }
     return Count;
+}
+
+/**
+ * RtlCaptureStackBackTrace - return addresses of the callers, nearest first.
+ *
+ * @FramesToSkip     frames left out, 0: begin inside the function that calls this one
+ * @FramesToCapture  room in BackTrace, at most STACK_FRAMES are used
+ * @BackTraceHash    receives the sum of the addresses, a key to find equal traces by; may be NULL
+ * returns           addresses stored
+ *
+ * IRQL: any. Source: Microsoft Learn, RtlCaptureStackBackTrace.
+ */
+USHORT NTAPI RtlCaptureStackBackTrace(ULONG FramesToSkip, ULONG FramesToCapture, PVOID *BackTrace, PULONG BackTraceHash)
+{
+    ULONG64 Addresses[STACK_FRAMES];
+    ULONG Count = KiCaptureStack(NULL, Addresses, STACK_FRAMES), Stored = 0, Hash = 0;
+
+    for (ULONG64 Index = 1ULL + FramesToSkip; Index < Count && Stored < FramesToCapture; Index++) {
+        BackTrace[Stored++] = (PVOID)Addresses[Index];
+        Hash += (ULONG)Addresses[Index];
+    }
+    if (BackTraceHash != NULL) {
+        *BackTraceHash = Hash;
+    }
+    return (USHORT)Stored;
 }

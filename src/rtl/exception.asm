@@ -15,6 +15,8 @@ global RtlpExecuteHandlerForException
 global RtlpExecuteHandlerForUnwind
 global RtlpCaptureXmm
 global RtlpRestoreXmm
+global DbgBreakPoint
+global DbgBreakPointWithStatus
 
 ; CONTEXT, as wdm.h declares it
 CX_FLAGS    equ 0x30
@@ -150,6 +152,18 @@ RtlpRestoreXmm:
     movups xmm %+ x, [rcx + CX_XMM0 + 16 * x]
 %assign x x + 1
 %endrep
+    ret
+
+; VOID DbgBreakPoint(VOID); VOID DbgBreakPointWithStatus(ULONG): functions of their own, so that a debugger finds the
+; caller one frame up, with the status still in its register.
+align 16
+DbgBreakPoint:
+    int3
+    ret
+
+align 16
+DbgBreakPointWithStatus:
+    int3
     ret
 
 ; EXCEPTION_DISPOSITION RtlpExecuteHandlerFor...(Record, EstablisherFrame, Context, DispatcherContext)

@@ -216,7 +216,7 @@ VOID NTAPI RtlUnwind(PVOID TargetFrame, PVOID TargetIp, PEXCEPTION_RECORD Except
  *
  * IRQL: any. Returns when a filter asks to continue. Unhandled: bug check KMODE_EXCEPTION_NOT_HANDLED.
  */
-VOID NTAPI RtlRaiseException(PEXCEPTION_RECORD ExceptionRecord)
+DECLSPEC_NOINLINE VOID NTAPI RtlRaiseException(PEXCEPTION_RECORD ExceptionRecord)
 {
     CONTEXT Context;
     BOOLEAN Walked;

@@ -112,6 +112,25 @@ static VOID TrapBreakpoint(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(Answer, 0xB00); /* RIP pointed at the breakpoint, and the routine's changes arrived */
 }
 
+static VOID TrapDbgBreakPoint(PKTAP_CONTEXT Ktap)
+{
+    TRAP_SEEN Seen = {0};
+
+    __try {
+        DbgBreakPoint();
+    } __except (TrapSee(GetExceptionInformation(), &Seen)) {
+    }
+    KTAP_EQUAL(Seen.Code, STATUS_BREAKPOINT);
+    KTAP_EQUAL(Seen.Address, DbgBreakPoint);
+    KTAP_EQUAL(Seen.Parameters, 1);
+    Seen.Code = 0;
+    __try {
+        DbgBreakPointWithStatus(5);
+    } __except (TrapSee(GetExceptionInformation(), &Seen)) {
+    }
+    KTAP_EQUAL(Seen.Address, DbgBreakPointWithStatus);
+}
+
 static VOID TrapVectorRegisters(PKTAP_CONTEXT Ktap)
 {
     DECLSPEC_ALIGN(16) ULONG64 Before[12], After[12];
@@ -181,9 +200,9 @@ static VOID TrapRegisters(PKTAP_CONTEXT Ktap)
 }
 
 static const KTAP_CASE_ENTRY TrapCases[] = {
-    {"divide", TrapDivide},         {"invalid_opcode", TrapInvalidOpcode}, {"assertion", TrapAssertion},
-    {"protection", TrapProtection}, {"breakpoint", TrapBreakpoint},        {"vector_registers", TrapVectorRegisters},
-    {"registers", TrapRegisters},   {"single_step", TrapSingleStep},
+    {"divide", TrapDivide},         {"invalid_opcode", TrapInvalidOpcode},  {"assertion", TrapAssertion},
+    {"protection", TrapProtection}, {"breakpoint", TrapBreakpoint},         {"vector_registers", TrapVectorRegisters},
+    {"registers", TrapRegisters},   {"dbg_break_point", TrapDbgBreakPoint}, {"single_step", TrapSingleStep},
 };
 KTAP_SUITE(TrapSuite, "ke.trap", TrapCases);
 
@@ -359,10 +378,35 @@ static VOID UnwindLookup(PKTAP_CONTEXT Ktap)
     }
 }
 
+static DECLSPEC_NOINLINE USHORT UnwindBackTrace(ULONG Skip, PVOID *Trace, PULONG Hash)
+{
+    USHORT Count = RtlCaptureStackBackTrace(Skip, 4, Trace, Hash);
+
+    YieldProcessor(); /* no tail call: this frame has to be there */
+    return Count;
+}
+
+static VOID UnwindCaptureBackTrace(PKTAP_CONTEXT Ktap)
+{
+    PVOID Trace[4] = {0};
+    ULONG Hash = 0;
+    for (ULONG Skip = 0; Skip < 2; Skip++) {
+        USHORT Count = UnwindBackTrace(Skip, Trace, &Hash);
+
+        KTAP_CHECK(Count >= 1);
+        ULONG64 Here = (ULONG64)Trace[1 - Skip] - (ULONG64)UnwindCaptureBackTrace;
+
+        KTAP_CHECK(Here != 0 && Here < 0x400);
+        KTAP_CHECK(Hash != 0);
+    }
+    KTAP_CHECK(UnwindBackTrace(1000, Trace, NULL) == 0);
+}
+
 static const KTAP_CASE_ENTRY UnwindCases[] = {
     {"every_instruction", UnwindEveryInstruction},
     {"through_trap", UnwindThroughTrap},
     {"lookup", UnwindLookup},
+    {"capture_back_trace", UnwindCaptureBackTrace},
 };
 KTAP_SUITE(UnwindSuite, "rtl.unwind", UnwindCases);
 
