@@ -1,5 +1,9 @@
 /*
  * fsrtlname.c - suite for names: expressions with wild cards, first components, equality.
+ *
+ * The table lists what each wild card means at the places where its meaning is particular: at the last dot, before a
+ * dot and at the end of a name. The long expression would keep a backtracking matcher busy for ever; here it must
+ * take no longer than its length squared, and it is long enough to need pool.
  */
 #include <ntos/ktap.h>
 

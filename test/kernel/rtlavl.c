@@ -1,5 +1,10 @@
 /*
- * rtlavl.c - suite for generic tables on AVL trees, with nodes from pool. Random operations are in test/host/test_rtl.c.
+ * rtlavl.c - suite for generic tables on AVL trees, with nodes from pool.
+ *
+ * Keys come in an order that makes the tree rotate at nearly every step; every node must be freed in the end, the depth must stay
+ * what AVL trees promise, and an enumeration must survive the deletion of the element it stands on.
+ *
+ * Random operations against a model are in test/host/test_rtl.c, where the sanitizers watch.
  */
 #include <ntos/ktap.h>
 

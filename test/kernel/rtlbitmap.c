@@ -1,5 +1,10 @@
 /*
- * rtlbitmap.c - suite for bitmaps. The search routines are compared with plain loops in test/host/test_rtl.c.
+ * rtlbitmap.c - suite for bitmaps: set, clear, count, find.
+ *
+ * The bitmap ends in the middle of a word whose other bits are set, so that a routine that counts or finds bits beyond the
+ * size fails here. Ranges cross word boundaries at both ends.
+ *
+ * The search routines are compared with plain loops in test/host/test_rtl.c.
  */
 #include <ntos/ktap.h>
 

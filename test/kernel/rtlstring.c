@@ -1,5 +1,10 @@
 /*
  * rtlstring.c - suite for strings: counted, converted, allocated, as numbers.
+ *
+ * What needs the kernel: that the exported routines are linked and that allocated strings live in pool and go back to
+ * it. The details of each conversion are in test/host/test_rtl.c, against models and random input.
+ *
+ * Non-ASCII characters are spelt by number, so that the file's own encoding does not matter.
  */
 #include <ntos/ktap.h>
 
