@@ -23,7 +23,7 @@ VOID KdInitialize(VOID);
  */
 BOOLEAN KdTrap(PKTRAP_FRAME Frame);
 
-/* Has gdb sent something? Called in every clock interrupt with its frame; enters the debugger if so. Interrupts off. */
+/* Has gdb sent something? Called in every clock interrupt with its frame; enters the debugger if so. IRQL: CLOCK_LEVEL. */
 VOID KdCheckBreakIn(PKTRAP_FRAME Frame);
 
 /* A bug check stops in the debugger first, if one is connected. Frame may be NULL. Interrupts off. */

@@ -1,10 +1,11 @@
 """gdb's view of Oriel: symbols at the randomised bases, and stacks by the images' own unwind data.
 
     gdb build/chk/ntoskrnl.exe -x scripts/gdb/oriel.py
-    (gdb) target remote /path/to/com2
-    (gdb) oriel symbols
+    (gdb) oriel attach /path/to/com2
+    (gdb) oriel pfn 0x1234
+    (gdb) oriel pte $rip
 
-`oriel symbols` asks the stub (`monitor modules`) where the images run and loads the symbols of each from the folder of
+`oriel attach` connects and does what `oriel symbols` does alone: it asks the stub (`monitor modules`) where the images run and loads the symbols of each from the folder of
 the kernel's file. The compiler describes frames as PE unwind data (.pdata, .xdata) and not as DWARF, which
 Debian's gdb cannot follow; the unwinder here reads it from the target's memory, machine frames of traps included.
 
@@ -29,17 +30,33 @@ _modules = []  # Module, in load order
 
 
 class Module:
-    """A loaded image: where it runs, and its function table read from its file."""
+    """A loaded image: where it runs, and its unwind data, from its file if there is one (a serial line is slow)."""
 
     def __init__(self, name, base, size):
         self.name, self.base, self.size = name, base, size
         self.functions = None
+        self.file = b""
+
+    def open(self, path):
+        with open(path, "rb") as file:
+            self.file = file.read()
+
+    def read(self, rva, size):
+        """Bytes of the image that nothing changes at run time."""
+        if self.file:
+            header = struct.unpack_from("<I", self.file, 0x3C)[0]
+            count, optional = struct.unpack_from("<H12xH", self.file, header + 6)
+            for index in range(count):
+                length, start, raw, offset = struct.unpack_from("<IIII", self.file, header + 24 + optional + 40 * index + 8)
+                if start <= rva and rva + size <= start + min(length, raw):
+                    return self.file[offset + rva - start:offset + rva - start + size]
+        return read(self.base + rva, size)
 
     def table(self):
         """The sorted RUNTIME_FUNCTION entries: (begin, end, unwind), RVAs."""
         if self.functions is None:
             rva, size = directory(self.base, EXCEPTION_DIRECTORY)
-            data = read(self.base + rva, size) if size else b""
+            data = self.read(rva, size) if size else b""
             self.functions = [struct.unpack_from("<III", data, at) for at in range(0, len(data) - 11, 12)]
         return self.functions
 
@@ -118,6 +135,7 @@ FOLDER (default: that of the kernel's file) holds ntoskrnl.exe and the drivers w
             if not os.path.exists(path):
                 print(f"{module.name} at {module.base:#x}: no {path}")
                 continue
+            module.open(path)
             offset = (module.base - image_base(path)) & MASK
             gdb.execute(f"add-symbol-file '{path}' -o {offset:#x}", to_string=True)
             print(f"{module.name} at {module.base:#x}")
@@ -130,6 +148,69 @@ FOLDER (default: that of the kernel's file) holds ntoskrnl.exe and the drivers w
                 Symbols.last = os.path.dirname(file.filename)
                 break
         return getattr(Symbols, "last", "build/chk")
+
+
+class Attach(gdb.Command):
+    """oriel attach ADDRESS: connect to the stub on COM2 (a socket's path, HOST:PORT or a device) and load symbols."""
+
+    def __init__(self):
+        super().__init__("oriel attach", gdb.COMMAND_RUNNING, gdb.COMPLETE_FILENAME)
+
+    def invoke(self, argument, from_tty):
+        Symbols.folder()  # before the file's symbols are dropped
+        gdb.execute(f"target remote {argument}")
+        gdb.execute("oriel symbols")
+        gdb.execute("frame")
+
+
+class Pfn(gdb.Command):
+    """oriel pfn FRAME: the entry of a frame in the PFN database, decoded. FRAME: an expression."""
+
+    DATABASE = 0xFFFFFA8000000000  # MM_PFN_DATABASE
+    STATES = ["Zeroed", "Free", "Standby", "Modified", "ModifiedNoWrite", "Bad", "Active", "Transition"]  # pfndef.h
+
+    def __init__(self):
+        super().__init__("oriel pfn", gdb.COMMAND_DATA)
+
+    def invoke(self, argument, from_tty):
+        frame = int(gdb.parse_and_eval(argument))
+        kind = gdb.lookup_type("MMPFN")
+        entry = gdb.Value(self.DATABASE + frame * kind.sizeof).cast(kind.pointer()).dereference()
+        try:
+            u4 = int(entry["u4"])
+        except gdb.MemoryError:
+            print(f"frame {frame:#x} is not RAM: its entry is not mapped")
+            return
+        flags = [name for bit, name in ((51, "modified"), (52, "read"), (53, "write"), (54, "prototype"), (55, "error"),
+                                        (63, "stashed")) if u4 >> bit & 1]
+        state = self.STATES[u4 >> 48 & 7]
+        print(f"frame {frame:#x}: {state}, references {u4 >> 32 & 0xFFFF}, {' '.join(flags) or 'no flags'}")
+        print(f"  PTE {int(entry['PteAddressLong']):#x} in frame {u4 & 0xFFFFFFFF:#x}, "
+              f"original {int(entry['OriginalPte']['Long']):#x}")
+        if state == "Active":
+            print(f"  share count {int(entry['u1']['ShareCount'])}")
+        elif state not in ("Transition",):
+            print(f"  next {int(entry['u1']['Flink']):#x}, previous {int(entry['u1']['Blink']):#x}")
+
+
+class Pte(gdb.Command):
+    """oriel pte ADDRESS: the page-table entry that maps an address, decoded. ADDRESS: an expression."""
+
+    def __init__(self):
+        super().__init__("oriel pte", gdb.COMMAND_DATA)
+
+    def invoke(self, argument, from_tty):
+        address = int(gdb.parse_and_eval(argument).cast(gdb.lookup_type("unsigned long long"))) & MASK
+        answer = gdb.execute(f"monitor pte {address:x}", to_string=True).split()
+        if len(answer) != 5:
+            print(f"{address:#x}: not mapped")
+            return
+        entry, size = int(answer[1], 16), int(answer[4], 16)
+        flags = [name for bit, name in ((1, "write"), (2, "user"), (5, "accessed"), (6, "dirty"), (8, "global"))
+                 if entry >> bit & 1]
+        flags.append("no-execute" if entry >> 63 else "execute")
+        print(f"{address:#x}: entry {entry:#x}, frame {entry >> 12 & 0xFFFFFFFFFF:#x}, {size // 1024} KB, "
+              f"{' '.join(flags)}")
 
 
 class FrameId:
@@ -178,19 +259,19 @@ class Context:
         self.values["rsp"] = values["rsp"] + 8
         return True
 
-    def undo(self, base, rva, entry):
+    def undo(self, module, rva, entry):
         """Undoes the prologue of the function at rva; returns True if a machine frame gave rip and rsp."""
         while True:
-            info = base + entry[2]
-            flags, prologue, count, frame_register = struct.unpack("<BBBB", read(info, 4))
-            codes = read(info + 4, count * 2) if count else b""
+            info = entry[2]
+            flags, prologue, count, frame_register = struct.unpack("<BBBB", module.read(info, 4))
+            codes = module.read(info + 4, count * 2) if count else b""
             inside = rva - entry[0]
             if frame_register & 15 and (inside >= prologue or self.frame_is_set(codes, inside)):
                 self.values["rsp"] = (self.values[REGISTERS[frame_register & 15]] - 16 * (frame_register >> 4)) & MASK
             machine = self.undo_codes(codes, inside)
             if machine or not flags >> 3 & CHAINED:
                 return machine
-            entry = struct.unpack("<III", read(info + 4 + (count + 1) // 2 * 4, 12))
+            entry = struct.unpack("<III", module.read(info + 4 + (count + 1) // 2 * 4, 12))
             rva = entry[0] + 0xFFFF  # the chained part ran whole
 
     @staticmethod
@@ -257,7 +338,7 @@ class PeUnwinder(Unwinder):
         context = Context(pending)
         entry = module.function(pc - module.base)
         done = entry and context.undo_epilogue(pc, module.base + entry[0], module.base + entry[1])
-        done = done or entry and context.undo(module.base, pc - module.base, entry)
+        done = done or entry and context.undo(module, pc - module.base, entry)
         if not done:  # rsp is at the return address; a leaf function has no entry and no frame
             context.values["rip"] = word(context.values["rsp"])
             context.values["rsp"] += 8
@@ -271,4 +352,7 @@ class PeUnwinder(Unwinder):
 
 Oriel()
 Symbols()
+Attach()
+Pfn()
+Pte()
 gdb.unwinder.register_unwinder(None, PeUnwinder(), replace=True)

@@ -110,18 +110,17 @@ BOOLEAN KdTrap(PKTRAP_FRAME Frame)
 
 VOID KdCheckBreakIn(PKTRAP_FRAME Frame)
 {
+    BOOLEAN Enabled = KeDisableInterrupts();
     UCHAR Byte;
 
-    if (KdpThisProcessor() != 0 || KdpIsInside()) {
-        return;
-    }
-    for (ULONG Index = 0; Index < KDP_FIFO_BYTES && HalSerialGet(KDP_PORT, &Byte); Index++) {
+    for (ULONG Index = 0; KdpThisProcessor() == 0 && Index < KDP_FIFO_BYTES && HalSerialGet(KDP_PORT, &Byte); Index++) {
         if (Byte == KDP_BREAK_IN && KdpConnected) {
             KdpEnter(Frame, KDP_SIGNAL_INT, FALSE);
         } else if (Byte == '$') {
             KdpEnter(Frame, KDP_SIGNAL_INT, TRUE);
         }
     }
+    KeRestoreInterrupts(Enabled);
 }
 
 VOID KdBugCheck(PKTRAP_FRAME Frame)
