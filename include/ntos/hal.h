@@ -24,3 +24,13 @@ DECLSPEC_NORETURN VOID HalPowerOff(VOID);
 DECLSPEC_NORETURN VOID HalReset(VOID);
 /* Ends QEMU with exit status (Code << 1) | 1 if isa-debug-exit is there; returns otherwise. */
 VOID HalDebugExit(UCHAR Code);
+
+/* Connects a device vector that HalGetInterruptVector gave out with its line. IRQL: any. (src/hal/ioapic.c) */
+NTSTATUS HalEnableSystemInterrupt(ULONG Vector, KINTERRUPT_MODE Mode);
+VOID HalDisableSystemInterrupt(ULONG Vector);
+
+/* Documented names that the DDK's headers hide from x64 drivers; such a driver declares them itself. */
+ULONG NTAPI HalGetInterruptVector(INTERFACE_TYPE InterfaceType, ULONG BusNumber, ULONG BusInterruptLevel,
+                                  ULONG BusInterruptVector, PKIRQL Irql, PKAFFINITY Affinity);
+ULONG NTAPI HalGetBusData(BUS_DATA_TYPE BusDataType, ULONG BusNumber, ULONG SlotNumber, PVOID Buffer, ULONG Length);
+ULONG NTAPI HalSetBusData(BUS_DATA_TYPE BusDataType, ULONG BusNumber, ULONG SlotNumber, PVOID Buffer, ULONG Length);

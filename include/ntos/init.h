@@ -13,7 +13,7 @@
 #include <ntos/ntos.h>
 
 VOID KiInitializeProcessor0(LOADER_BLOCK *LoaderBlock);
-VOID KiInitializeDispatcher(LOADER_BLOCK *LoaderBlock);
+DECLSPEC_NORETURN VOID KiInitializeDispatcher(PKSTART_ROUTINE Phase1); /* Phase1 runs in a thread at PASSIVE_LEVEL */
 NTSTATUS ObInitialize(VOID);
 NTSTATUS PsInitialize(VOID);
 NTSTATUS ExInitialize(VOID);

@@ -59,8 +59,8 @@ extern LOADER_BLOCK *KeLoaderBlock;                    /* valid until the end of
 /* ---- Traps (src/ke/trap.c) ---- */
 
 /*
- * Interrupt service by vector: called with IRQL = vector >> 4, interrupts enabled at that IRQL. The routine itself
- * calls HalEndOfInterrupt (a DPC interrupt must do so before it switches threads), except for KI_VECTOR_SPURIOUS.
+ * Interrupt service by vector: called with IRQL = vector >> 4, interrupts enabled at that IRQL. The end of interrupt is
+ * sent by the caller: after the routine, but before it for the self-IPIs, whose routines switch threads.
  */
 typedef VOID (*PKI_VECTOR_ROUTINE)(PKTRAP_FRAME Frame, PVOID Context);
 
@@ -224,20 +224,36 @@ typedef struct _KPROCESS {
     ULONG KernelTime, UserTime;          /* of threads that have ended, in ticks (d) */
 } KPROCESS;
 
-/* Interrupts off and restored, for state that an interrupt handler of this processor shares. IRQL: any. */
-FORCEINLINE BOOLEAN KeDisableInterrupts(VOID)
-{
-    ULONG64 Flags = __readeflags();
-    __asm__ volatile("cli" ::: "memory");
-    return (Flags & EFLAGS_IF) != 0;
-}
-
-FORCEINLINE VOID KeRestoreInterrupts(BOOLEAN Enabled)
-{
-    if (Enabled) {
-        __asm__ volatile("sti" ::: "memory");
-    }
-}
-
 /* Interrupt time and the clock (src/hal/clock.c). */
 extern ULONG KeTimeIncrement; /* (c) 100 ns units a clock tick */
+
+/* ---- Threads, for Ps (src/ke/thread.c, where the contracts are) ---- */
+
+#define KI_KERNEL_STACK_SIZE 0x6000 /* bytes; frames are limited to 3000, and drivers nest */
+
+VOID KeInitializeProcess(PKPROCESS Process, ULONG64 DirectoryTableBase, SCHAR BasePriority);
+VOID KeInitializeThread(PKTHREAD Thread, PKPROCESS Process, PVOID StackTop, KPRIORITY Priority);
+VOID KeReadyThread(PKTHREAD Thread);
+DECLSPEC_NORETURN VOID KeTerminateThread(PLIST_ENTRY Dead, PKEVENT Reaper);
+PKTHREAD KeTakeDeadThread(PLIST_ENTRY Dead);
+VOID KeStopApcs(PLIST_ENTRY List);
+
+/* Charges the interrupted thread with a tick, looks at its quantum and at due timers. CLOCK_LEVEL. (src/ke/sched.c) */
+VOID KeUpdateRunTime(PKTRAP_FRAME Frame);
+
+/* ---- Known to drivers, but not declared by the DDK's headers ---- */
+
+typedef enum _KAPC_ENVIRONMENT {
+    OriginalApcEnvironment,
+    AttachedApcEnvironment,
+    CurrentApcEnvironment,
+    InsertApcEnvironment
+} KAPC_ENVIRONMENT;
+
+VOID NTAPI KeInitializeApc(PRKAPC Apc, PRKTHREAD Thread, KAPC_ENVIRONMENT Environment, PKKERNEL_ROUTINE KernelRoutine,
+                           PKRUNDOWN_ROUTINE RundownRoutine, PKNORMAL_ROUTINE NormalRoutine, KPROCESSOR_MODE Mode,
+                           PVOID NormalContext);
+BOOLEAN NTAPI KeInsertQueueApc(PRKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2, KPRIORITY Increment);
+BOOLEAN NTAPI KeRemoveQueueApc(PRKAPC Apc);
+BOOLEAN NTAPI KeAlertThread(PKTHREAD Thread, KPROCESSOR_MODE AlertMode);
+LONG NTAPI KeReleaseMutant(PRKMUTANT Mutant, KPRIORITY Increment, BOOLEAN Abandoned, BOOLEAN Wait);

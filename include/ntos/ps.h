@@ -57,6 +57,11 @@ extern PEPROCESS PsInitialSystemProcess; /* (c) owns every system thread */
  * @Priority  0..31
  * returns    STATUS_SUCCESS; STATUS_INSUFFICIENT_RESOURCES
  *
- * IRQL: PASSIVE_LEVEL (phase 0: HIGH before the dispatcher runs). The thread starts at PASSIVE_LEVEL.
+ * IRQL: <= APC_LEVEL. The thread starts at PASSIVE_LEVEL. PspAllocateSystemThread leaves it for KeReadyThread to start.
  */
+NTSTATUS PspAllocateSystemThread(PETHREAD *Thread, PKSTART_ROUTINE StartRoutine, PVOID StartContext,
+                                 KPRIORITY Priority);
 NTSTATUS PspCreateSystemThread(PETHREAD *Thread, PKSTART_ROUTINE StartRoutine, PVOID StartContext, KPRIORITY Priority);
+
+/* The system process, before the first thread. Boot processor, interrupts off. (src/ps/process.c) */
+VOID PspInitializePhase0(VOID);

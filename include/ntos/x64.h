@@ -180,3 +180,9 @@ FORCEINLINE VOID KeRestoreInterrupts(BOOLEAN Enable)
 /* clang has no built-in of these two names, and the headers only declare them. */
 #define _disable() __asm__ volatile("cli" ::: "memory")
 #define _enable()  __asm__ volatile("sti" ::: "memory")
+
+/* Orders every earlier load and store before every later one (the intrinsic needs SSE2 enabled). */
+FORCEINLINE VOID KeMemoryFence(VOID)
+{
+    __asm__ volatile("mfence" ::: "memory");
+}

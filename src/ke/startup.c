@@ -19,6 +19,13 @@ LOADER_BLOCK *KeLoaderBlock;
 
 VOID KiSystemStartup(LOADER_BLOCK *LoaderBlock);
 
+/* The rest of the start-up, in a system thread at PASSIVE_LEVEL; it becomes the console's. */
+static VOID NTAPI KiPhase1(PVOID Context)
+{
+    PsInitialize();
+    ConsoleStart();
+}
+
 VOID KiSystemStartup(LOADER_BLOCK *LoaderBlock)
 {
     KeLoaderBlock = LoaderBlock;
@@ -28,9 +35,11 @@ VOID KiSystemStartup(LOADER_BLOCK *LoaderBlock)
     KiInitializeProcessor0(LoaderBlock);
     KeParseBootOptions((PCSTR)LoaderBlock->CommandLine);
     KdInitialize();
+    HalInitializePhase0(LoaderBlock);
     KeLowerIrql(DISPATCH_LEVEL); /* what Mm's locks and windows expect; interrupts are off all the same */
     MmInitializePhase0(LoaderBlock);
     ExInitializePoolPhase0();
-    KeLowerIrql(PASSIVE_LEVEL);
-    ConsoleStart();
+    KeLowerIrql(APC_LEVEL);
+    HalInitializePhase1(LoaderBlock);
+    KiInitializeDispatcher(KiPhase1);
 }

@@ -30,15 +30,6 @@ ULONG64 KiSmapRetries;        /* interlocked */
 
 VOID KiTrapHandler(PKTRAP_FRAME Frame);
 
-__attribute__((weak)) VOID HalEndOfInterrupt(VOID)
-{
-}
-
-__attribute__((weak)) VOID HalDebugExit(UCHAR Code)
-{
-    __outbyte(0xF4, Code);
-}
-
 __attribute__((weak)) NTSTATUS MmAccessFault(ULONG64 ErrorCode, PVOID Address, PKTRAP_FRAME Frame)
 {
     return STATUS_ACCESS_VIOLATION;
@@ -55,7 +46,8 @@ static VOID KiInterrupt(PKTRAP_FRAME Frame, ULONG Vector)
     KeGetCurrentPrcb()->Interrupts++;
     if (Routine == NULL) {
         InterlockedIncrement64((LONG64 *)&KiSpuriousInterrupts);
-        if (Vector != KI_VECTOR_SPURIOUS) { /* the local APIC puts no spurious vector in service */
+        /* The local APIC puts neither its own spurious vector nor what comes from the 8259s in service. */
+        if (Vector != KI_VECTOR_SPURIOUS && Vector < KI_VECTOR_PIC) {
             HalEndOfInterrupt();
         }
         return;

@@ -1,0 +1,99 @@
+/*
+ * kip.h - the dispatcher's private face: the dispatcher lock, ready queues, waits, timers, DPCs.
+ *
+ * Dispatcher lock. One spin lock, KiDispatcherLock, at DISPATCH_LEVEL, guards every dispatcher object, thread state,
+ * ready queue, APC queue and timer. It is held across a context switch: the thread that switches away takes it, the
+ * thread that comes out of KiSwapContext (or starts) releases it. So no processor can pick up a thread whose registers
+ * are not saved yet, and a wait has no window between "I wait" and "I am gone". Code that readies a thread sets it as NextThread
+ * of an idle processor or of one that runs something of lower priority; KiReleaseDispatcherLock switches at once if
+ * that is this processor and IRQL allows, otherwise a KI_VECTOR_DPC interrupt does.
+ *
+ * Nothing that can fault, wait, allocate or print runs under it. Fields marked (d) in ke.h are its.
+ */
+#pragma once
+
+#include <ntos/hal.h>
+#include <ntos/ke.h>
+#include <ntos/mm.h>
+
+#define SYNCH_LEVEL 12
+
+/* Clock ticks a thread may run while others of its priority wait: about 31 ms. */
+#define KI_QUANTUM 2
+
+/* One processor's dispatcher state. */
+typedef struct _KI_DISPATCH {
+    LIST_ENTRY ReadyList[KI_PRIORITIES]; /* (d) */
+    ULONG ReadySummary;                  /* (d) bit n: ReadyList[n] is not empty */
+    BOOLEAN QuantumEnd;                  /* set by this processor's clock, cleared by its DPC interrupt */
+    BOOLEAN TimerDue;                    /* likewise */
+    BOOLEAN DpcActive;                   /* this processor drains its DPC queue */
+    KSPIN_LOCK DpcLock;                  /* taken with interrupts off */
+    LIST_ENTRY DpcList;                  /* (DpcLock) */
+    ULONG DpcDepth;                      /* (DpcLock) */
+    PKDPC CurrentDpc;                    /* being run, for diagnosis */
+} KI_DISPATCH, *PKI_DISPATCH;
+
+extern KSPIN_LOCK KiDispatcherLock;
+extern KAFFINITY KiIdleSummary; /* (d) processors that run their idle thread and have no NextThread */
+
+/* ---- spinlock.c ---- */
+
+/* The bare lock, for callers that have raised IRQL or turned interrupts off as their lock demands. */
+VOID KiAcquireSpinLock(PKSPIN_LOCK SpinLock);
+VOID KiReleaseSpinLock(PKSPIN_LOCK SpinLock);
+
+/* ---- sched.c: all under the dispatcher lock ---- */
+
+KIRQL KiAcquireDispatcherLock(VOID);
+/* Switches to NextThread if there is one and OldIrql allows; then releases the lock and lowers IRQL. */
+VOID KiReleaseDispatcherLock(KIRQL OldIrql);
+VOID KiReadyThread(PKTHREAD Thread);
+/* Gives the processor away; the current thread's state must be Waiting or Terminated. Returns its WaitStatus. */
+LONG_PTR KiSwapThread(VOID);
+VOID KiSetPriorityThread(PKTHREAD Thread, KPRIORITY Priority);
+/* What the DPC interrupt does about the running thread: end of quantum, NextThread. DISPATCH_LEVEL, lock not held. */
+VOID KiDispatchNext(VOID);
+/* The first act of every thread: releases the dispatcher lock that came with the switch. */
+DECLSPEC_NORETURN VOID KiThreadStart(PKTHREAD Thread);
+/* ctxsw.asm: saves Old's registers and stack pointer, takes New's. Returns when Old is switched to again. */
+VOID KiSwapContext(PKTHREAD Old, PKTHREAD New);
+VOID KiThreadStartup(VOID); /* ctxsw.asm: where a new thread comes out of KiSwapContext; calls KiThreadStart */
+
+/* ---- wait.c: all under the dispatcher lock ---- */
+
+/* Hands a signalled object to its waiters, as far as it stays signalled. Increment: their priority boost. */
+VOID KiWaitTest(PDISPATCHER_HEADER Object, KPRIORITY Increment);
+/* Ends a thread's wait with a status: takes its wait blocks and timer away and readies it. */
+VOID KiUnwaitThread(PKTHREAD Thread, LONG_PTR WaitStatus, KPRIORITY Increment);
+
+/* ---- timer.c: all under the dispatcher lock ---- */
+
+VOID KiInitializeTimers(VOID);
+/* A due time as KeSetTimer takes it (100 ns, negative: relative) as interrupt time. Any IRQL. */
+ULONG64 KiDueTime(LARGE_INTEGER DueTime);
+/* Arms a timer for an interrupt time. Returns FALSE, and the timer is not armed, if that has passed. */
+BOOLEAN KiInsertTimer(PKTIMER Timer, ULONG64 Due);
+VOID KiRemoveTimer(PKTIMER Timer);
+/* Expires what is due. DISPATCH_LEVEL, lock not held. */
+VOID KiExpireTimers(VOID);
+BOOLEAN KiTimersDue(VOID); /* any IRQL, processor 0 */
+
+/* ---- dpc.c ---- */
+
+VOID KiInitializeDpcs(PKI_DISPATCH Dispatch);
+VOID KiDpcInterrupt(PKTRAP_FRAME Frame, PVOID Context);
+
+/* ---- apc.c ---- */
+
+/* TRUE: Thread has an APC that can be delivered at PASSIVE_LEVEL now. Under the dispatcher lock. */
+BOOLEAN KiKernelApcDeliverable(PKTHREAD Thread);
+/* Asks for delivery if Thread, the current one, may have become able to take an APC. IRQL <= DISPATCH_LEVEL. */
+VOID KiCheckForKernelApc(PKTHREAD Thread);
+/* Takes every APC away from a thread that ends; returns them in a list linked by ApcListEntry. */
+VOID KiFlushApcs(PKTHREAD Thread, PLIST_ENTRY List);
+VOID KiApcInterrupt(PKTRAP_FRAME Frame, PVOID Context);
+
+/* ---- mutant.c: under the dispatcher lock ---- */
+
+VOID KiAbandonMutants(PKTHREAD Thread);

@@ -1,0 +1,143 @@
+/*
+ * thread.c - threads as the executive knows them: made, named by identifiers, ended, reaped.
+ *
+ * A thread that runs holds a reference on its object. When it ends, Ke leaves it on PspDeadThreads; the reaper, a system
+ * thread, then frees its stack (which it could not do itself) and drops that reference. APCs still queued are run down by
+ * the ending thread.
+ *
+ * Locks: none of its own; the dispatcher's inside Ke.
+ *
+ * Source: WDK documentation of PsCreateSystemThread and PsTerminateSystemThread.
+ */
+#include "psp.h"
+
+static LIST_ENTRY PspDeadThreads = {&PspDeadThreads, &PspDeadThreads}; /* (dispatcher lock) */
+static KEVENT PspReaperEvent;
+
+/* Gives back what PspCreateSystemThread allocated. */
+static VOID FreeThread(PETHREAD Thread)
+{
+    ExFreePoolWithTag(Thread, PSP_TAG_THREAD);
+}
+
+static VOID FillThread(PETHREAD Thread, PKSTART_ROUTINE StartRoutine, PVOID StartContext)
+{
+    Thread->Cid.UniqueProcess = PsInitialSystemProcess->UniqueProcessId;
+    Thread->Cid.UniqueThread = PspNewId();
+    Thread->ThreadsProcess = PsInitialSystemProcess;
+    Thread->StartAddress = StartRoutine;
+    Thread->StartContext = StartContext;
+    Thread->SystemThread = TRUE;
+    Thread->ExitStatus = STATUS_PENDING;
+    KeQuerySystemTime(&Thread->CreateTime);
+    KeInitializeSpinLock(&Thread->ActiveTimerListLock);
+    InitializeListHead(&Thread->ActiveTimerListHead);
+    InitializeListHead(&Thread->IrpList);
+}
+
+NTSTATUS PspAllocateSystemThread(PETHREAD *Thread, PKSTART_ROUTINE StartRoutine, PVOID StartContext, KPRIORITY Priority)
+{
+    PETHREAD New = ExAllocatePoolWithTag(NonPagedPool, sizeof(ETHREAD), PSP_TAG_THREAD);
+
+    if (New == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    PVOID StackTop = MmCreateKernelStack(KI_KERNEL_STACK_SIZE);
+    if (StackTop == NULL) {
+        ExFreePoolWithTag(New, PSP_TAG_THREAD);
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    memset(New, 0, sizeof(*New));
+    FillThread(New, StartRoutine, StartContext);
+    KeInitializeThread(&New->Tcb, &PsInitialSystemProcess->Pcb, StackTop, Priority);
+    *Thread = New;
+    return STATUS_SUCCESS;
+}
+
+NTSTATUS PspCreateSystemThread(PETHREAD *Thread, PKSTART_ROUTINE StartRoutine, PVOID StartContext, KPRIORITY Priority)
+{
+    NTSTATUS Status = PspAllocateSystemThread(Thread, StartRoutine, StartContext, Priority);
+
+    if (NT_SUCCESS(Status)) {
+        KeReadyThread(&(*Thread)->Tcb);
+    }
+    return Status;
+}
+
+/* APCs that will never run tell their owners so. */
+static VOID RundownApcs(VOID)
+{
+    LIST_ENTRY List;
+
+    KeStopApcs(&List);
+    while (!IsListEmpty(&List)) {
+        PKAPC Apc = CONTAINING_RECORD(RemoveHeadList(&List), KAPC, ApcListEntry);
+        if (Apc->RundownRoutine != NULL) {
+            Apc->RundownRoutine(Apc);
+        } else {
+            ExFreePool(Apc);
+        }
+    }
+}
+
+/**
+ * PsTerminateSystemThread - ends the calling thread.
+ *
+ * @ExitStatus  kept in the thread object
+ * returns      only on failure: STATUS_INVALID_PARAMETER, the caller is no system thread
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS NTAPI PsTerminateSystemThread(NTSTATUS ExitStatus)
+{
+    PETHREAD Thread = PsGetCurrentThread();
+
+    if (!Thread->SystemThread) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    Thread->Terminated = TRUE;
+    Thread->ExitStatus = ExitStatus;
+    KeQuerySystemTime(&Thread->ExitTime);
+    RundownApcs();
+    KeTerminateThread(&PspDeadThreads, &PspReaperEvent);
+}
+
+static VOID NTAPI Reaper(PVOID Context)
+{
+    for (;;) {
+        PKTHREAD Dead = KeTakeDeadThread(&PspDeadThreads);
+        if (Dead == NULL) {
+            KeWaitForSingleObject(&PspReaperEvent, Executive, KernelMode, FALSE, NULL);
+            continue;
+        }
+        MmDeleteKernelStack(Dead->StackTop, KI_KERNEL_STACK_SIZE);
+        FreeThread(CONTAINING_RECORD(Dead, ETHREAD, Tcb));
+    }
+}
+
+VOID PspStartReaper(VOID)
+{
+    PETHREAD Thread;
+
+    KeInitializeEvent(&PspReaperEvent, SynchronizationEvent, FALSE);
+    if (!NT_SUCCESS(PspCreateSystemThread(&Thread, Reaper, NULL, LOW_REALTIME_PRIORITY))) {
+        KeBugCheckEx(PROCESS1_INITIALIZATION_FAILED, 3, 0, 0, 0);
+    }
+}
+
+HANDLE NTAPI PsGetThreadId(PETHREAD Thread)
+{
+    return Thread->Cid.UniqueThread;
+}
+
+HANDLE NTAPI PsGetCurrentThreadId(VOID)
+{
+    return PsGetCurrentThread()->Cid.UniqueThread;
+}
+
+/* TRUE: a thread made by PsCreateSystemThread. */
+BOOLEAN NTAPI PsIsSystemThread(PETHREAD Thread)
+{
+    return Thread->SystemThread;
+}
