@@ -40,14 +40,6 @@ PKTRAP_FRAME KdpFrameOf(ULONG Processor)
 
 /* ---- Entry and exit ---- */
 
-static ULONG64 KdpReadDr6(VOID)
-{
-    ULONG64 Value;
-
-    __asm__ volatile("movq %%dr6, %0" : "=r"(Value));
-    return Value;
-}
-
 static VOID KdpAcquire(PKTRAP_FRAME Frame)
 {
     ULONG Processor = KdpThisProcessor();
@@ -83,7 +75,7 @@ static BOOLEAN KdpBreakpointVanished(PKTRAP_FRAME Frame)
 
 static VOID KdpEnter(PKTRAP_FRAME Frame, ULONG Signal, BOOLEAN StartSeen)
 {
-    ULONG64 Dr6 = KdpReadDr6();
+    ULONG64 Dr6 = Frame->Vector == VECTOR_DEBUG ? Frame->Dr6 : 0;
 
     KdpAcquire(Frame);
     KdpLiftBreakpoints();
