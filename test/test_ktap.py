@@ -3,7 +3,8 @@
 from conftest import machines
 from harness import parse_ktap
 
-SUITES = ["console.sha256"]
+SUITES = ["console.sha256", "mm.contiguous", "mm.exposure", "mm.iospace", "mm.pfn", "mm.pool", "mm.stack",
+          "mm.systempte", "mm.window"]
 
 
 @machines("qemu-bios-64", "qemu-bios-256", "qemu-uefi-256", "bochs-bios-256")

@@ -84,17 +84,6 @@ FORCEINLINE ULONG64 MiCacheBits(MI_CACHE_TYPE CacheType)
 /* An entry above the last level: never global, permissions decided by the leaf. */
 #define MI_TABLE_BITS (PTE_VALID | PTE_WRITE | PTE_ACCESSED | PTE_DIRTY)
 
-FORCEINLINE MMPTE MiMakeValidPte(PFN_FRAME Frame, ULONG64 Bits)
-{
-    MMPTE Pte = {.Long = (Frame << MI_PTE_FRAME_SHIFT) | Bits};
-    return Pte;
-}
-
-FORCEINLINE PFN_FRAME MiPteFrame(MMPTE Pte)
-{
-    return (Pte.Long & MI_PTE_FRAME_BITS) >> MI_PTE_FRAME_SHIFT;
-}
-
 /* Makes a non-valid PTE valid: one store, no flush (a non-valid entry is never cached). */
 FORCEINLINE VOID MiWriteValidPte(PMMPTE Pte, MMPTE New)
 {

@@ -69,6 +69,17 @@ C_ASSERT(sizeof(MMPTE) == 8);
 #define MI_PTE_PROTECTION(Protection) ((ULONG64)(Protection) << 5)
 #define MI_PTE_VAD_POINTER            0xFFFFFFFFFFFFULL /* Proto.Address: the prototype PTE is found through the VAD */
 
+FORCEINLINE MMPTE MiMakeValidPte(PFN_FRAME Frame, ULONG64 Bits)
+{
+    MMPTE Pte = {.Long = (Frame << MI_PTE_FRAME_SHIFT) | Bits};
+    return Pte;
+}
+
+FORCEINLINE PFN_FRAME MiPteFrame(MMPTE Pte)
+{
+    return (Pte.Long & MI_PTE_FRAME_BITS) >> MI_PTE_FRAME_SHIFT;
+}
+
 FORCEINLINE BOOLEAN MiIsTransitionPte(MMPTE Pte)
 {
     return (Pte.Long & (1 | MI_PTE_PROTOTYPE | MI_PTE_TRANSITION)) == MI_PTE_TRANSITION;

@@ -1,5 +1,8 @@
 /*
  * mm_exposure.c - suites mm.exposure and mm.stack: what the kernel half maps, and kernel stacks.
+ *
+ * Counters are compared at DISPATCH_LEVEL, where no other thread maps or unmaps anything
+ * between two looks.
  */
 #include "mmtest.h"
 

@@ -1,5 +1,8 @@
 /*
  * mm_iospace.c - suites mm.iospace and mm.contiguous: device ranges, and memory for devices.
+ *
+ * Device ranges are ones that no driver of Oriel uses, so that cache types cannot disagree
+ * with a live mapping.
  */
 #include "mmtest.h"
 

@@ -1,7 +1,8 @@
 /*
  * mm_pfn.c - suite mm.pfn: a frame's way through its states, with a page of prototype PTEs as its owner.
  *
- * After each resting state MiVerify looks at the whole database, so a share or list that is off by one shows at once.
+ * After each resting state MiVerify looks at the whole database, so a share or list that is off by one shows
+ * at once. The last case damages the database on purpose, to see that MiVerify tells.
  */
 #include "mmtest.h"
 

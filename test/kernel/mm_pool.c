@@ -1,5 +1,8 @@
 /*
  * mm_pool.c - suite mm.pool: blocks of every size, tags, shortage, and what the checks see.
+ *
+ * Damage is done to bytes that the case owns and put right before the block is freed:
+ * ExCheckPoolBlock looks without stopping the system.
  */
 #include "mmtest.h"
 

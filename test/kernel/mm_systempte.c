@@ -1,5 +1,8 @@
 /*
  * mm_systempte.c - suite mm.systempte: runs of kernel addresses, their reuse, and the stamps that guard it.
+ *
+ * Two cases claim a second processor for a moment (KeNumberOfActiveProcessors, at DISPATCH_LEVEL, no sender of IPIs), so that stamps and
+ * epochs are taken as they are on several processors.
  */
 #include "mmtest.h"
 

@@ -1,5 +1,8 @@
 /*
  * mm_window.c - suite mm.window: the per-processor slots through which frames are looked at.
+ *
+ * Windows belong to one processor at DISPATCH_LEVEL, so each case raises IRQL around what it maps
+ * and compares after lowering it.
  */
 #include "mmtest.h"
 
