@@ -48,6 +48,15 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "xdist_group(name): cases that share one boot")
 
 
+def pytest_collection_modifyitems(items):
+    """Cases on one machine follow each other, so that one boot serves them all."""
+    def group(item):
+        mark = item.get_closest_marker("xdist_group")
+        return mark.args[0] if mark else ""
+
+    items.sort(key=group)
+
+
 def machines(*specifications):
     """Parametrises `console`: each specification is "emulator-firmware-MB" or "emulator-firmware-MB-flavor"."""
     rows = [pytest.param(one, marks=pytest.mark.xdist_group(one)) for one in specifications]

@@ -19,7 +19,8 @@ NTSTATUS PsInitialize(VOID);
 NTSTATUS ExInitialize(VOID);
 NTSTATUS CcInitialize(VOID);
 NTSTATUS IoInitialize(LOADER_BLOCK *LoaderBlock);
-VOID ConsoleStart(VOID);
+VOID ConsoleOpenDisplay(LOADER_BLOCK *LoaderBlock); /* once MmMapIoSpace works */
+VOID ConsoleStart(VOID);                             /* never returns */
 
 /* Boot options (src/ke/bootopts.c): the whole command line is checked once; the console names every unknown option. */
 VOID KeParseBootOptions(PCSTR CommandLine);

@@ -111,13 +111,12 @@ static VOID NTAPI ConpThread(PVOID Context)
 }
 
 /**
- * ConsoleStart - opens the console: screen, input, and the thread that reads commands.
+ * ConsoleStart - opens the prompt. The thread that ran phase 1 becomes the console's: never returns.
  *
- * IRQL: PASSIVE_LEVEL, at the end of phase 1; KeLoaderBlock is still valid.
+ * IRQL: PASSIVE_LEVEL, at the end of phase 1.
  */
 VOID ConsoleStart(VOID)
 {
-    ConpInitializeScreen(KeLoaderBlock);
     ConpInitializeInput();
     ConpThread(NULL);
 }

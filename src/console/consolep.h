@@ -16,7 +16,7 @@
 #define CON_HISTORY_LINES   16
 #define CON_PATH_CHARS      520 /* longest path after conversion, UTF-16 units */
 #define CON_POOL_TAG        ' noC'
-#define CON_RING_BYTES      4096 /* power of two; more waits in the UART and its sender */
+#define CON_RING_BYTES      32768 /* power of two; three seconds of a sender that ignores RTS */
 #define CON_CONTROL(Letter) ((UCHAR)((Letter) - '@'))
 
 /* Starts to receive by interrupt. PASSIVE_LEVEL, once. (input.c) */
@@ -36,9 +36,6 @@ VOID ConpReadLine(PSTR Line, PCSTR Prompt);
 
 /* Splits a line in place at blanks; "..." keeps blanks. Returns the number of arguments. (console.c) */
 ULONG ConpSplitLine(PSTR Line, PCSTR *Arguments, ULONG Maximum);
-
-/* The machine's display. Takes it over from the loader; PASSIVE_LEVEL, once. (screen.c) */
-VOID ConpInitializeScreen(const LOADER_BLOCK *LoaderBlock);
 
 /**
  * ConpNtPath - what the user typed, as the object manager wants it: D:\a and \a and a become \??\D:\a.

@@ -14,12 +14,13 @@
  */
 #include "screen.h"
 #include "consolep.h"
+#include <ntos/init.h>
 #include <ntos/ke.h>
 
 #define CON_TAB 8
 
 static UCHAR ConpCells[CON_ROWS_MAX][CON_COLUMNS_MAX]; /* what is shown, print lock */
-static CON_DISPLAY ConpDisplay;                        /* (c) after ConpInitializeScreen */
+static CON_DISPLAY ConpDisplay;                        /* (c) after ConsoleOpenDisplay */
 static ULONG ConpRow, ConpColumn;                      /* the cursor, print lock */
 
 static VOID ConpSetCell(ULONG Row, ULONG Column, UCHAR Character)
@@ -92,7 +93,14 @@ static VOID ConpShow(const CHAR *Text, ULONG Length)
     ConpShowCursor(TRUE);
 }
 
-VOID ConpInitializeScreen(const LOADER_BLOCK *LoaderBlock)
+/**
+ * ConsoleOpenDisplay - shows from now on what the serial console prints.
+ *
+ * @LoaderBlock  names the display; needed during the call only
+ *
+ * IRQL: <= DISPATCH_LEVEL, once, after MmInitializePhase0. Fails: silently; there is then no display.
+ */
+VOID ConsoleOpenDisplay(LOADER_BLOCK *LoaderBlock)
 {
     if (!ConpOpenEga(&LoaderBlock->Framebuffer, &ConpDisplay) &&
         !ConpOpenFramebuffer(&LoaderBlock->Framebuffer, &ConpDisplay)) {

@@ -40,6 +40,7 @@ VOID KiSystemStartup(LOADER_BLOCK *LoaderBlock)
     MmInitializePhase0(LoaderBlock);
     ExInitializePoolPhase0();
     KeLowerIrql(APC_LEVEL);
+    ConsoleOpenDisplay(LoaderBlock);
     HalInitializePhase1(LoaderBlock);
     KiInitializeDispatcher(KiPhase1);
 }

@@ -18,6 +18,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import tty
 
 from .iso import ROOT, build_iso
 from .machine import QEMU_STOP_STATUS, Machine
@@ -82,7 +83,7 @@ class Session:
         self.text = ""
         self.power_on = 0.0
         self.debug_address = None
-        self.process = self.com1 = self.qmp = None
+        self.process = self.com1 = self.qmp = self._screen = None
         self._ended = False
         self._events = []
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -118,6 +119,9 @@ class Session:
         for thing in (self.com1, self.qmp, self._transcript, getattr(self, "_output", None)):
             if thing:
                 thing.close()
+        if self._screen is not None:
+            os.close(self._screen)
+            self._screen = None
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _spawn(self, line):
@@ -152,6 +156,20 @@ class Session:
             self.debug_address = f"localhost:{port}"
         self._spawn(self.machine.bochs(self.disc, self.directory, com1, com2))
         self.com1 = self._accept(first)
+        self._screen = self._open_bochs_screen()
+
+    def _open_bochs_screen(self):
+        """Bochs draws on a terminal of its own and stops when nobody reads it: opens that terminal for reading."""
+        for entry in pathlib.Path(f"/proc/{self.process.pid}/fdinfo").iterdir():
+            try:
+                found = re.search(r"^tty-index:\s*(\d+)", entry.read_text(), re.MULTILINE)
+            except OSError:
+                continue
+            if found:
+                screen = os.open(f"/dev/pts/{found.group(1)}", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+                tty.setraw(screen)
+                return screen
+        return None
 
     @staticmethod
     def _listen(path):
@@ -212,12 +230,16 @@ class Session:
 
     # ---- Reading ----
 
-    def _pump(self, timeout):
+    def pump(self, timeout):
         """Takes in what the guest printed within `timeout` seconds; returns at the first piece. False: the line closed."""
         if self._ended:
             time.sleep(min(timeout, 0.05))
             return False
-        if not select.select([self.com1], [], [], timeout)[0]:
+        sources = [self.com1] if self._screen is None else [self.com1, self._screen]
+        ready = select.select(sources, [], [], timeout)[0]
+        if self._screen in ready:
+            self._discard_screen()
+        if self.com1 not in ready:
             return True
         try:
             data = self.com1.recv(65536)
@@ -232,6 +254,17 @@ class Session:
             self.echo(piece)
         return not self._ended
 
+    def _discard_screen(self):
+        try:
+            if os.read(self._screen, 65536):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        os.close(self._screen)
+        self._screen = None
+
     def _wait(self, found, timeout):
         """Pumps until found() is true. Returns its value, or None on time-out or end of the machine."""
         limit = time.monotonic() + timeout
@@ -242,7 +275,7 @@ class Session:
             left = limit - time.monotonic()
             if left <= 0:
                 return None
-            if not self._pump(min(left, 0.5)) and self.process.poll() is not None:
+            if not self.pump(min(left, 0.5)) and self.process.poll() is not None:
                 return found() or None
 
     def wait_prompt(self, timeout=None, start=0, what="the prompt"):
@@ -277,7 +310,7 @@ class Session:
             code = self.process.wait(EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             raise EmulatorFailed(f"{self.machine.emulator} closed the serial port and goes on") from None
-        while self._pump(0):
+        while self.pump(0):
             pass
         if find_stop(self.text) or (self.machine.emulator == "qemu" and code == QEMU_STOP_STATUS):
             stop = find_stop(self.text)
@@ -306,6 +339,8 @@ class Session:
             self._qmp_command("set-action", reboot="reset")
         if command.split()[:1] == ["shutdown"]:
             return self.power_off()
+        while select.select([self.com1], [], [], 0)[0] and self.pump(0):
+            pass  # what an earlier command still had to say is not this one's answer
         start = len(self.text)
         self.send(command + "\r")
         end = self.wait_prompt(timeout or self.machine.boot_timeout(), start, f"`{command}`")
@@ -323,7 +358,7 @@ class Session:
             raise SessionError("`shutdown` returned to the prompt")
         if self.process.poll() is None:
             raise TimedOut("`shutdown` did not power the machine off", self.inject_nmi())
-        while self._pump(0):
+        while self.pump(0):
             pass
         # Bochs ends before its UART has sent the last bytes.
         if POWER_OFF not in self.text[start:] and "shutdown requested" not in self.emulator_output():

@@ -3,12 +3,14 @@
  *
  * The suites come from section .ktap, gathered and sorted by the linker; the console command `test [PATTERN]` runs the cases
  * whose full name, SUITE.CASE, matches: a pattern with '*' must match the whole name, one without it any part. After
- * every case the runner checks what a case may not leave behind: a raised IRQL and disabled interrupts.
+ * every case the runner checks what a case may not leave behind: a raised IRQL, disabled interrupts, and anything that
+ * MiVerify finds wrong with the memory manager's state.
  *
  * IRQL: PASSIVE_LEVEL, in the console's thread.
  */
 #include <ntos/console.h>
 #include <ntos/ktap.h>
+#include <ntos/mm.h>
 #include <ntos/rtl.h>
 
 #define KTAP_NAME_BYTES 128
@@ -69,6 +71,7 @@ static BOOLEAN KtapMatches(PCSTR Pattern, PCSTR Name)
 static VOID KtapCheckRemains(PKTAP_CONTEXT Ktap, BOOLEAN InterruptsBefore)
 {
     BOOLEAN InterruptsAfter = (__readeflags() & EFLAGS_IF) != 0;
+    ULONG Findings;
 
     if (KeGetCurrentIrql() != PASSIVE_LEVEL) {
         KtapFail(Ktap, __FILE__, __LINE__, "IRQL is %u after the case", (unsigned)KeGetCurrentIrql());
@@ -77,22 +80,27 @@ static VOID KtapCheckRemains(PKTAP_CONTEXT Ktap, BOOLEAN InterruptsBefore)
     if (InterruptsAfter != InterruptsBefore) {
         KtapFail(Ktap, __FILE__, __LINE__, "the case left interrupts %s", InterruptsAfter ? "on" : "off");
     }
+    Findings = MiVerify();
+    if (Findings != 0) {
+        KtapFail(Ktap, __FILE__, __LINE__, "MiVerify has %u findings after the case", (unsigned)Findings);
+    }
 }
 
 static VOID KtapRunCase(PCSTR Name, const KTAP_CASE_ENTRY *Case, ULONG Number)
 {
     KTAP_CONTEXT Ktap = {.Case = Name};
     BOOLEAN Interrupts = (__readeflags() & EFLAGS_IF) != 0;
-    ULONG64 Start = __rdtsc();
+    LARGE_INTEGER Frequency, Start = KeQueryPerformanceCounter(&Frequency), End;
 
     Case->Run(&Ktap);
-    ULONG64 End = __rdtsc();
+    End = KeQueryPerformanceCounter(NULL);
 
     KtapCheckRemains(&Ktap, Interrupts);
     if (Ktap.Skipped && !Ktap.Failed) {
         ConPrint("ok %u %s # SKIP %s\n", (unsigned)Number, Name, Ktap.SkipReason);
     } else {
-        ConPrint("%s %u %s # %llu cycles\n", Ktap.Failed ? "not ok" : "ok", (unsigned)Number, Name, End - Start);
+        ConPrint("%s %u %s # %llu us\n", Ktap.Failed ? "not ok" : "ok", (unsigned)Number, Name,
+                 (End.QuadPart - Start.QuadPart) * 1000000ULL / Frequency.QuadPart);
     }
 }
 
@@ -120,8 +128,13 @@ static ULONG KtapForEach(PCSTR Pattern, BOOLEAN Run)
 static VOID KtapCommand(ULONG ArgumentCount, PCSTR *Arguments)
 {
     PCSTR Pattern = ArgumentCount > 1 ? Arguments[1] : "";
+    ULONG Count = KtapForEach(Pattern, FALSE);
 
-    ConPrint("KTAP version 1\n1..%u\n", (unsigned)KtapForEach(Pattern, FALSE));
+    if (Count == 0) {
+        ConPrint("test: no case matches \"%s\"\n", Pattern);
+        return;
+    }
+    ConPrint("KTAP version 1\n1..%u\n", (unsigned)Count);
     KtapForEach(Pattern, TRUE);
 }
 CONSOLE_COMMAND(KtapConsole, "test", "[PATTERN]", "run the kernel's test suites", KtapCommand);
