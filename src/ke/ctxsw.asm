@@ -24,6 +24,7 @@ section .text code align=16
 global KiSwapContext
 global KiThreadStartup
 extern KiThreadStart
+extern KiSmapEnabled
 
 ; VOID KiSwapContext(PKTHREAD Old, PKTHREAD New)
 align 16
@@ -52,6 +53,12 @@ KiSwapContext:
 .prolog_end:
         stmxcsr [rsp + SWAP_MXCSR]
 
+        ; A driver that was let through to a user page waits with AC set. The next thread must not inherit that; the
+        ; driver's next user access is let through again.
+        cmp     byte [KiSmapEnabled], 0
+        je      .no_smap
+        clac
+.no_smap:
         mov     [rcx + KTHREAD_KERNEL_STACK], rsp
         mov     rsp, [rdx + KTHREAD_KERNEL_STACK]
 
