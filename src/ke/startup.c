@@ -22,7 +22,9 @@ VOID KiSystemStartup(LOADER_BLOCK *LoaderBlock);
 /* The rest of the start-up, in a system thread at PASSIVE_LEVEL; it becomes the console's. */
 static VOID NTAPI KiPhase1(PVOID Context)
 {
+    MmInitializePhase1();
     PsInitialize();
+    MmFreeLoaderMemory();
     ConsoleStart();
 }
 

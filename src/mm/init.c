@@ -238,12 +238,17 @@ static VOID MiFreeLoaderFrames(const LOADER_MEMORY_DESCRIPTOR *Descriptor)
     }
 }
 
+VOID MmInitializePhase1(VOID)
+{
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    MiStartZeroThread();
+}
+
 VOID MmFreeLoaderMemory(VOID)
 {
+    static LOADER_BLOCK Kept; /* what has no pointer into the block stays readable: the framebuffer, the time of boot */
     LOADER_BLOCK *Block = KeLoaderBlock;
     const LOADER_MEMORY_DESCRIPTOR *Descriptors = (const LOADER_MEMORY_DESCRIPTOR *)Block->Descriptors;
-    PVOID Base = (PVOID)Block->BlockBase;
-    SIZE_T Pages = Block->BlockSize / MM_PAGE_SIZE;
 
     ASSERT_IRQL(PASSIVE_LEVEL);
     for (ULONG Index = 0; Index < Block->DescriptorCount; Index++) {
@@ -255,6 +260,9 @@ VOID MmFreeLoaderMemory(VOID)
     }
     MiUnmapKernelPages((PVOID)(Block->BootStackTop - Block->BootStackSize), Block->BootStackSize / MM_PAGE_SIZE,
                        MmRegionOther);
-    KeLoaderBlock = NULL;
-    MiUnmapKernelPages(Base, Pages, MmRegionOther);
+    Kept = *Block;
+    Kept.Descriptors = Kept.Images = Kept.CommandLine = Kept.AcpiRsdp = 0;
+    Kept.DescriptorCount = Kept.ImageCount = Kept.AcpiRsdpSize = 0;
+    KeLoaderBlock = &Kept;
+    MiUnmapKernelPages((PVOID)Kept.BlockBase, Kept.BlockSize / MM_PAGE_SIZE, MmRegionOther);
 }

@@ -45,9 +45,10 @@ static VOID MiPrintFrames(VOID)
     for (ULONG State = 0; State < MiStateMax; State++) {
         MiPrintBar(Names[State], Count[State], MiRamFrames);
     }
-    ConPrint("events: soft faults %llu, standby repurposed %llu, PFN lock %llu (%llu contended)\n",
+    ConPrint("events: soft faults %llu, standby repurposed %llu, zeroed %llu, PFN lock %llu (%llu contended)\n",
              (unsigned long long)MiSoftFaults, (unsigned long long)MiStandbyRepurposed,
-             (unsigned long long)MiPfnLockAcquired, (unsigned long long)MiPfnLockContended);
+             (unsigned long long)MiFramesZeroed, (unsigned long long)MiPfnLockAcquired,
+             (unsigned long long)MiPfnLockContended);
 }
 
 static VOID MiPrintPool(PCSTR Name, BOOLEAN Paged)

@@ -213,6 +213,13 @@ VOID MiReleaseSystemPtes(PMMPTE First, ULONG Count);
 BOOLEAN MiCacheTypeOf(MEMORY_CACHING_TYPE Type, MI_CACHE_TYPE *CacheType);
 VOID MiTrimStackCache(VOID); /* gives cached kernel stacks back. IRQL: <= DISPATCH_LEVEL (stack.c) */
 
+/* ---- Zeroed frames in stock (zero.c) ---- */
+
+extern ULONG64 MiZeroedTarget; /* (c) frames that the zero thread keeps on the Zeroed list; 0: it does not run yet */
+extern ULONG64 MiFramesZeroed; /* frames it has zeroed */
+VOID MiWakeZeroThread(VOID);   /* if the stock is low; called when the PFN lock is dropped, at DISPATCH_LEVEL */
+VOID MiStartZeroThread(VOID);  /* phase 1 */
+
 /* ---- Exposure (exposure.c): leaf PTEs of the kernel half that name RAM ---- */
 
 VOID MiCountMapped(MM_REGION Region, LONG64 Frames); /* Frames < 0: unmapped. IRQL: any. No lock. */

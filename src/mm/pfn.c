@@ -119,6 +119,28 @@ PFN_FRAME MiAllocateFrame(ULONG Flags)
     return Frame;
 }
 
+/*
+ * A free frame on its way to the Zeroed list: Transition, one reference, nobody's (deleted), so that it counts as in use
+ * while the zeroing goes on without the PFN lock.
+ */
+PFN_FRAME MiBeginZeroing(VOID)
+{
+    PFN_FRAME Frame = MiRemoveListHead(MiListFree);
+
+    if (Frame != 0) {
+        MiPfn(Frame)->PteAddressLong = MI_PTE_ADDRESS_DELETED;
+        MiPfnAddReferences(MiPfn(Frame), 1);
+    }
+    return Frame;
+}
+
+VOID MiEndZeroing(PFN_FRAME Frame)
+{
+    MiPfn(Frame)->PteAddressLong = 0;
+    MiPfnAddReferences(MiPfn(Frame), -1);
+    MiInsertListTail(MiListZeroed, Frame);
+}
+
 /* ---- New owners ---- */
 
 static VOID MiSetOwner(PMMPFN Pfn, PMMPTE Pte, ULONG PteFrame, MMPTE Original, ULONG State, ULONG64 Flags)

@@ -144,6 +144,10 @@ VOID MiSetPfnPriority(PFN_FRAME Frame, ULONG Priority);
  */
 VOID MiDeletePfn(PFN_FRAME Frame);
 
+/* Free -> Transition (0: none free), and from there -> Zeroed once its content is zero. */
+PFN_FRAME MiBeginZeroing(VOID);
+VOID MiEndZeroing(PFN_FRAME Frame);
+
 /* -> Free: for a frame nobody refers to and that is on no list. */
 VOID MiFreeFrame(PFN_FRAME Frame);
 

@@ -41,6 +41,7 @@ VOID MiUnlockPfn(KIRQL OldIrql)
     ASSERT_PFN_LOCKED();
     MiPfnLockOwner = NULL;
     InterlockedExchange(&MiPfnLockWord, 0);
+    MiWakeZeroThread();
     if (OldIrql < DISPATCH_LEVEL) {
         KeLowerIrql(OldIrql);
     }

@@ -235,6 +235,53 @@ static VOID PfnReferenceLimit(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(MiVerify(), 0);
 }
 
+#define ZERO_SAMPLE 64
+
+/* The zero thread refills its stock when half is used, with frames that are zero although they were dirty before. */
+static VOID PfnZeroThreadRefills(PKTAP_CONTEXT Ktap)
+{
+    static PFN_FRAME Frames[ZERO_SAMPLE];
+    LARGE_INTEGER Tick = {.QuadPart = -10 * 10000};
+    ULONG64 Zeroed = MiFramesZeroed, NonZero = 0;
+    ULONG Waits = 0;
+    KIRQL Irql;
+
+    while (MiLists[MiListZeroed].Count < MiZeroedTarget && Waits++ < 1000) {
+        KeDelayExecutionThread(KernelMode, FALSE, &Tick);
+    }
+    KTAP_EQUAL(MiLists[MiListZeroed].Count, MiZeroedTarget);
+    for (ULONG Index = 0; Index < ZERO_SAMPLE; Index++) { /* dirty frames at the head of Free: the next to be zeroed */
+        Frames[Index] = TestTakeFrame(MI_FRAME_ANY);
+        KTAP_CHECK(Frames[Index] != 0);
+        KeRaiseIrql(DISPATCH_LEVEL, &Irql);
+        TestFillFrame(Frames[Index], 1);
+        KeLowerIrql(Irql);
+    }
+    KeRaiseIrql(DISPATCH_LEVEL, &Irql);
+    while (MiLists[MiListZeroed].Count >= MiZeroedTarget / 2) { /* Zeroed -> Free, the stock is low */
+        ARROW(PFN_FRAME Frame = MiRemoveListHead(MiListZeroed); MiInsertListTail(MiListFree, Frame));
+    }
+    for (ULONG Index = 0; Index < ZERO_SAMPLE; Index++) {
+        TestGiveFrame(Frames[Index]);
+    }
+    KeLowerIrql(Irql);
+    for (Waits = 0; MiLists[MiListZeroed].Count < MiZeroedTarget && Waits < 1000; Waits++) {
+        KeDelayExecutionThread(KernelMode, FALSE, &Tick);
+    }
+    KTAP_EQUAL(MiLists[MiListZeroed].Count, MiZeroedTarget);
+    KTAP_CHECK(MiFramesZeroed >= Zeroed + MiZeroedTarget / 2);
+    Irql = MiLockPfn();
+    for (ULONG Frame = MiLists[MiListZeroed].Head; Frame != MI_NO_FRAME32; Frame = MiPfn(Frame)->u1.Flink) {
+        const ULONG64 *Words = MiMapFrame(Frame, MiWriteBack);
+
+        NonZero += (Words[0] | Words[1] | Words[255] | Words[511]) != 0;
+        MiUnmapFrame((PVOID)Words);
+    }
+    MiUnlockPfn(Irql);
+    KTAP_EQUAL(NonZero, 0);
+    KTAP_EQUAL(MiVerify(), 0);
+}
+
 /* The inverted form: the frame bits of a transition PTE name nothing, and come back whole. */
 static VOID PfnTransitionFormIsInverted(PKTAP_CONTEXT Ktap)
 {
@@ -290,6 +337,7 @@ static const KTAP_CASE_ENTRY Cases[] = {
     {"read_fails", PfnReadFails},
     {"references_outlive_shares", PfnReferencesOutliveShares},
     {"reference_limit", PfnReferenceLimit},
+    {"zero_thread_refills", PfnZeroThreadRefills},
     {"transition_form_is_inverted", PfnTransitionFormIsInverted},
     {"verify_sees_damage", PfnVerifySeesDamage},
 };
