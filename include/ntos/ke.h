@@ -227,6 +227,10 @@ typedef struct _KPROCESS {
 /* Interrupt time and the clock (src/hal/clock.c). */
 extern ULONG KeTimeIncrement; /* (c) 100 ns units a clock tick */
 
+/* A spin lock without a change of IRQL, for callers that have turned interrupts off. (src/ke/spinlock.c) */
+VOID KiAcquireSpinLock(PKSPIN_LOCK SpinLock);
+VOID KiReleaseSpinLock(PKSPIN_LOCK SpinLock);
+
 /* ---- Threads, for Ps (src/ke/thread.c, where the contracts are) ---- */
 
 #define KI_KERNEL_STACK_SIZE 0x6000 /* bytes; frames are limited to 3000, and drivers nest */

@@ -11,8 +11,6 @@
  */
 #include "halp.h"
 
-#include <ntos/console.h>
-
 #define FADT_DSDT         40
 #define FADT_SMI_COMMAND  48
 #define FADT_ACPI_ENABLE  52
@@ -253,20 +251,3 @@ VOID HalDebugExit(UCHAR Code)
 {
     __outbyte(0xF4, Code);
 }
-
-/* ---- Console commands ---- */
-
-static VOID ShutdownCommand(ULONG ArgumentCount, PCSTR *Arguments)
-{
-    ConPrint("Power off.\n");
-    HalPowerOff();
-}
-
-static VOID RebootCommand(ULONG ArgumentCount, PCSTR *Arguments)
-{
-    ConPrint("Restart.\n");
-    HalReset();
-}
-
-CONSOLE_COMMAND(HalpShutdownCommand, "shutdown", "", "switch the machine off", ShutdownCommand);
-CONSOLE_COMMAND(HalpRebootCommand, "reboot", "", "restart the machine", RebootCommand);

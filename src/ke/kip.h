@@ -37,12 +37,6 @@ typedef struct _KI_DISPATCH {
 extern KSPIN_LOCK KiDispatcherLock;
 extern KAFFINITY KiIdleSummary; /* (d) processors that run their idle thread and have no NextThread */
 
-/* ---- spinlock.c ---- */
-
-/* The bare lock, for callers that have raised IRQL or turned interrupts off as their lock demands. */
-VOID KiAcquireSpinLock(PKSPIN_LOCK SpinLock);
-VOID KiReleaseSpinLock(PKSPIN_LOCK SpinLock);
-
 /* ---- sched.c: all under the dispatcher lock ---- */
 
 KIRQL KiAcquireDispatcherLock(VOID);

@@ -24,6 +24,9 @@ static VOID NTAPI KiPhase1(PVOID Context)
 {
     MmInitializePhase1();
     PsInitialize();
+    if (!NT_SUCCESS(ExInitialize())) {
+        KeBugCheckEx(PHASE1_INITIALIZATION_FAILED, 0, 0, 0, 0);
+    }
     MmFreeLoaderMemory();
     ConsoleStart();
 }

@@ -1,0 +1,157 @@
+/*
+ * worker.c - work queues: routines run by system threads at PASSIVE_LEVEL.
+ *
+ * Three pools of threads serve the documented queue types at different priorities. A pool starts with few threads; when
+ * an item is queued and none of them is free, the balancer, a thread of its own, adds one, up to a bound, so that work
+ * items that wait for other work items do not lock up. The WORK_QUEUE_ITEM belongs to the queue until its
+ * routine is called, which may free it.
+ *
+ * Locks: a pool's spin lock (DISPATCH_LEVEL) around its list. ExQueueWorkItem never allocates and never fails.
+ *
+ * Source: WDK documentation of ExQueueWorkItem.
+ */
+#include <ntos/ps.h>
+
+#include <ntos/init.h>
+
+#define POOL_MINIMUM 2  /* one may wait for what another does */
+#define POOL_MAXIMUM 16 /* threads; 24 KB of stack each */
+
+typedef struct _EX_POOL {
+    KSPIN_LOCK Lock;
+    LIST_ENTRY Items;         /* (Lock) */
+    KSEMAPHORE Available;     /* one count an item */
+    volatile LONG Threads;    /* interlocked */
+    volatile LONG Idle;       /* interlocked: threads that wait for an item */
+    KPRIORITY Priority;       /* (c) */
+    volatile LONG64 Executed; /* interlocked */
+} EX_POOL, *PEX_POOL;
+
+enum { PoolDelayed, PoolCritical, PoolHyperCritical, PoolCount };
+
+static EX_POOL ExpPools[PoolCount] = {
+    {.Priority = 12},
+    {.Priority = 13},
+    {.Priority = 15},
+};
+static KEVENT ExpBalance; /* an item found no free thread */
+static BOOLEAN ExpWorkersReady;
+
+static PEX_POOL PoolOf(WORK_QUEUE_TYPE Type)
+{
+    switch (Type) {
+    case HyperCriticalWorkQueue:
+        return &ExpPools[PoolHyperCritical];
+    case CriticalWorkQueue:
+    case SuperCriticalWorkQueue:
+    case RealTimeWorkQueue:
+        return &ExpPools[PoolCritical];
+    default:
+        return &ExpPools[PoolDelayed];
+    }
+}
+
+static PWORK_QUEUE_ITEM TakeItem(PEX_POOL Pool)
+{
+    KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&Pool->Lock);
+    PLIST_ENTRY Entry = RemoveHeadList(&Pool->Items);
+
+    KeReleaseSpinLock(&Pool->Lock, OldIrql);
+    ASSERT(Entry != &Pool->Items);
+    return CONTAINING_RECORD(Entry, WORK_QUEUE_ITEM, List);
+}
+
+/* A routine that comes back at another IRQL or inside a region would ruin the next one: stop while it can be named. */
+static VOID CheckAfter(PWORKER_THREAD_ROUTINE Routine, PVOID Parameter)
+{
+    if (KeGetCurrentIrql() != PASSIVE_LEVEL || KeAreApcsDisabled()) {
+        KeBugCheckEx(WORKER_THREAD_RETURNED_AT_BAD_IRQL, (ULONG_PTR)Routine, KeGetCurrentIrql(), (ULONG_PTR)Parameter,
+                     KeAreApcsDisabled());
+    }
+}
+
+static VOID NTAPI Worker(PVOID Context)
+{
+    PEX_POOL Pool = Context;
+
+    PsGetCurrentThread()->ActiveExWorker = TRUE;
+    for (;;) {
+        InterlockedIncrement(&Pool->Idle);
+        KeWaitForSingleObject(&Pool->Available, WrQueue, KernelMode, FALSE, NULL);
+        InterlockedDecrement(&Pool->Idle);
+        PWORK_QUEUE_ITEM Item = TakeItem(Pool);
+        PWORKER_THREAD_ROUTINE Routine = Item->WorkerRoutine;
+        PVOID Parameter = Item->Parameter;
+        Item->List.Flink = NULL;
+        Routine(Parameter);
+        CheckAfter(Routine, Parameter);
+        InterlockedIncrement64(&Pool->Executed);
+    }
+}
+
+static BOOLEAN AddWorker(PEX_POOL Pool)
+{
+    PETHREAD Thread;
+
+    if (!NT_SUCCESS(PspCreateSystemThread(&Thread, Worker, Pool, Pool->Priority))) {
+        return FALSE;
+    }
+    InterlockedIncrement(&Pool->Threads);
+    return TRUE;
+}
+
+/* Adds a thread to every pool that has items and nobody free for them. */
+static VOID NTAPI Balancer(PVOID Context)
+{
+    for (;;) {
+        KeWaitForSingleObject(&ExpBalance, Executive, KernelMode, FALSE, NULL);
+        for (ULONG i = 0; i < PoolCount; i++) {
+            PEX_POOL Pool = &ExpPools[i];
+            if (Pool->Idle <= 0 && Pool->Threads < POOL_MAXIMUM && KeReadStateSemaphore(&Pool->Available) > 0) {
+                AddWorker(Pool);
+            }
+        }
+    }
+}
+
+/**
+ * ExQueueWorkItem - has a routine called by a system thread.
+ *
+ * @WorkItem   initialised with ExInitializeWorkItem, resident, not queued
+ * @QueueType  which threads
+ *
+ * IRQL: <= DISPATCH_LEVEL. The routine runs at PASSIVE_LEVEL.
+ */
+VOID NTAPI ExQueueWorkItem(PWORK_QUEUE_ITEM WorkItem, WORK_QUEUE_TYPE QueueType)
+{
+    PEX_POOL Pool = PoolOf(QueueType);
+
+    ASSERT(ExpWorkersReady && WorkItem->List.Flink == NULL);
+    KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&Pool->Lock);
+    InsertTailList(&Pool->Items, &WorkItem->List);
+    KeReleaseSpinLock(&Pool->Lock, OldIrql);
+    BOOLEAN Short = Pool->Idle <= 0 && Pool->Threads < POOL_MAXIMUM;
+    KeReleaseSemaphore(&Pool->Available, IO_NO_INCREMENT, 1, FALSE);
+    if (Short) {
+        KeSetEvent(&ExpBalance, IO_NO_INCREMENT, FALSE);
+    }
+}
+
+/* The work queues, before anybody queues. Phase 1, PASSIVE_LEVEL. */
+NTSTATUS ExInitialize(VOID)
+{
+    PETHREAD Thread;
+
+    KeInitializeEvent(&ExpBalance, SynchronizationEvent, FALSE);
+    for (ULONG i = 0; i < PoolCount; i++) {
+        InitializeListHead(&ExpPools[i].Items);
+        KeInitializeSemaphore(&ExpPools[i].Available, 0, MAXLONG);
+        for (ULONG n = 0; n < POOL_MINIMUM; n++) {
+            if (!AddWorker(&ExpPools[i])) {
+                return STATUS_INSUFFICIENT_RESOURCES;
+            }
+        }
+    }
+    ExpWorkersReady = TRUE;
+    return PspCreateSystemThread(&Thread, Balancer, NULL, LOW_REALTIME_PRIORITY);
+}
