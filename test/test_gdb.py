@@ -153,3 +153,45 @@ def test_a_second_gdb_finds_no_breakpoints_of_the_first():
         with Gdb(session) as gdb:  # the first one died without a word
             assert "ConsoleStart" in gdb.run("bt")
             prompt_after_detach(gdb, session)
+
+
+def breaks_in(session, gdb):
+    """Lets the machine run and stops it again by Ctrl-C, three times; the console works in between."""
+    for _ in range(3):
+        gdb.process.sendline("continue")
+        gdb.process.expect_exact("Continuing.")
+        session.wait_prompt()
+        assert session.run("echo it runs").splitlines()[-1] == "it runs"
+        gdb.process.sendintr()
+        gdb.process.expect("SIGINT")
+        gdb.process.expect_exact(GDB_PROMPT)
+
+
+def test_attaching_to_a_running_machine():
+    """No boot option: gdb comes when the machine is at its prompt, lets it run, stops it by Ctrl-C, and leaves."""
+    with Session(Machine(mem=128, cmdline="test"), debug=True, log="gdb-attach") as session:
+        session.wait_prompt()
+        with Gdb(session) as gdb:
+            assert re.search(r"^ntoskrnl\.exe at 0xfffff8", gdb.attached, re.MULTILINE), gdb.attached
+            breaks_in(session, gdb)
+            assert "KiThreadStart" in gdb.run("bt")  # whatever thread it was, its stack is whole
+            prompt_after_detach(gdb, session)
+
+
+def test_breaking_in_on_bochs():
+    """Bochs starts only when COM2 is connected, so gdb is there from the beginning."""
+    with waiting("bochs") as session, Gdb(session) as gdb:
+        breaks_in(session, gdb)
+        prompt_after_detach(gdb, session)
+
+
+def test_a_bug_check_stops_in_the_debugger():
+    with waiting() as session, Gdb(session) as gdb:
+        gdb.process.sendline("continue")
+        session.wait_prompt()
+        session.send("crash null\r")
+        assert session.wait_text(r"^\*\*\* END STOP", 60), session.text
+        gdb.process.expect("SIGABRT")
+        gdb.process.expect_exact(GDB_PROMPT)
+        stack = gdb.run("bt")
+        assert re.search(r"^#0 +KiCrash", stack, re.MULTILINE) and "KiThreadStart" in stack, stack

@@ -17,6 +17,7 @@ VOID HalInitializePhase1(LOADER_BLOCK *LoaderBlock); /* ACPI, local and I/O APIC
 /* Local APIC (xAPIC through MmMapIoSpace, x2APIC when present). IRQL: any. (src/hal/apic.c) */
 VOID HalSendSelfIpi(ULONG Vector);
 VOID HalSendIpi(KAFFINITY Targets, ULONG Vector);
+#define HAL_IPI_NMI 0x400 /* instead of a vector: a non-maskable interrupt (delivery mode 4 of the command register) */
 VOID HalEndOfInterrupt(VOID);
 
 /* End the machine; never return. Power off: ACPI S5, then the emulators' ports. Reset: ACPI reset, then 0xCF9, 8042. */

@@ -28,3 +28,6 @@ VOID KdCheckBreakIn(PKTRAP_FRAME Frame);
 
 /* A bug check stops in the debugger first, if one is connected. Frame may be NULL. Interrupts off. */
 VOID KdBugCheck(PKTRAP_FRAME Frame);
+
+/* The NMI handler asks first. TRUE: the debugger had frozen this processor, and has let it go again. */
+BOOLEAN KdNmi(PKTRAP_FRAME Frame);

@@ -14,6 +14,7 @@
  * KeSetSystemTime changes the base under interrupts off on processor 0.
  */
 #include "halp.h"
+#include <ntos/kd.h>
 
 #define CLOCK_RATE 64 /* Hz; NT's 15.625 ms tick */
 
@@ -73,6 +74,7 @@ static VOID ClockInterrupt(PKTRAP_FRAME Frame, PVOID Context)
         PublishTimes();
     }
     KeUpdateRunTime(Frame);
+    KdCheckBreakIn(Frame);
 }
 
 /**

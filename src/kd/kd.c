@@ -3,10 +3,10 @@
  *
  * It is entered by a breakpoint or debug trap, by a byte from gdb that the clock interrupt finds on COM2 (Ctrl-C, or the first
  * packet of a gdb that attaches to a running machine), and by a bug check while gdb is connected. Inside, interrupts are off and
- * one processor owns it (KdpOwner, taken by compare-exchange); another that traps meanwhile waits in KdpAcquire with its
- * frame on show, so gdb can look at it as a thread.
+ * one processor owns it (KdpOwner, taken by compare-exchange); the others are frozen by NMI, or wait in KdpAcquire if
+ * they trapped meanwhile, with their frames on show, so gdb can look at them as threads.
  *
- * Order on entry: own, lift breakpoints, converse; on exit: plant, load the debug registers, release. Nothing before
+ * Order on entry: own, lift breakpoints, freeze, converse; on exit: plant, load the debug registers, thaw, release. Nothing before
  * the lifting may call outside src/kd/. A trap inside the debugger itself is not ours (KdTrap says FALSE, which is a
  * bug check): the debugger's accesses never fault, so such a trap is a fault of its own.
  *
@@ -16,16 +16,18 @@
 #include <ntos/console.h>
 #include <ntos/init.h>
 
-#define KDP_NOBODY     (-1)
-#define KDP_BREAK_IN   0x03
-#define KDP_BAUD       115200
-#define KDP_FIFO_BYTES 16 /* bytes looked at in one clock interrupt: all a 16550 holds */
-#define VECTOR_DEBUG   1
-#define VECTOR_BREAK   3
-#define INT3           0xCC
+#define KDP_NOBODY       (-1)
+#define KDP_BREAK_IN     0x03
+#define KDP_BAUD         115200
+#define KDP_FIFO_BYTES   16            /* bytes looked at in one clock interrupt: all a 16550 holds */
+#define KDP_FREEZE_TICKS 1000000000ULL /* some tenths of a second: a processor takes an NMI within microseconds */
+#define VECTOR_DEBUG     1
+#define VECTOR_BREAK     3
+#define INT3             0xCC
 
 static volatile LONG KdpOwner = KDP_NOBODY;           /* processor number */
 static PKTRAP_FRAME KdpFrames[KI_MAXIMUM_PROCESSORS]; /* of processors inside the debugger */
+static volatile KAFFINITY KdpFreezeWanted;            /* processors that are to stay frozen; owner writes */
 static BOOLEAN KdpWaitsForGdb; /* boot option debug: the first breakpoint waits for a connection */
 
 ULONG KdpThisProcessor(VOID)
@@ -56,6 +58,57 @@ static VOID KdpRelease(VOID)
     InterlockedExchange(&KdpOwner, KDP_NOBODY);
 }
 
+/* The processors that run, but for this one and those that wait in KdpAcquire already. */
+static KAFFINITY KdpOthers(VOID)
+{
+    KAFFINITY Others = 0;
+
+    for (ULONG Number = 0; Number < KI_MAXIMUM_PROCESSORS; Number++) {
+        if (KiProcessorBlock[Number] != NULL && KdpFrames[Number] == NULL) {
+            Others |= (KAFFINITY)1 << Number;
+        }
+    }
+    return Others;
+}
+
+/* Stops the others by NMI, which no interrupt flag or IRQL holds back. One that does not answer is left alone. */
+static VOID KdpFreeze(VOID)
+{
+    KAFFINITY Others = KdpOthers();
+    ULONG64 Start = __rdtsc();
+
+    if (Others == 0) {
+        return;
+    }
+    InterlockedExchange64((volatile LONG64 *)&KdpFreezeWanted, (LONG64)Others);
+    HalSendIpi(Others, HAL_IPI_NMI);
+    while (KdpOthers() != 0 && __rdtsc() - Start < KDP_FREEZE_TICKS) {
+        YieldProcessor();
+    }
+}
+
+static VOID KdpThaw(VOID)
+{
+    InterlockedExchange64((volatile LONG64 *)&KdpFreezeWanted, 0);
+}
+
+BOOLEAN KdNmi(PKTRAP_FRAME Frame)
+{
+    ULONG Processor = KdpThisProcessor();
+    PKTRAP_FRAME Outer = KdpFrames[Processor]; /* this one may have been waiting in KdpAcquire */
+
+    if ((KdpFreezeWanted >> Processor & 1) == 0) {
+        return FALSE;
+    }
+    KdpFrames[Processor] = Frame;
+    while ((KdpFreezeWanted >> Processor & 1) != 0) {
+        YieldProcessor();
+    }
+    KdpLoadDebugRegisters();
+    KdpFrames[Processor] = Outer;
+    return TRUE;
+}
+
 static BOOLEAN KdpIsInside(VOID)
 {
     return KdpOwner == (LONG)KdpThisProcessor();
@@ -79,6 +132,7 @@ static VOID KdpEnter(PKTRAP_FRAME Frame, ULONG Signal, BOOLEAN StartSeen)
 
     KdpAcquire(Frame);
     KdpLiftBreakpoints();
+    KdpFreeze();
     Frame->EFlags &= ~EFLAGS_TF;
     if (KdpBreakpointVanished(Frame)) {
         Frame->Rip--;
@@ -87,6 +141,7 @@ static VOID KdpEnter(PKTRAP_FRAME Frame, ULONG Signal, BOOLEAN StartSeen)
     }
     KdpPlantBreakpoints();
     KdpLoadDebugRegisters();
+    KdpThaw();
     KdpRelease();
 }
 

@@ -112,6 +112,9 @@ static VOID KiPageFault(PKTRAP_FRAME Frame)
 
 static VOID KiNmi(PKTRAP_FRAME Frame)
 {
+    if (KdNmi(Frame)) {
+        return;
+    }
     if (KiBugCheckActive != 0) {
         for (;;) {
             KeHalt(); /* this processor is being stopped; NMIs stay blocked */
