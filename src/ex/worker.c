@@ -2,7 +2,7 @@
  * worker.c - work queues: routines run by system threads at PASSIVE_LEVEL.
  *
  * Three pools of threads serve the documented queue types at different priorities. A pool starts with few threads; when
- * an item is queued and none of them is free, the balancer, a thread of its own, adds one, up to a bound, so that work
+ * items wait and none gets finished, the balancer, a thread of its own, adds one after the other, up to a bound, so that work
  * items that wait for other work items do not lock up. The WORK_QUEUE_ITEM belongs to the queue until its
  * routine is called, which may free it.
  *
@@ -17,14 +17,17 @@
 #define POOL_MINIMUM 2  /* one may wait for what another does */
 #define POOL_MAXIMUM 16 /* threads; 24 KB of stack each */
 
+/* How long a pool may finish nothing before it gets another thread: 20 ms. */
+#define BALANCE_INTERVAL (-20 * 10000LL)
+
 typedef struct _EX_POOL {
     KSPIN_LOCK Lock;
     LIST_ENTRY Items;         /* (Lock) */
     KSEMAPHORE Available;     /* one count an item */
     volatile LONG Threads;    /* interlocked */
-    volatile LONG Idle;       /* interlocked: threads that wait for an item */
     KPRIORITY Priority;       /* (c) */
     volatile LONG64 Executed; /* interlocked */
+    LONG64 LastExecuted;      /* balancer only */
 } EX_POOL, *PEX_POOL;
 
 enum { PoolDelayed, PoolCritical, PoolHyperCritical, PoolCount };
@@ -76,9 +79,7 @@ static VOID NTAPI Worker(PVOID Context)
 
     PsGetCurrentThread()->ActiveExWorker = TRUE;
     for (;;) {
-        InterlockedIncrement(&Pool->Idle);
         KeWaitForSingleObject(&Pool->Available, WrQueue, KernelMode, FALSE, NULL);
-        InterlockedDecrement(&Pool->Idle);
         PWORK_QUEUE_ITEM Item = TakeItem(Pool);
         PWORKER_THREAD_ROUTINE Routine = Item->WorkerRoutine;
         PVOID Parameter = Item->Parameter;
@@ -100,16 +101,29 @@ static BOOLEAN AddWorker(PEX_POOL Pool)
     return TRUE;
 }
 
-/* Adds a thread to every pool that has items and nobody free for them. */
+/* Adds a thread to a pool whose items wait while none is finished. Returns whether it must be looked at again. */
+static BOOLEAN BalancePool(PEX_POOL Pool)
+{
+    LONG64 Executed = Pool->Executed;
+    BOOLEAN Backlog = KeReadStateSemaphore(&Pool->Available) > 0 && Pool->Threads < POOL_MAXIMUM;
+
+    if (Backlog && Executed == Pool->LastExecuted) {
+        AddWorker(Pool);
+    }
+    Pool->LastExecuted = Executed;
+    return Backlog;
+}
+
 static VOID NTAPI Balancer(PVOID Context)
 {
+    LARGE_INTEGER Interval = {.QuadPart = BALANCE_INTERVAL};
+    BOOLEAN Backlog = FALSE;
+
     for (;;) {
-        KeWaitForSingleObject(&ExpBalance, Executive, KernelMode, FALSE, NULL);
+        KeWaitForSingleObject(&ExpBalance, Executive, KernelMode, FALSE, Backlog ? &Interval : NULL);
+        Backlog = FALSE;
         for (ULONG i = 0; i < PoolCount; i++) {
-            PEX_POOL Pool = &ExpPools[i];
-            if (Pool->Idle <= 0 && Pool->Threads < POOL_MAXIMUM && KeReadStateSemaphore(&Pool->Available) > 0) {
-                AddWorker(Pool);
-            }
+            Backlog |= BalancePool(&ExpPools[i]);
         }
     }
 }
@@ -130,9 +144,9 @@ VOID NTAPI ExQueueWorkItem(PWORK_QUEUE_ITEM WorkItem, WORK_QUEUE_TYPE QueueType)
     KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&Pool->Lock);
     InsertTailList(&Pool->Items, &WorkItem->List);
     KeReleaseSpinLock(&Pool->Lock, OldIrql);
-    BOOLEAN Short = Pool->Idle <= 0 && Pool->Threads < POOL_MAXIMUM;
     KeReleaseSemaphore(&Pool->Available, IO_NO_INCREMENT, 1, FALSE);
-    if (Short) {
+    /* A count that stays was handed to nobody: no thread waits for one. */
+    if (KeReadStateSemaphore(&Pool->Available) > 0 && Pool->Threads < POOL_MAXIMUM) {
         KeSetEvent(&ExpBalance, IO_NO_INCREMENT, FALSE);
     }
 }
