@@ -20,7 +20,7 @@ NTSTATUS ExInitialize(VOID);
 NTSTATUS CcInitialize(VOID);
 NTSTATUS IoInitialize(LOADER_BLOCK *LoaderBlock);
 VOID ConsoleOpenDisplay(LOADER_BLOCK *LoaderBlock); /* once MmMapIoSpace works */
-VOID ConsoleStart(VOID);                             /* never returns */
+VOID ConsoleStart(VOID);                            /* never returns */
 
 /* Boot options (src/ke/bootopts.c): the whole command line is checked once; the console names every unknown option. */
 VOID KeParseBootOptions(PCSTR CommandLine);
