@@ -28,6 +28,7 @@ PROMPT = "oriel> "
 AT_PROMPT = re.compile(r"(?:^|\n)oriel> ")
 POWER_OFF = "Power off."
 LOGS = ROOT / "build" / "logs"
+ACCEPT_SECONDS = 240  # Bochs spends half a minute of CPU on its own tables for 6 GB
 STOP_SECONDS = 20  # for the rest of a bug check once its first line is there
 NMI_SECONDS = 20  # for all stacks after an NMI
 EXIT_SECONDS = 20  # for the emulator to end after `Power off.`
@@ -181,7 +182,7 @@ class Session:
     def _accept(self, server):
         """Waits for the emulator to connect, or to fail."""
         with server:
-            limit = time.monotonic() + 30
+            limit = time.monotonic() + ACCEPT_SECONDS
             while not select.select([server], [], [], 0.1)[0]:
                 if self.process.poll() is not None:
                     raise EmulatorFailed(f"{self.machine.emulator} did not start: {self.emulator_output()}")
