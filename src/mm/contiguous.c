@@ -16,7 +16,7 @@
 /* A run's length is in the low bits, as in poolpages.c; its tag names it. */
 #define MI_CONTIGUOUS_RUN ((ULONG64)'mCmM' << 32)
 
-static BOOLEAN MiFrameIsAvailable(PFN_FRAME Frame)
+BOOLEAN MiFrameIsAvailable(PFN_FRAME Frame)
 {
     ULONG State = MiPfnState(MiPfn(Frame));
 
@@ -85,7 +85,7 @@ static BOOLEAN MiClaimContiguous(PMMPTE Pte, ULONG64 Pages, PFN_FRAME Lowest, PF
 }
 
 /* Drops the lines of a frame from every cache of the coherence domain. SDM 2A CLFLUSH. */
-static VOID MiFlushFrameFromCaches(PFN_FRAME Frame)
+VOID MiFlushFrameFromCaches(PFN_FRAME Frame)
 {
     KIRQL Irql;
     PUCHAR Address;

@@ -211,6 +211,9 @@ VOID MiReleaseSystemPtes(PMMPTE First, ULONG Count);
 
 /* The kernel's cache type of a DDK type; FALSE: no such type. (iospace.c) */
 BOOLEAN MiCacheTypeOf(MEMORY_CACHING_TYPE Type, MI_CACHE_TYPE *CacheType);
+/* Could MiClaimFrame take it? PFN lock. Drops its lines from every cache, before its cache type changes. (contiguous.c) */
+BOOLEAN MiFrameIsAvailable(PFN_FRAME Frame);
+VOID MiFlushFrameFromCaches(PFN_FRAME Frame);
 VOID MiTrimStackCache(VOID); /* gives cached kernel stacks back. IRQL: <= DISPATCH_LEVEL (stack.c) */
 
 /* ---- Zeroed frames in stock (zero.c) ---- */

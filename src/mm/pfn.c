@@ -54,6 +54,9 @@ static VOID MiRestoreOwner(PMMPFN Pfn)
     MiWritePteInFrame(PteFrame, MiPfnPteAddress(Pfn), Pfn->OriginalPte);
     MiPfnChange(Pfn, MI_U4_PTE_FRAME, MI_NO_FRAME32);
     MiReleaseContainingShare(PteFrame);
+    if ((Pfn->u4 & MI_U4_PROTOTYPE) != 0) {
+        MiPrototypeFrameLost(Pfn->OriginalPte);
+    }
 }
 
 static PFN_FRAME MiTakeStandby(VOID)

@@ -53,6 +53,9 @@ VOID MiWritePteInFrame(ULONG PteFrame, PMMPTE Pte, MMPTE New); /* PteFrame none:
 VOID MiForgetStaleTranslations(
     PMMPFN Pfn); /* flushes if a stale translation may exist, clears the tag. IRQL: <= DISPATCH_LEVEL */
 
+/* A frame that a prototype PTE owned was taken away, and the PTE has Original back (protopte.c). PFN lock. */
+VOID MiPrototypeFrameLost(MMPTE Original);
+
 /* ---- Taking a frame ---- */
 
 #define MI_FRAME_ANY     0x00

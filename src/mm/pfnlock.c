@@ -8,6 +8,7 @@
  * A thread that finds no frame waits here with no lock held and tries again: memory that was promised comes, later.
  */
 #include "mip.h"
+#include <ntos/cc.h>
 
 static volatile LONG MiPfnLockWord;
 static PKPRCB MiPfnLockOwner; /* chk: who holds it */
@@ -58,5 +59,6 @@ VOID MiWaitForFrames(VOID)
 
     ASSERT_IRQL_MAX(APC_LEVEL);
     MiTrimStackCache();
+    CcSignalMemoryShort();
     KeDelayExecutionThread(KernelMode, FALSE, &Delay);
 }

@@ -5,7 +5,7 @@
  *   1. every frame is on exactly the list its state says, or active; list lengths equal counts; the sum is all RAM;
  *   2. an owner PTE names its frame (valid for Active, transition for Standby, Modified and Transition); share counts equal
  *      what is found: 1 for a kernel page or table, plus one for each frame whose owner PTE lies in it; for
- *      a prototype frame the valid PTEs of the system cache that name it;
+ *      a prototype frame the valid PTEs of views that name it; prototype PTEs and their frames agree;
  *   3. no valid kernel PTE names a frame on a list;
  *   4. zeroed frames are zero (the first of the list are looked at);
  *   6. exposure counters equal the walk.
@@ -16,6 +16,7 @@
  */
 #include <ntos/console.h>
 #include "bootp.h"
+#include "misection.h"
 
 #define MI_REPORTED 12 /* findings printed; the rest are counted */
 #define MI_SAMPLED  16 /* zeroed frames whose content is looked at */
@@ -182,7 +183,7 @@ static VOID MiVerifyLeaf(PMI_WALK Walk, PVOID Address, PMMPTE Entry, ULONG Level
     if (Change == 0 && State != MiActive && (State != MiTransition || MiPfnReferences(MiPfn(Frame)) == 0)) {
         MiReport("named by a valid kernel PTE, but not in use", Frame);
     }
-    if (MiRegionOf(Address) == MmRegionSystemCache && State == MiActive) {
+    if (Entry->Hard.Prototype && State == MiActive) { /* a view's PTE: a share; an alias is none */
         MiPfn(Frame)->u1.ShareCount += Change;
     }
 }
@@ -275,6 +276,7 @@ ULONG MiVerify(VOID)
         }
     }
     MiVerifyShares();
+    MiFindings += MiVerifySections();
     MiVerifyZeroed();
     MiVerifyCounters();
     Findings = MiFindings;

@@ -1,0 +1,340 @@
+/*
+ * inpage.c - reading pages of files into memory, in clusters.
+ *
+ *     prototype PTE:  subsection form --MiBuildCluster--> transition, MI_U4_READ --MiFinishCluster--> transition, standby
+ *                            ^                                                          |
+ *                            +------------------- read error: OriginalPte back ---------+
+ *
+ * The faulting page and its absent neighbours of the same 64 KB are read by one IoPageRead into frames that nobody can see: they are in
+ * state Transition with the read's reference, and their u1 names the in-page block. Whoever faults on one of them meanwhile waits
+ * on that block and looks again. After the read the bytes past the end of the file, or past what the device delivered, are zeroed
+ * through a window; then all frames go to standby and the faulting one is mapped under the same hold of the PFN lock. After an error no
+ * frame is mapped: each gives OriginalPte back and is freed, so that no stale byte is ever visible; a failed cluster is tried
+ * again as a single page, so that a bad neighbour does not fail a good page.
+ *
+ * Locks: PFN lock for every change of state; no lock during I/O. The read runs in a critical region: a suspended reader would
+ * hold up everybody who waits with it. Shortage of frames, pool or IRPs: drop everything, wait, look again.
+ */
+#include "misection.h"
+#include <ntos/ps.h>
+
+/* Neighbours are read only while more frames than this are available: 4 clusters, so that read-ahead never causes a shortage. */
+#define MI_CLUSTER_COMFORT (4 * MI_CLUSTER_PAGES)
+
+static PMI_INPAGE MiCreateInPage(VOID)
+{
+    PMI_INPAGE Block = ExAllocatePoolWithTag(NonPagedPool, sizeof(*Block), MI_TAG_INPAGE);
+
+    if (Block != NULL) {
+        RtlZeroMemory(Block, sizeof(*Block));
+        KeInitializeEvent(&Block->Finished, NotificationEvent, FALSE);
+        KeInitializeEvent(&Block->IoEvent, NotificationEvent, FALSE);
+        Block->References = 1;
+    }
+    return Block;
+}
+
+static VOID MiReleaseInPage(PMI_INPAGE Block)
+{
+    if (Block != NULL && InterlockedDecrement(&Block->References) == 0) {
+        ExFreePoolWithTag(Block, MI_TAG_INPAGE);
+    }
+}
+
+NTSTATUS MiWaitForInPage(PMI_INPAGE Block, KIRQL OldIrql)
+{
+    NTSTATUS Status;
+
+    ASSERT_PFN_LOCKED();
+    InterlockedIncrement(&Block->References); /* the reader's reference is still there: MI_U4_READ is set */
+    MmFaultCounters.Collided++;
+    MiUnlockPfn(OldIrql);
+    KeWaitForSingleObject(&Block->Finished, WrPageIn, KernelMode, FALSE, NULL);
+    /* A failed cluster is read again page by page by whoever still wants one of its pages. */
+    Status = Block->Pages > 1 ? STATUS_SUCCESS : Block->Status;
+    MiReleaseInPage(Block);
+    return Status;
+}
+
+/* ---- Building a cluster ---- */
+
+/* Could this page join a cluster: is it in the file only? PFN lock held. */
+static BOOLEAN MiIsAbsent(PMMPTE Prototype)
+{
+    return MiFrameOfPrototype(Prototype) != MI_NO_FRAME32 && MiIsPrototypePte(*Prototype);
+}
+
+/* Puts a fresh frame behind a prototype PTE, in the read state. FALSE: no frame. PFN lock held. */
+static BOOLEAN MiAddPage(PMI_INPAGE Block, ULONG Index, PMMPTE Prototype)
+{
+    PETHREAD Thread = (PETHREAD)KeGetCurrentThread();
+    PFN_FRAME Frame = MiAllocateFrame(Thread->MemoryMaker ? MI_FRAME_RESERVE : MI_FRAME_ANY);
+    MMPTE Original;
+
+    if (Frame == 0) {
+        return FALSE;
+    }
+    /* The allocation may have repurposed a frame; it never touches the form of an absent prototype PTE. */
+    Original = *Prototype;
+    MiInitializePfnForRead(Frame, Prototype, MiFrameOfPrototype(Prototype), Original, MI_U4_PROTOTYPE, Block);
+    *Prototype = MiMakeTransitionPte(Frame, MM_READWRITE);
+    Block->Subsection->ControlArea->Frames++;
+    Block->Frame[Index] = Frame;
+    return TRUE;
+}
+
+/**
+ * MiBuildCluster - chooses the pages to read and gives them frames.
+ *
+ * @Block      fresh; receives frames, offset and MDL
+ * @Prototype  the faulting page, absent
+ * @Single     TRUE: no neighbours
+ * returns     FALSE, with nothing changed, when there is no frame for the faulting page
+ *
+ * IRQL: DISPATCH_LEVEL. Locks: PFN lock.
+ */
+static BOOLEAN MiBuildCluster(PMI_INPAGE Block, PMMPTE Prototype, BOOLEAN Single)
+{
+    PSUBSECTION Subsection = MiProtoTarget(*Prototype);
+    ULONG64 Page = MiPageOfPrototype(Subsection, Prototype);
+    ULONG64 EndPage =
+        min(Subsection->StartingPage + Subsection->PteCount, BYTES_TO_PAGES(Subsection->ControlArea->FileSize));
+    PMMPTE First = Prototype, Last = Prototype; /* both inside the cluster */
+    PFN_FRAME FaultFrame;
+    ULONG Pages;
+
+    Block->Subsection = Subsection;
+    if (!MiAddPage(Block, 0, Prototype)) {
+        return FALSE;
+    }
+    FaultFrame = Block->Frame[0];
+    if (!Single && MiAvailableFrames > MI_CLUSTER_COMFORT) {
+        ULONG64 GroupStart = max(Page & ~(ULONG64)(MI_CLUSTER_PAGES - 1), Subsection->StartingPage);
+        ULONG64 GroupEnd = min((Page & ~(ULONG64)(MI_CLUSTER_PAGES - 1)) + MI_CLUSTER_PAGES, EndPage);
+
+        while (MiPageOfPrototype(Subsection, Last) + 1 < GroupEnd && MiIsAbsent(Last + 1)) {
+            Last++;
+        }
+        while (MiPageOfPrototype(Subsection, First) > GroupStart && MiIsAbsent(First - 1)) {
+            First--;
+        }
+    }
+    /* Frames in file order; where they run out behind the faulting page the cluster ends, before it, it starts later. */
+    Pages = 0;
+    for (PMMPTE Next = First; Next <= Last; Next++) {
+        if (Next == Prototype) {
+            Block->Frame[Pages++] = FaultFrame;
+        } else if (MiAddPage(Block, Pages, Next)) {
+            Pages++;
+        } else if (Next > Prototype) {
+            break;
+        } else {
+            /* What was gathered before the gap would not be contiguous: give it back and start at the faulting page. */
+            while (Pages != 0) {
+                MiCompletePfnRead(Block->Frame[--Pages], STATUS_NO_MEMORY);
+                MiDecrementReferenceCount(Block->Frame[Pages]);
+            }
+            First = Prototype;
+            Next = Prototype - 1;
+        }
+    }
+    Block->Pages = Pages;
+    Block->Offset.QuadPart = (LONGLONG)(MiPageOfPrototype(Subsection, First) << PAGE_SHIFT);
+    Block->ValidBytes =
+        min((ULONG64)Pages << PAGE_SHIFT, Subsection->ControlArea->FileSize - (ULONG64)Block->Offset.QuadPart);
+    MmInitializeMdl(&Block->Mdl, NULL, (ULONG64)Pages << PAGE_SHIFT);
+    Block->Mdl.MdlFlags = MDL_PAGES_LOCKED | MDL_IO_PAGE_READ;
+    return TRUE;
+}
+
+/* ---- Reading and finishing ---- */
+
+/* Zeroes what the read did not fill: past the end of the file, or past what the device delivered. */
+static VOID MiZeroClusterTail(PMI_INPAGE Block)
+{
+    ULONG64 Valid = min(Block->ValidBytes, Block->Io.Information);
+
+    for (ULONG Index = (ULONG)(Valid >> PAGE_SHIFT); Index < Block->Pages; Index++) {
+        ULONG From = Index == Valid >> PAGE_SHIFT ? (ULONG)Valid & (PAGE_SIZE - 1) : 0;
+        KIRQL OldIrql;
+        PUCHAR Window;
+
+        KeRaiseIrql(DISPATCH_LEVEL, &OldIrql);
+        Window = MiMapFrame(Block->Frame[Index], MiWriteBack);
+        RtlZeroMemory(Window + From, PAGE_SIZE - From);
+        MiUnmapFrame(Window);
+        KeLowerIrql(OldIrql);
+    }
+}
+
+/* The read itself. IRQL: <= APC_LEVEL; no locks. */
+static NTSTATUS MiReadCluster(PMI_INPAGE Block)
+{
+    PFILE_OBJECT FileObject = Block->Subsection->ControlArea->FileObject; /* stays: its frames are in transition */
+    NTSTATUS Status;
+
+    Status = IoPageRead(FileObject, &Block->Mdl, &Block->Offset, &Block->IoEvent, &Block->Io);
+    if (Status == STATUS_PENDING) {
+        KeWaitForSingleObject(&Block->IoEvent, WrPageIn, KernelMode, FALSE, NULL);
+        Status = Block->Io.Status;
+    } else if (NT_SUCCESS(Status)) {
+        Status = Block->Io.Status;
+    }
+    if ((Block->Mdl.MdlFlags & MDL_MAPPED_TO_SYSTEM_VA) != 0) {
+        MmUnmapLockedPages(Block->Mdl.MappedSystemVa, &Block->Mdl); /* the file system copied, and left its mapping */
+    }
+    if (Status == STATUS_END_OF_FILE) {
+        /* The file ended before the page that its size promised: what is past the end reads as zero. */
+        Block->Io.Information = 0;
+        Status = STATUS_SUCCESS;
+    }
+    if (NT_SUCCESS(Status)) {
+        MiZeroClusterTail(Block);
+    }
+    return Status;
+}
+
+/* Ends the read state of all frames; on success they are on standby afterwards. PFN lock held. */
+static VOID MiFinishCluster(PMI_INPAGE Block, NTSTATUS Status)
+{
+    ASSERT_PFN_LOCKED();
+    for (ULONG Index = 0; Index < Block->Pages; Index++) {
+        MiCompletePfnRead(Block->Frame[Index], Status);
+        MiDecrementReferenceCount(Block->Frame[Index]);
+    }
+    Block->Status = Status;
+    MmFaultCounters.PageReads++;
+    if (NT_SUCCESS(Status)) {
+        MmFaultCounters.PagesRead += Block->Pages;
+    } else {
+        MmFaultCounters.ReadErrors++;
+    }
+}
+
+/**
+ * MiPageIn - reads the page of an absent prototype PTE and maps it.
+ *
+ * @Block    in-page block with the cluster built
+ * returns   STATUS_SUCCESS: mapped, or look again; else the status of the read
+ *
+ * IRQL: <= APC_LEVEL; no locks.
+ */
+static NTSTATUS MiPageIn(PMI_INPAGE Block, PMMPTE Pte, PVOID Address, PMMPTE Prototype)
+{
+    NTSTATUS Status;
+    KIRQL OldIrql;
+
+    KeEnterCriticalRegion();
+    Status = MiReadCluster(Block);
+    OldIrql = MiLockPfn();
+    MiFinishCluster(Block, Status);
+    if (NT_SUCCESS(Status) && MiIsPrototypePte(*Pte) && MiProtoTarget(*Pte) == Prototype) {
+        MiMapPrototype(Pte, Address, Prototype);
+    }
+    MiUnlockPfn(OldIrql);
+    KeSetEvent(&Block->Finished, IO_NO_INCREMENT, FALSE);
+    KeLeaveCriticalRegion();
+    return Status;
+}
+
+/* Waits for memory in the middle of a fault; nothing is held. */
+static VOID MiFaultShortage(VOID)
+{
+    MmFaultCounters.ShortageWaits++;
+    MiWaitForFrames();
+}
+
+/**
+ * MiResolvePrototypeFault - makes the page behind a view's PTE valid.
+ *
+ * @Pte      PTE of a view, in the self-map, its table resident
+ * @Address  what it maps
+ * returns   STATUS_SUCCESS: valid now, or changed meanwhile (retry); STATUS_ACCESS_VIOLATION: no such page;
+ *           else the status of the failed paging read
+ *
+ * The caller keeps the view mapped. IRQL: <= APC_LEVEL; no locks: it waits for I/O and for memory.
+ */
+NTSTATUS MiResolvePrototypeFault(PMMPTE Pte, PVOID Address)
+{
+    PMI_INPAGE Block = NULL;
+    BOOLEAN Single = FALSE, Short = FALSE;
+    NTSTATUS Status;
+
+    ASSERT_IRQL_MAX(APC_LEVEL);
+    for (;;) {
+        MMPTE Content = *(volatile MMPTE *)Pte;
+        PMMPTE Prototype = MiProtoTarget(Content);
+        KIRQL OldIrql;
+
+        if (!MiIsPrototypePte(Content)) {
+            Status = STATUS_SUCCESS;
+            break;
+        }
+        if (Short) {
+            MiFaultShortage();
+            Short = FALSE;
+        }
+        if (Block == NULL && (Block = MiCreateInPage()) == NULL) {
+            Short = TRUE;
+            continue;
+        }
+        (void)*(volatile ULONG64 *)&Prototype->Long; /* resident before the PFN lock is taken */
+        OldIrql = MiLockPfn();
+        if (Pte->Long != Content.Long) {
+            MiUnlockPfn(OldIrql);
+            continue;
+        }
+        switch (MiMapPrototype(Pte, Address, Prototype)) {
+        case MiPrototypeMapped:
+            MiUnlockPfn(OldIrql);
+            MmFaultCounters.Soft++;
+            MiReleaseInPage(Block);
+            return STATUS_SUCCESS;
+        case MiPrototypeReading:
+            Status = MiWaitForInPage(MiPfn(MiTransitionFrame(*Prototype))->u1.InPageBlock, OldIrql);
+            if (!NT_SUCCESS(Status) && Status != STATUS_INSUFFICIENT_RESOURCES) {
+                MiReleaseInPage(Block);
+                return Status;
+            }
+            continue;
+        case MiPrototypeDemandZero:
+            Short = !MiMapZeroedPrototype(Pte, Address, Prototype);
+            MmFaultCounters.DemandZero += !Short;
+            MiUnlockPfn(OldIrql);
+            continue;
+        case MiPrototypeNotResident:
+            MiUnlockPfn(OldIrql);
+            continue;
+        case MiPrototypeNothing:
+            MiUnlockPfn(OldIrql);
+            MiReleaseInPage(Block);
+            return STATUS_ACCESS_VIOLATION;
+        case MiPrototypeAbsent:
+            break;
+        }
+        {
+            PSUBSECTION Subsection = MiProtoTarget(*Prototype);
+
+            if (MiPageOfPrototype(Subsection, Prototype) << PAGE_SHIFT >= Subsection->ControlArea->FileSize) {
+                MiUnlockPfn(OldIrql);
+                Status = STATUS_END_OF_FILE;
+                break;
+            }
+        }
+        Short = !MiBuildCluster(Block, Prototype, Single);
+        MiUnlockPfn(OldIrql);
+        if (Short) {
+            continue;
+        }
+        Status = MiPageIn(Block, Pte, Address, Prototype);
+        Short = Status == STATUS_INSUFFICIENT_RESOURCES; /* no IRP, no mapping: it will be better later */
+        if (NT_SUCCESS(Status) || (!Short && Block->Pages == 1)) {
+            break;
+        }
+        Single = TRUE;
+        MiReleaseInPage(Block);
+        Block = NULL;
+    }
+    MiReleaseInPage(Block);
+    return Status;
+}
