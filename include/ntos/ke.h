@@ -224,6 +224,16 @@ typedef struct _KPROCESS {
     ULONG KernelTime, UserTime;          /* of threads that have ended, in ticks (d) */
 } KPROCESS;
 
+/* Sets the mode that services of the current thread take their caller to have come from; returns the old one. IRQL: any. */
+FORCEINLINE KPROCESSOR_MODE KeSetPreviousMode(KPROCESSOR_MODE Mode)
+{
+    struct _KTHREAD *Thread = KeGetCurrentPrcb()->CurrentThread;
+    KPROCESSOR_MODE Old = Thread->PreviousMode;
+
+    Thread->PreviousMode = Mode;
+    return Old;
+}
+
 /* Interrupt time and the clock (src/hal/clock.c). */
 extern ULONG KeTimeIncrement; /* (c) 100 ns units a clock tick */
 

@@ -12,8 +12,10 @@
 
 #define SYSTEM_PROCESS_PRIORITY 8
 
-static EPROCESS PspSystemProcess;
 PEPROCESS PsInitialSystemProcess;
+POBJECT_TYPE PspProcessType, PspThreadType;
+POBJECT_TYPE *PsProcessType = &PspProcessType,
+             *PsThreadType = &PspThreadType; /* the kernel's own view of the exports */
 
 static volatile LONG64 PspLastId;
 
@@ -22,15 +24,44 @@ HANDLE PspNewId(VOID)
     return (HANDLE)(ULONG_PTR)InterlockedAdd64(&PspLastId, 4);
 }
 
+static const OBJECT_TYPE_INITIALIZER PspProcessTypeInfo = {
+    .Name = L"Process",
+    .GenericMapping = {STANDARD_RIGHTS_READ | PSP_PROCESS_VM_READ | PSP_PROCESS_QUERY_INFORMATION,
+                       STANDARD_RIGHTS_WRITE | PSP_PROCESS_CREATE_THREAD | PSP_PROCESS_VM_OPERATION |
+                           PSP_PROCESS_VM_WRITE | PROCESS_DUP_HANDLE | PSP_PROCESS_SET_INFORMATION,
+                       STANDARD_RIGHTS_EXECUTE | SYNCHRONIZE, PROCESS_ALL_ACCESS},
+    .ValidAccess = PROCESS_ALL_ACCESS,
+    .PoolTag = 'corP',
+    .WaitOffset = FIELD_OFFSET(EPROCESS, Pcb.Header),
+};
+
+static const OBJECT_TYPE_INITIALIZER PspThreadTypeInfo = {
+    .Name = L"Thread",
+    .GenericMapping = {STANDARD_RIGHTS_READ | THREAD_GET_CONTEXT | PSP_THREAD_QUERY_INFORMATION,
+                       STANDARD_RIGHTS_WRITE | THREAD_TERMINATE | THREAD_SUSPEND_RESUME | THREAD_SET_CONTEXT |
+                           THREAD_SET_INFORMATION,
+                       STANDARD_RIGHTS_EXECUTE | SYNCHRONIZE, THREAD_ALL_ACCESS},
+    .ValidAccess = THREAD_ALL_ACCESS,
+    .PoolTag = PSP_TAG_THREAD,
+    .WaitOffset = FIELD_OFFSET(ETHREAD, Tcb.Header),
+};
+
 VOID PspInitializePhase0(VOID)
 {
     static const CHAR Name[] = "System";
+    PEPROCESS Process = NULL;
 
-    KeInitializeProcess(&PspSystemProcess.Pcb, __readcr3() & PTE_FRAME_MASK, SYSTEM_PROCESS_PRIORITY);
-    PspSystemProcess.Pcb.ActiveProcessors = KeGetCurrentPrcb()->SetMember;
-    PspSystemProcess.UniqueProcessId = PspNewId();
-    memcpy(PspSystemProcess.ImageFileName, Name, sizeof(Name));
-    PsInitialSystemProcess = &PspSystemProcess;
+    if (!NT_SUCCESS(ObCreateObjectType(&PspProcessTypeInfo, &PspProcessType)) ||
+        !NT_SUCCESS(ObCreateObjectType(&PspThreadTypeInfo, &PspThreadType)) ||
+        !NT_SUCCESS(ObCreateObject(KernelMode, PspProcessType, NULL, KernelMode, NULL, sizeof(EPROCESS), 0, 0,
+                                   (PVOID *)&Process))) {
+        KeBugCheckEx(PROCESS1_INITIALIZATION_FAILED, 1, 0, 0, 0);
+    }
+    KeInitializeProcess(&Process->Pcb, __readcr3() & PTE_FRAME_MASK, SYSTEM_PROCESS_PRIORITY);
+    Process->Pcb.ActiveProcessors = KeGetCurrentPrcb()->SetMember;
+    Process->UniqueProcessId = PspNewId();
+    memcpy(Process->ImageFileName, Name, sizeof(Name));
+    PsInitialSystemProcess = Process;
 }
 
 NTSTATUS PsInitialize(VOID)

@@ -5,9 +5,23 @@
 
 #include <ntos/ke.h>
 #include <ntos/mm.h>
+#include <ntos/ob.h>
 #include <ntos/ps.h>
 
 #define PSP_TAG_THREAD 'rhTP'
+
+#define PSP_SYSTEM_THREAD_PRIORITY 8 /* what PsCreateSystemThread gives; KeSetPriorityThread changes it */
+
+extern POBJECT_TYPE PspProcessType, PspThreadType; /* (c) from phase 0 on */
+
+/* Rights that the DDK's kernel headers leave out (values as documented for the Windows SDK). */
+#define PSP_PROCESS_CREATE_THREAD     0x0002
+#define PSP_PROCESS_VM_OPERATION      0x0008
+#define PSP_PROCESS_VM_READ           0x0010
+#define PSP_PROCESS_VM_WRITE          0x0020
+#define PSP_PROCESS_SET_INFORMATION   0x0200
+#define PSP_PROCESS_QUERY_INFORMATION 0x0400
+#define PSP_THREAD_QUERY_INFORMATION  0x0040
 
 /* Identifiers of processes and threads come from one sequence of multiples of 4. IRQL: any. */
 HANDLE PspNewId(VOID);

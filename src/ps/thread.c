@@ -14,12 +14,6 @@
 static LIST_ENTRY PspDeadThreads = {&PspDeadThreads, &PspDeadThreads}; /* (dispatcher lock) */
 static KEVENT PspReaperEvent;
 
-/* Gives back what PspCreateSystemThread allocated. */
-static VOID FreeThread(PETHREAD Thread)
-{
-    ExFreePoolWithTag(Thread, PSP_TAG_THREAD);
-}
-
 static VOID FillThread(PETHREAD Thread, PKSTART_ROUTINE StartRoutine, PVOID StartContext)
 {
     Thread->Cid.UniqueProcess = PsInitialSystemProcess->UniqueProcessId;
@@ -37,17 +31,18 @@ static VOID FillThread(PETHREAD Thread, PKSTART_ROUTINE StartRoutine, PVOID Star
 
 NTSTATUS PspAllocateSystemThread(PETHREAD *Thread, PKSTART_ROUTINE StartRoutine, PVOID StartContext, KPRIORITY Priority)
 {
-    PETHREAD New = ExAllocatePoolWithTag(NonPagedPool, sizeof(ETHREAD), PSP_TAG_THREAD);
+    PETHREAD New;
+    NTSTATUS Status =
+        ObCreateObject(KernelMode, PspThreadType, NULL, KernelMode, NULL, sizeof(ETHREAD), 0, 0, (PVOID *)&New);
 
-    if (New == NULL) {
-        return STATUS_INSUFFICIENT_RESOURCES;
+    if (!NT_SUCCESS(Status)) {
+        return Status;
     }
     PVOID StackTop = MmCreateKernelStack(KI_KERNEL_STACK_SIZE);
     if (StackTop == NULL) {
-        ExFreePoolWithTag(New, PSP_TAG_THREAD);
+        ObDereferenceObject(New);
         return STATUS_INSUFFICIENT_RESOURCES;
     }
-    memset(New, 0, sizeof(*New));
     FillThread(New, StartRoutine, StartContext);
     KeInitializeThread(&New->Tcb, &PsInitialSystemProcess->Pcb, StackTop, Priority);
     *Thread = New;
@@ -59,9 +54,51 @@ NTSTATUS PspCreateSystemThread(PETHREAD *Thread, PKSTART_ROUTINE StartRoutine, P
     NTSTATUS Status = PspAllocateSystemThread(Thread, StartRoutine, StartContext, Priority);
 
     if (NT_SUCCESS(Status)) {
+        ObReferenceObject(*Thread); /* one for the thread while it runs, one for the caller */
         KeReadyThread(&(*Thread)->Tcb);
     }
     return Status;
+}
+
+/**
+ * PsCreateSystemThread - starts a thread of the system process.
+ *
+ * @ThreadHandle      receives a handle
+ * @ObjectAttributes  OBJ_KERNEL_HANDLE counts; the thread has no name; may be NULL
+ * @ProcessHandle     must be NULL: the system process
+ * @ClientId          receives its identifiers; may be NULL
+ * returns            STATUS_SUCCESS; STATUS_NOT_IMPLEMENTED: another process; STATUS_INSUFFICIENT_RESOURCES
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS NTAPI PsCreateSystemThread(PHANDLE ThreadHandle, ULONG DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
+                                    HANDLE ProcessHandle, PCLIENT_ID ClientId, PKSTART_ROUTINE StartRoutine,
+                                    PVOID StartContext)
+{
+    ULONG Attributes = (ObjectAttributes != NULL) ? ObjectAttributes->Attributes : 0;
+    PETHREAD Thread;
+    NTSTATUS Status;
+
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    *ThreadHandle = NULL;
+    if (ProcessHandle != NULL) {
+        return STATUS_NOT_IMPLEMENTED;
+    }
+    Status = PspAllocateSystemThread(&Thread, StartRoutine, StartContext, PSP_SYSTEM_THREAD_PRIORITY);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = ObOpenObjectByPointer(Thread, Attributes, NULL, DesiredAccess, PspThreadType, KernelMode, ThreadHandle);
+    if (!NT_SUCCESS(Status)) {
+        MmDeleteKernelStack(Thread->Tcb.StackTop, KI_KERNEL_STACK_SIZE);
+        ObDereferenceObject(Thread);
+        return Status;
+    }
+    if (ClientId != NULL) {
+        *ClientId = Thread->Cid;
+    }
+    KeReadyThread(&Thread->Tcb);
+    return STATUS_SUCCESS;
 }
 
 /* APCs that will never run tell their owners so. */
@@ -112,7 +149,7 @@ static VOID NTAPI Reaper(PVOID Context)
             continue;
         }
         MmDeleteKernelStack(Dead->StackTop, KI_KERNEL_STACK_SIZE);
-        FreeThread(CONTAINING_RECORD(Dead, ETHREAD, Tcb));
+        ObDereferenceObject(CONTAINING_RECORD(Dead, ETHREAD, Tcb));
     }
 }
 
@@ -124,6 +161,7 @@ VOID PspStartReaper(VOID)
     if (!NT_SUCCESS(PspCreateSystemThread(&Thread, Reaper, NULL, LOW_REALTIME_PRIORITY))) {
         KeBugCheckEx(PROCESS1_INITIALIZATION_FAILED, 3, 0, 0, 0);
     }
+    ObDereferenceObject(Thread);
 }
 
 HANDLE NTAPI PsGetThreadId(PETHREAD Thread)

@@ -1,0 +1,164 @@
+/*
+ * ob.h - the object manager, as the rest of the kernel sees it (what drivers see is in the DDK).
+ *
+ * An object is a header and a body in one nonpaged allocation. Callers hold body pointers. It lives while its pointer count is
+ * above 0; each handle and the entry in its directory hold one pointer reference each. A component that has
+ * objects of its own creates a type once (ObCreateObjectType) and objects with ObCreateObject + ObInsertObject.
+ */
+#pragma once
+
+#include <ntos/ntos.h>
+
+struct _OBJECT_TYPE;
+
+/* Called when a handle is made. IRQL: PASSIVE_LEVEL. An error refuses the handle. */
+typedef NTSTATUS (*OB_OPEN_PROCEDURE)(PEPROCESS Process, PVOID Object, ACCESS_MASK GrantedAccess, ULONG HandleCount);
+
+/*
+ * Called after a handle went; HandleCount is the number of handles before that, so 1 means the last one. The object is still
+ * referenced. IRQL: PASSIVE_LEVEL.
+ */
+typedef VOID (*OB_CLOSE_PROCEDURE)(PEPROCESS Process, PVOID Object, ACCESS_MASK GrantedAccess, ULONG HandleCount);
+
+/* Called once no reference is left; frees what the body owns, not the body. IRQL: PASSIVE_LEVEL. */
+typedef VOID (*OB_DELETE_PROCEDURE)(PVOID Object);
+
+/*
+ * Called when a path leads through or to an object of this type. RemainingName is what follows the object's own name, with
+ * its leading '\', or empty. Returns a referenced object; or STATUS_REPARSE with a whole new path in CompleteName (its old
+ * buffer is the caller's to free, the new one comes from pool, tag OB_TAG_NAME). IRQL: PASSIVE_LEVEL, no lock held.
+ */
+typedef NTSTATUS (*OB_PARSE_PROCEDURE)(PVOID ParseObject, struct _OBJECT_TYPE *ObjectType, PACCESS_STATE AccessState,
+                                       KPROCESSOR_MODE AccessMode, ULONG Attributes, PUNICODE_STRING CompleteName,
+                                       PUNICODE_STRING RemainingName, PVOID Context, PVOID *Object);
+
+/* Writes the name of an object that lives outside the directories (a file). Contract as ObQueryNameString. */
+typedef NTSTATUS (*OB_QUERY_NAME_PROCEDURE)(PVOID Object, POBJECT_NAME_INFORMATION Info, ULONG Length,
+                                            PULONG ReturnLength);
+
+#define OB_NOT_WAITABLE 0xFFFFFFFFU
+
+typedef struct _OBJECT_TYPE_INITIALIZER {
+    PCWSTR Name;
+    GENERIC_MAPPING GenericMapping;
+    ACCESS_MASK ValidAccess; /* what MAXIMUM_ALLOWED and a missing security descriptor grant */
+    ULONG PoolTag;
+    ULONG WaitOffset; /* bytes from the body to its dispatcher header, or OB_NOT_WAITABLE */
+    OB_OPEN_PROCEDURE OpenProcedure;
+    OB_CLOSE_PROCEDURE CloseProcedure;
+    OB_DELETE_PROCEDURE DeleteProcedure;
+    OB_PARSE_PROCEDURE ParseProcedure;
+    OB_QUERY_NAME_PROCEDURE QueryNameProcedure;
+} OBJECT_TYPE_INITIALIZER, *POBJECT_TYPE_INITIALIZER;
+
+typedef struct _OBJECT_TYPE {
+    /*
+     * Points to this type itself. The DDK declares IoFileObjectType and its kin as POBJECT_TYPE *, and a compiler that imports
+     * data through the import table loads one word more than one that was told nothing: both end at this type.
+     */
+    struct _OBJECT_TYPE *Self;    /* (c) */
+    struct _OBJECT_TYPE *Next;    /* (c) all types, from ObpTypeList */
+    UNICODE_STRING Name;          /* (c) */
+    OBJECT_TYPE_INITIALIZER Info; /* (c) */
+    volatile LONG64 ObjectCount;  /* interlocked: objects of this type that exist */
+    volatile LONG64 HandleCount;  /* interlocked: handles to objects of this type */
+} OBJECT_TYPE;
+
+#define OB_TAG_NAME   'mNbO'
+#define OB_TAG_HANDLE 'tHbO'
+
+extern POBJECT_TYPE ObpDirectoryObjectType, ObpSymbolicLinkObjectType, ObpTypeObjectType;
+
+/**
+ * ObCreateObjectType - defines a type of objects and enters it in \ObjectTypes.
+ *
+ * @Initializer  copied; Name must stay (a literal)
+ * @Type         gets the type; types are never deleted
+ * returns       STATUS_SUCCESS or STATUS_INSUFFICIENT_RESOURCES
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS ObCreateObjectType(const OBJECT_TYPE_INITIALIZER *Initializer, POBJECT_TYPE *Type);
+
+/**
+ * ObCreateObject - allocates an object with a zeroed body and one pointer reference.
+ *
+ * @ProbeMode         mode of the attributes' pointers
+ * @Attributes        name, root, flags and security for ObInsertObject; NULL: none
+ * @OwnershipMode     mode the creation is done for
+ * @ParseContext      kept for ObInsertObject's parse procedures
+ * @BodySize          bytes
+ * @PagedCharge, @NonPagedCharge  quota; not charged yet
+ * @Object            gets the body
+ * returns            STATUS_SUCCESS, STATUS_INSUFFICIENT_RESOURCES, STATUS_OBJECT_NAME_INVALID, STATUS_INVALID_PARAMETER
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS NTAPI ObCreateObject(KPROCESSOR_MODE ProbeMode, POBJECT_TYPE Type, POBJECT_ATTRIBUTES Attributes,
+                              KPROCESSOR_MODE OwnershipMode, PVOID ParseContext, ULONG BodySize, ULONG PagedCharge,
+                              ULONG NonPagedCharge, PVOID *Object);
+
+/**
+ * ObOpenObjectByName - finds or (through a parse procedure) makes the object a path names and opens a handle to it.
+ *
+ * @ObjectType  required type, NULL: any
+ * @ParseContext  given to parse procedures (the I/O manager's open packet)
+ * @Handle      gets the handle
+ * returns      STATUS_SUCCESS or what the lookup, the parse procedure or the access check says
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS NTAPI ObOpenObjectByName(POBJECT_ATTRIBUTES Attributes, POBJECT_TYPE ObjectType, KPROCESSOR_MODE AccessMode,
+                                  PACCESS_STATE AccessState, ACCESS_MASK DesiredAccess, PVOID ParseContext,
+                                  PHANDLE Handle);
+
+/* As ObOpenObjectByName, but returns a referenced pointer instead of a handle. IRQL: PASSIVE_LEVEL. */
+NTSTATUS NTAPI ObReferenceObjectByName(PUNICODE_STRING Name, ULONG Attributes, PACCESS_STATE AccessState,
+                                       ACCESS_MASK DesiredAccess, POBJECT_TYPE ObjectType, KPROCESSOR_MODE AccessMode,
+                                       PVOID ParseContext, PVOID *Object);
+
+/* The dispatcher object to wait on for an object, NULL if its type cannot be waited for. IRQL: any. */
+PVOID ObGetWaitObject(PVOID Object);
+
+/* References the object unless its count has already fallen to 0. IRQL: <= DISPATCH_LEVEL. */
+BOOLEAN ObReferenceObjectSafe(PVOID Object);
+
+/* Type, pointer count and handle count of an object, for tests and the console; a snapshot. IRQL: any. */
+POBJECT_TYPE NTAPI ObGetObjectType(PVOID Object);
+LONG64 ObGetPointerCount(PVOID Object);
+LONG64 ObGetHandleCount(PVOID Object);
+
+/* Waits until every deletion that was put off to a worker has been done. PASSIVE_LEVEL; for tests and shutdown. */
+VOID ObFlushDeferredDeletes(VOID);
+
+/* ---- Handle tables (src/ob/handle.c) ---- */
+
+typedef struct _HANDLE_TABLE HANDLE_TABLE, *PHANDLE_TABLE;
+
+PHANDLE_TABLE ObCreateHandleTable(PEPROCESS Process); /* NULL: no memory; IRQL <= APC_LEVEL */
+VOID ObDestroyHandleTable(PHANDLE_TABLE Table);       /* closes every handle first; PASSIVE_LEVEL */
+
+/* Every object under a directory, one call each, until Visit returns FALSE. The name is valid during the call only. */
+typedef BOOLEAN (*OB_VISIT)(PVOID Context, PCUNICODE_STRING Name, PVOID Object);
+VOID ObForEachInDirectory(PVOID Directory, OB_VISIT Visit, PVOID Context);
+
+NTSTATUS NTAPI NtCreateDirectoryObject(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes);
+NTSTATUS NTAPI NtOpenDirectoryObject(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes);
+NTSTATUS NTAPI NtCreateSymbolicLinkObject(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes,
+                                          PUNICODE_STRING Target);
+NTSTATUS NTAPI NtOpenSymbolicLinkObject(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes);
+NTSTATUS NTAPI NtQuerySymbolicLinkObject(HANDLE Handle, PUNICODE_STRING Target, PULONG ReturnedLength);
+NTSTATUS NTAPI NtMakeTemporaryObject(HANDLE Handle);
+
+/* ---- Events with handles, waiting by handle (src/ex/eventobj.c) ---- */
+
+extern POBJECT_TYPE ExpEventObjectType;
+
+NTSTATUS ExpCreateEventType(VOID); /* once, after ObInitialize; PASSIVE_LEVEL */
+NTSTATUS NTAPI NtCreateEvent(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes,
+                             EVENT_TYPE EventType, BOOLEAN InitialState);
+NTSTATUS NTAPI NtOpenEvent(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes);
+NTSTATUS NTAPI NtSetEvent(HANDLE Handle, PLONG PreviousState);
+NTSTATUS NTAPI NtResetEvent(HANDLE Handle, PLONG PreviousState);
+NTSTATUS NTAPI NtClearEvent(HANDLE Handle);
+NTSTATUS NTAPI NtWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable, PLARGE_INTEGER Timeout);

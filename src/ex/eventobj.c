@@ -1,0 +1,175 @@
+/*
+ * eventobj.c - events that have handles and names, and waiting by handle.
+ *
+ * The object's body is a KEVENT; the object manager keeps it alive, Ke's dispatcher lock guards its state. Waiting works for every
+ * object whose type says where its dispatcher header is. IRQL: PASSIVE_LEVEL for everything with a handle. Source: WDK documentation of the
+ * Zw routines and of IoCreateNotificationEvent.
+ */
+#include <ntos/ke.h>
+#include <ntos/ob.h>
+
+POBJECT_TYPE ExpEventObjectType;
+POBJECT_TYPE *ExEventObjectType = &ExpEventObjectType;
+
+#define EXP_AS_KERNEL(Call)                                                                                            \
+    do {                                                                                                               \
+        KPROCESSOR_MODE Previous = KeSetPreviousMode(KernelMode);                                                      \
+        NTSTATUS Status = (Call);                                                                                      \
+                                                                                                                       \
+        KeSetPreviousMode(Previous);                                                                                   \
+        return Status;                                                                                                 \
+    } while (0)
+
+NTSTATUS ExpCreateEventType(VOID)
+{
+    static const OBJECT_TYPE_INITIALIZER Info = {
+        .Name = L"Event",
+        .GenericMapping = {STANDARD_RIGHTS_READ | EVENT_QUERY_STATE, STANDARD_RIGHTS_WRITE | EVENT_MODIFY_STATE,
+                           STANDARD_RIGHTS_EXECUTE | SYNCHRONIZE, EVENT_ALL_ACCESS},
+        .ValidAccess = EVENT_ALL_ACCESS,
+        .PoolTag = 'nevE',
+        .WaitOffset = 0,
+    };
+
+    return ObCreateObjectType(&Info, &ExpEventObjectType);
+}
+
+NTSTATUS NTAPI NtCreateEvent(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes,
+                             EVENT_TYPE EventType, BOOLEAN InitialState)
+{
+    PKEVENT Event;
+    NTSTATUS Status;
+
+    if (EventType != NotificationEvent && EventType != SynchronizationEvent) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    Status = ObCreateObject(ExGetPreviousMode(), ExpEventObjectType, Attributes, ExGetPreviousMode(), NULL,
+                            sizeof(KEVENT), 0, 0, (PVOID *)&Event);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    KeInitializeEvent(Event, EventType, InitialState);
+    return ObInsertObject(Event, NULL, DesiredAccess, 0, NULL, Handle);
+}
+
+NTSTATUS NTAPI NtOpenEvent(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes)
+{
+    return ObOpenObjectByName(Attributes, ExpEventObjectType, ExGetPreviousMode(), NULL, DesiredAccess, NULL, Handle);
+}
+
+static NTSTATUS ExpReferenceEvent(HANDLE Handle, PKEVENT *Event)
+{
+    return ObReferenceObjectByHandle(Handle, EVENT_MODIFY_STATE, ExpEventObjectType, ExGetPreviousMode(),
+                                     (PVOID *)Event, NULL);
+}
+
+NTSTATUS NTAPI NtSetEvent(HANDLE Handle, PLONG PreviousState)
+{
+    PKEVENT Event;
+    NTSTATUS Status = ExpReferenceEvent(Handle, &Event);
+    LONG Old;
+
+    if (NT_SUCCESS(Status)) {
+        Old = KeSetEvent(Event, EVENT_INCREMENT, FALSE);
+        if (PreviousState != NULL) {
+            *PreviousState = Old;
+        }
+        ObfDereferenceObject(Event);
+    }
+    return Status;
+}
+
+NTSTATUS NTAPI NtResetEvent(HANDLE Handle, PLONG PreviousState)
+{
+    PKEVENT Event;
+    NTSTATUS Status = ExpReferenceEvent(Handle, &Event);
+    LONG Old;
+
+    if (NT_SUCCESS(Status)) {
+        Old = KeResetEvent(Event);
+        if (PreviousState != NULL) {
+            *PreviousState = Old;
+        }
+        ObfDereferenceObject(Event);
+    }
+    return Status;
+}
+
+NTSTATUS NTAPI NtClearEvent(HANDLE Handle)
+{
+    return NtResetEvent(Handle, NULL);
+}
+
+NTSTATUS NTAPI NtWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable, PLARGE_INTEGER Timeout)
+{
+    PVOID Object, Header;
+    NTSTATUS Status;
+
+    Status = ObReferenceObjectByHandle(Handle, SYNCHRONIZE, NULL, ExGetPreviousMode(), &Object, NULL);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Header = ObGetWaitObject(Object);
+    Status = (Header == NULL) ? STATUS_OBJECT_TYPE_MISMATCH
+                              : KeWaitForSingleObject(Header, UserRequest, ExGetPreviousMode(), Alertable, Timeout);
+    ObfDereferenceObject(Object);
+    return Status;
+}
+
+NTSTATUS NTAPI ZwCreateEvent(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes,
+                             EVENT_TYPE EventType, BOOLEAN InitialState)
+{
+    EXP_AS_KERNEL(NtCreateEvent(Handle, DesiredAccess, Attributes, EventType, InitialState));
+}
+
+NTSTATUS NTAPI ZwOpenEvent(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes)
+{
+    EXP_AS_KERNEL(NtOpenEvent(Handle, DesiredAccess, Attributes));
+}
+
+NTSTATUS NTAPI ZwSetEvent(HANDLE Handle, PLONG PreviousState)
+{
+    EXP_AS_KERNEL(NtSetEvent(Handle, PreviousState));
+}
+
+NTSTATUS NTAPI ZwResetEvent(HANDLE Handle, PLONG PreviousState)
+{
+    EXP_AS_KERNEL(NtResetEvent(Handle, PreviousState));
+}
+
+NTSTATUS NTAPI ZwClearEvent(HANDLE Handle)
+{
+    EXP_AS_KERNEL(NtClearEvent(Handle));
+}
+
+NTSTATUS NTAPI ZwWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable, PLARGE_INTEGER Timeout)
+{
+    EXP_AS_KERNEL(NtWaitForSingleObject(Handle, Alertable, Timeout));
+}
+
+/* Opens or makes a named event for drivers that share it. NULL: it could not be done. */
+static PKEVENT ExpNamedEvent(PUNICODE_STRING Name, PHANDLE Handle, EVENT_TYPE EventType)
+{
+    OBJECT_ATTRIBUTES Attributes;
+    PVOID Event;
+
+    InitializeObjectAttributes(&Attributes, Name, OBJ_OPENIF | OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, NULL, NULL);
+    if (!NT_SUCCESS(ZwCreateEvent(Handle, EVENT_ALL_ACCESS, &Attributes, EventType, TRUE))) {
+        return NULL;
+    }
+    if (!NT_SUCCESS(ObReferenceObjectByHandle(*Handle, 0, ExpEventObjectType, KernelMode, &Event, NULL))) {
+        return NULL;
+    }
+    ObfDereferenceObject(Event); /* the handle keeps it, as documented */
+    return Event;
+}
+
+PKEVENT NTAPI IoCreateNotificationEvent(PUNICODE_STRING EventName, PHANDLE EventHandle)
+{
+    return ExpNamedEvent(EventName, EventHandle, NotificationEvent);
+}
+
+PKEVENT NTAPI IoCreateSynchronizationEvent(PUNICODE_STRING EventName, PHANDLE EventHandle)
+{
+    return ExpNamedEvent(EventName, EventHandle, SynchronizationEvent);
+}

@@ -1,0 +1,180 @@
+/*
+ * insert.c - giving an object its name and handles; opening and naming objects that exist.
+ *
+ * ObInsertObject finishes what ObCreateObject began: it enters the object under its name (if it has one), opens a handle (if one is
+ * wanted) and gives up the creator's reference, so that handle, name and whatever the caller asked for are all that keep
+ * the object. Directory search and its lock are in lookup.c. IRQL: PASSIVE_LEVEL throughout.
+ */
+#include "obp.h"
+
+NTSTATUS NTAPI ObOpenObjectByPointer(PVOID Object, ULONG HandleAttributes, PACCESS_STATE PassedAccessState,
+                                     ACCESS_MASK DesiredAccess, POBJECT_TYPE ObjectType, KPROCESSOR_MODE AccessMode,
+                                     PHANDLE Handle)
+{
+    ACCESS_MASK Granted;
+    NTSTATUS Status;
+
+    *Handle = NULL;
+    if (ObjectType != NULL && ObGetObjectType(Object) != ObjectType) {
+        return STATUS_OBJECT_TYPE_MISMATCH;
+    }
+    if (PassedAccessState != NULL) {
+        DesiredAccess |= PassedAccessState->PreviouslyGrantedAccess | PassedAccessState->RemainingDesiredAccess;
+    }
+    Status = ObpGrantAccess(ObGetObjectType(Object), DesiredAccess, &Granted);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    return ObpCreateHandle(Object, HandleAttributes, Granted, AccessMode, Handle);
+}
+
+/* Looks Object's name up, entering it there. *Result: the object the name stands for now, referenced. */
+static NTSTATUS ObpEnterName(PVOID Object, POBP_CREATION Creation, PVOID *Result)
+{
+    OBP_LOOKUP Lookup = {.RootDirectory = Creation->RootDirectory,
+                         .Name = &Creation->Name,
+                         .Attributes = Creation->Attributes,
+                         .ObjectType = ObGetObjectType(Object),
+                         .AccessMode = Creation->ProbeMode,
+                         .ParseContext = Creation->ParseContext,
+                         .InsertObject = Object};
+
+    return ObpLookupObject(&Lookup, Result);
+}
+
+NTSTATUS NTAPI ObInsertObject(PVOID Object, PACCESS_STATE PassedAccessState, ACCESS_MASK DesiredAccess,
+                              ULONG ObjectPointerBias, PVOID *NewObject, PHANDLE Handle)
+{
+    POBJECT_HEADER Header = ObpHeader(Object);
+    POBP_CREATION Creation = Header->Creation;
+    ULONG Attributes;
+    PVOID Result = Object;
+    NTSTATUS Status = STATUS_SUCCESS, HandleStatus = STATUS_SUCCESS;
+
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    ASSERT((Header->Flags & OBP_FLAG_HAS_CREATION) != 0);
+    if (Handle != NULL) {
+        *Handle = NULL;
+    }
+    if (Creation->Name.Length != 0) {
+        Status = ObpEnterName(Object, Creation, &Result); /* references Result */
+    } else {
+        ObfReferenceObject(Object);
+    }
+    if (!NT_SUCCESS(Status)) {
+        ObfDereferenceObject(Object);
+        return Status;
+    }
+    Attributes = Creation->Attributes;
+    if (Result == Object) {
+        ObpFreeCreation(Header);
+    }
+    if (Handle != NULL) {
+        HandleStatus = ObOpenObjectByPointer(Result, Attributes & OBJ_VALID_ATTRIBUTES, PassedAccessState,
+                                             DesiredAccess, NULL, KernelMode, Handle);
+    }
+    ObfDereferenceObject(Object); /* the creator's reference */
+    if (!NT_SUCCESS(HandleStatus)) {
+        ObpDeleteNameCheck(ObpHeader(Result));
+        ObfDereferenceObject(Result);
+        return HandleStatus;
+    }
+    for (ULONG Extra = 0; Extra < ObjectPointerBias; Extra++) {
+        ObfReferenceObject(Result);
+    }
+    if (NewObject != NULL) {
+        *NewObject = Result;
+    }
+    if (Handle == NULL && ObjectPointerBias == 0) {
+        ObpDeleteNameCheck(
+            ObpHeader(Result)); /* nobody was given it: a temporary object would keep its name for ever */
+    }
+    ObfDereferenceObject(Result);
+    return Status;
+}
+
+NTSTATUS NTAPI ObOpenObjectByName(POBJECT_ATTRIBUTES Attributes, POBJECT_TYPE ObjectType, KPROCESSOR_MODE AccessMode,
+                                  PACCESS_STATE AccessState, ACCESS_MASK DesiredAccess, PVOID ParseContext,
+                                  PHANDLE Handle)
+{
+    ACCESS_STATE Local;
+    OBP_LOOKUP Lookup;
+    PVOID Object;
+    NTSTATUS Status;
+
+    *Handle = NULL;
+    if (Attributes == NULL || Attributes->Length != sizeof(*Attributes) || Attributes->ObjectName == NULL) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    if (AccessState == NULL) {
+        ObpInitializeAccessState(&Local, ObjectType, DesiredAccess);
+        AccessState = &Local;
+    }
+    RtlZeroMemory(&Lookup, sizeof(Lookup));
+    Lookup.RootDirectory = Attributes->RootDirectory;
+    Lookup.Name = Attributes->ObjectName;
+    Lookup.Attributes = Attributes->Attributes;
+    Lookup.ObjectType = ObjectType;
+    Lookup.AccessMode = AccessMode;
+    Lookup.AccessState = AccessState;
+    Lookup.ParseContext = ParseContext;
+    Status = ObpLookupObject(&Lookup, &Object);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = ObOpenObjectByPointer(Object, Attributes->Attributes, NULL, DesiredAccess, ObjectType, AccessMode, Handle);
+    ObfDereferenceObject(Object);
+    return Status;
+}
+
+NTSTATUS NTAPI ObReferenceObjectByName(PUNICODE_STRING Name, ULONG Attributes, PACCESS_STATE AccessState,
+                                       ACCESS_MASK DesiredAccess, POBJECT_TYPE ObjectType, KPROCESSOR_MODE AccessMode,
+                                       PVOID ParseContext, PVOID *Object)
+{
+    ACCESS_STATE Local;
+    OBP_LOOKUP Lookup = {.Name = Name,
+                         .Attributes = Attributes,
+                         .ObjectType = ObjectType,
+                         .AccessMode = AccessMode,
+                         .ParseContext = ParseContext};
+    ACCESS_MASK Granted;
+    NTSTATUS Status;
+
+    if (AccessState == NULL) {
+        ObpInitializeAccessState(&Local, ObjectType, DesiredAccess);
+        AccessState = &Local;
+    }
+    Lookup.AccessState = AccessState;
+    Status = ObpLookupObject(&Lookup, Object);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = ObpGrantAccess(ObGetObjectType(*Object), DesiredAccess, &Granted);
+    if (!NT_SUCCESS(Status)) {
+        ObfDereferenceObject(*Object);
+        *Object = NULL;
+    }
+    return Status;
+}
+
+VOID NTAPI ObMakeTemporaryObject(PVOID Object)
+{
+    POBJECT_HEADER Header = ObpHeader(Object);
+
+    InterlockedAnd(&Header->Flags, ~(LONG)OBP_FLAG_PERMANENT);
+    ObpDeleteNameCheck(Header);
+}
+
+NTSTATUS NTAPI NtMakeTemporaryObject(HANDLE Handle)
+{
+    PVOID Object;
+    NTSTATUS Status;
+
+    Status = ObReferenceObjectByHandle(Handle, DELETE, NULL, ExGetPreviousMode(), &Object, NULL);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    ObMakeTemporaryObject(Object);
+    ObfDereferenceObject(Object);
+    return STATUS_SUCCESS;
+}

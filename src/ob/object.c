@@ -1,0 +1,295 @@
+/*
+ * object.c - the life of an object: allocation, counts, deletion.
+ *
+ * An object is one nonpaged allocation, header then body. It is created with one pointer reference; every handle and the
+ * entry in a directory add one each. When the count reaches 0 nobody can find the object any more, so the last
+ * dereference deletes it: at once at PASSIVE_LEVEL, else through a list that one work item drains, because delete procedures
+ * may wait (a file sends IRP_MJ_CLOSE). The list is a lock-free stack: pushed at any IRQL up to DISPATCH_LEVEL, taken whole
+ * by the worker.
+ *
+ * Counts are interlocked; no lock is held here, and none may be needed by a caller of a dereference. A body must never be
+ * touched after its last reference was given up, and a count never rises from 0 (ObReferenceObjectSafe).
+ */
+#include <ntos/ke.h>
+
+#include "obp.h"
+
+static POBJECT_HEADER volatile ObpDeleteList; /* interlocked stack through NextDelete */
+static WORK_QUEUE_ITEM ObpDeleteWork;         /* queued exactly while the stack is not empty or being drained */
+static volatile LONG64 ObpDeferredDeletes;    /* objects on the stack or in the worker's hands */
+
+/* Allocates header and zeroed body with one reference, not in any directory. IRQL <= DISPATCH_LEVEL. */
+NTSTATUS ObpAllocateObject(POBJECT_TYPE Type, ULONG BodySize, POBJECT_HEADER *Header)
+{
+    ULONG Tag = (Type != NULL) ? Type->Info.PoolTag : 'epTO';
+    SIZE_T Bytes = sizeof(OBJECT_HEADER) + BodySize;
+    POBJECT_HEADER New = ExAllocatePoolWithTag(NonPagedPool, Bytes, Tag);
+
+    if (New == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    RtlZeroMemory(New, Bytes);
+    New->PointerCount = 1;
+    New->Type = Type;
+    New->PoolTag = Tag;
+    if (Type != NULL) {
+        InterlockedIncrement64(&Type->ObjectCount);
+    }
+    *Header = New;
+    return STATUS_SUCCESS;
+}
+
+/* Copies a name into a buffer of its own (tag OB_TAG_NAME). Lengths must be even. IRQL <= APC_LEVEL. */
+NTSTATUS ObpCaptureName(KPROCESSOR_MODE Mode, PCUNICODE_STRING Source, PUNICODE_STRING Copy)
+{
+    UNICODE_STRING Name = *Source;
+
+    UNREFERENCED_PARAMETER(Mode);
+    RtlZeroMemory(Copy, sizeof(*Copy));
+    if ((Name.Length & 1) != 0 || (Name.Length != 0 && Name.Buffer == NULL)) {
+        return STATUS_OBJECT_NAME_INVALID;
+    }
+    if (Name.Length == 0) {
+        return STATUS_SUCCESS;
+    }
+    Copy->Buffer = ExAllocatePoolWithTag(NonPagedPool, Name.Length, OB_TAG_NAME);
+    if (Copy->Buffer == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    RtlCopyMemory(Copy->Buffer, Name.Buffer, Name.Length);
+    Copy->Length = Copy->MaximumLength = Name.Length;
+    return STATUS_SUCCESS;
+}
+
+VOID ObpFreeCreation(POBJECT_HEADER Header)
+{
+    POBP_CREATION Creation;
+
+    if ((Header->Flags & OBP_FLAG_HAS_CREATION) == 0) {
+        return;
+    }
+    Creation = Header->Creation;
+    if (Creation->Name.Buffer != NULL) {
+        ExFreePoolWithTag(Creation->Name.Buffer, OB_TAG_NAME);
+    }
+    ExFreePoolWithTag(Creation, OB_TAG_NAME);
+    Header->Creation = NULL;
+    InterlockedAnd(&Header->Flags, ~(LONG)OBP_FLAG_HAS_CREATION);
+}
+
+static NTSTATUS ObpKeepCreation(POBJECT_HEADER Header, POBJECT_ATTRIBUTES Attributes, KPROCESSOR_MODE ProbeMode,
+                                PVOID ParseContext)
+{
+    POBP_CREATION Creation;
+    NTSTATUS Status = STATUS_SUCCESS;
+
+    Creation = ExAllocatePoolWithTag(NonPagedPool, sizeof(*Creation), OB_TAG_NAME);
+    if (Creation == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    RtlZeroMemory(Creation, sizeof(*Creation));
+    Creation->ProbeMode = ProbeMode;
+    Creation->ParseContext = ParseContext;
+    if (Attributes != NULL) {
+        Creation->Attributes = Attributes->Attributes;
+        Creation->RootDirectory = Attributes->RootDirectory;
+        if (Attributes->Length != sizeof(*Attributes) || (Attributes->Attributes & ~(ULONG)OBJ_VALID_ATTRIBUTES) != 0) {
+            Status = STATUS_INVALID_PARAMETER;
+        } else if (Attributes->ObjectName != NULL) {
+            Status = ObpCaptureName(ProbeMode, Attributes->ObjectName, &Creation->Name);
+        }
+    }
+    if (!NT_SUCCESS(Status)) {
+        ExFreePoolWithTag(Creation, OB_TAG_NAME);
+        return Status;
+    }
+    Header->Creation = Creation;
+    Header->Flags |= OBP_FLAG_HAS_CREATION;
+    if ((Creation->Attributes & OBJ_PERMANENT) != 0) {
+        Header->Flags |= OBP_FLAG_PERMANENT;
+    }
+    return STATUS_SUCCESS;
+}
+
+NTSTATUS NTAPI ObCreateObject(KPROCESSOR_MODE ProbeMode, POBJECT_TYPE Type, POBJECT_ATTRIBUTES Attributes,
+                              KPROCESSOR_MODE OwnershipMode, PVOID ParseContext, ULONG BodySize, ULONG PagedCharge,
+                              ULONG NonPagedCharge, PVOID *Object)
+{
+    POBJECT_HEADER Header;
+    NTSTATUS Status;
+
+    UNREFERENCED_PARAMETER(PagedCharge);
+    UNREFERENCED_PARAMETER(NonPagedCharge);
+    *Object = NULL;
+    Status = ObpAllocateObject(Type, BodySize, &Header);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    if (OwnershipMode == KernelMode) {
+        Header->Flags |= OBP_FLAG_KERNEL_ONLY;
+    }
+    Status = ObpKeepCreation(Header, Attributes, ProbeMode, ParseContext);
+    if (!NT_SUCCESS(Status)) {
+        InterlockedDecrement64(&Type->ObjectCount);
+        ExFreePoolWithTag(Header, Header->PoolTag); /* no delete procedure: the body was never the caller's */
+        return Status;
+    }
+    *Object = ObpBody(Header);
+    return STATUS_SUCCESS;
+}
+
+static VOID ObpDeleteObject(POBJECT_HEADER Header)
+{
+    POBJECT_TYPE Type = Header->Type;
+
+    ASSERT_IRQL_MAX(APC_LEVEL);
+    ASSERT(Header->PointerCount == 0 && Header->HandleCount == 0);
+    if (Type->Info.DeleteProcedure != NULL) {
+        Type->Info.DeleteProcedure(ObpBody(Header));
+    }
+    ObpFreeCreation(Header);
+    if (Header->Name != NULL) {
+        ASSERT(Header->Name->Directory == NULL); /* an entry in a directory would hold a reference */
+        ExFreePoolWithTag(Header->Name, OB_TAG_NAME);
+    }
+    if (Header->SecurityDescriptor != NULL) {
+        ExFreePool(Header->SecurityDescriptor);
+    }
+    InterlockedDecrement64(&Type->ObjectCount);
+    ExFreePoolWithTag(Header, Header->PoolTag);
+}
+
+/* Work item: deletes what was put off, until the stack is found empty. */
+static VOID NTAPI ObpDeleteWorker(PVOID Context)
+{
+    POBJECT_HEADER List, Next;
+
+    UNREFERENCED_PARAMETER(Context);
+    /* Taking the last object off ObpDeferredDeletes is what ends this run: the pusher that raises it from 0 queues the next. */
+    do {
+        LONG64 Done = 0;
+
+        List = InterlockedExchangePointer((PVOID volatile *)&ObpDeleteList, NULL);
+        for (; List != NULL; List = Next) {
+            Next = List->NextDelete;
+            List->NextDelete = NULL;
+            ObpDeleteObject(List);
+            Done++;
+        }
+        if (InterlockedExchangeAdd64(&ObpDeferredDeletes, -Done) == Done) {
+            return;
+        }
+    } while (TRUE);
+}
+
+static VOID ObpDeferDelete(POBJECT_HEADER Header)
+{
+    POBJECT_HEADER Head;
+    BOOLEAN First;
+
+    ObpFreeCreation(Header); /* shares NextDelete's place */
+    First = (InterlockedIncrement64(&ObpDeferredDeletes) == 1);
+    do {
+        Head = ObpDeleteList;
+        Header->NextDelete = Head;
+    } while (InterlockedCompareExchangePointer((PVOID volatile *)&ObpDeleteList, Header, Head) != Head);
+    if (First) {
+        ExInitializeWorkItem(&ObpDeleteWork, ObpDeleteWorker, NULL);
+        ExQueueWorkItem(&ObpDeleteWork, CriticalWorkQueue);
+    }
+}
+
+VOID ObFlushDeferredDeletes(VOID)
+{
+    LARGE_INTEGER Tick;
+
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    Tick.QuadPart = -10000; /* 1 ms */
+    while (ObpDeferredDeletes != 0) {
+        KeDelayExecutionThread(KernelMode, FALSE, &Tick);
+    }
+}
+
+LONG_PTR FASTCALL ObfReferenceObject(PVOID Object)
+{
+    LONG64 Count = InterlockedIncrement64(&ObpHeader(Object)->PointerCount);
+
+    ASSERT(Count > 1);
+    return Count;
+}
+
+BOOLEAN ObReferenceObjectSafe(PVOID Object)
+{
+    POBJECT_HEADER Header = ObpHeader(Object);
+    LONG64 Count = Header->PointerCount, Seen;
+
+    while (Count != 0) {
+        Seen = InterlockedCompareExchange64(&Header->PointerCount, Count + 1, Count);
+        if (Seen == Count) {
+            return TRUE;
+        }
+        Count = Seen;
+    }
+    return FALSE;
+}
+
+LONG_PTR FASTCALL ObfDereferenceObject(PVOID Object)
+{
+    POBJECT_HEADER Header = ObpHeader(Object);
+    LONG64 Count = InterlockedDecrement64(&Header->PointerCount);
+
+    ASSERT(Count >= 0);
+    if (Count == 0) {
+        if (KeGetCurrentIrql() == PASSIVE_LEVEL) {
+            ObpDeleteObject(Header);
+        } else {
+            ObpDeferDelete(Header);
+        }
+    }
+    return Count;
+}
+
+VOID NTAPI ObDereferenceObjectDeferDelete(PVOID Object)
+{
+    POBJECT_HEADER Header = ObpHeader(Object);
+
+    if (InterlockedDecrement64(&Header->PointerCount) == 0) {
+        ObpDeferDelete(Header);
+    }
+}
+
+NTSTATUS NTAPI ObReferenceObjectByPointer(PVOID Object, ACCESS_MASK DesiredAccess, POBJECT_TYPE ObjectType,
+                                          KPROCESSOR_MODE AccessMode)
+{
+    POBJECT_HEADER Header = ObpHeader(Object);
+
+    UNREFERENCED_PARAMETER(DesiredAccess); /* a pointer carries no granted access to check against */
+    UNREFERENCED_PARAMETER(AccessMode);
+    if (ObjectType != NULL && Header->Type != ObjectType) {
+        return STATUS_OBJECT_TYPE_MISMATCH;
+    }
+    ObfReferenceObject(Object);
+    return STATUS_SUCCESS;
+}
+
+PVOID ObGetWaitObject(PVOID Object)
+{
+    POBJECT_TYPE Type = ObpHeader(Object)->Type;
+
+    return (Type->Info.WaitOffset == OB_NOT_WAITABLE) ? NULL : (PUCHAR)Object + Type->Info.WaitOffset;
+}
+
+POBJECT_TYPE NTAPI ObGetObjectType(PVOID Object)
+{
+    return ObpHeader(Object)->Type;
+}
+
+LONG64 ObGetPointerCount(PVOID Object)
+{
+    return ObpHeader(Object)->PointerCount;
+}
+
+LONG64 ObGetHandleCount(PVOID Object)
+{
+    return ObpHeader(Object)->HandleCount;
+}

@@ -1,0 +1,121 @@
+/*
+ * obp.h - what the object manager's files share.
+ *
+ * Locks: ObpNamespaceLock (fast mutex) guards every directory's contents, the Name field of every header and the
+ * directory links of names; it is taken at <= APC_LEVEL and nothing is called under it but pool and string routines. A
+ * handle table has a spin lock of its own. Counts are interlocked. Neither lock is taken inside the other.
+ */
+#pragma once
+
+#include <ntos/ob.h>
+
+#define OBP_FLAG_PERMANENT    0x01U /* keeps its name with no handle open */
+#define OBP_FLAG_KERNEL_ONLY  0x02U /* created by the kernel */
+#define OBP_FLAG_HAS_CREATION 0x04U /* Creation is set: not inserted yet */
+
+/* What ObCreateObject keeps for ObInsertObject. */
+typedef struct _OBP_CREATION {
+    ULONG Attributes;
+    HANDLE RootDirectory;
+    PVOID ParseContext;
+    KPROCESSOR_MODE ProbeMode;
+    UNICODE_STRING Name; /* own buffer; empty: unnamed */
+} OBP_CREATION, *POBP_CREATION;
+
+/* An object's place in a directory. Owned by the object's header. */
+typedef struct _OBP_NAME {
+    LIST_ENTRY Link;                  /* (n) in the directory's bucket */
+    struct _OBJECT_HEADER *Header;    /* (c) */
+    struct _OBP_DIRECTORY *Directory; /* (n) referenced; NULL once taken out of it */
+    ULONG Hash;                       /* (c) of the upper-cased name */
+    UNICODE_STRING Name;              /* (c) own buffer, follows this structure */
+} OBP_NAME, *POBP_NAME;
+
+/* (n) ObpNamespaceLock  (i) interlocked  (c) constant after creation */
+typedef struct _OBJECT_HEADER {
+    volatile LONG64 PointerCount; /* (i) */
+    volatile LONG64 HandleCount;  /* (i) */
+    POBJECT_TYPE Type;            /* (c) referenced never: types are not deleted */
+    volatile LONG Flags;          /* (i) OBP_FLAG_* */
+    ULONG PoolTag;                /* (c) */
+    POBP_NAME Name;               /* (n) NULL: unnamed */
+    union {
+        POBP_CREATION Creation;            /* until ObInsertObject */
+        struct _OBJECT_HEADER *NextDelete; /* on the deferred-delete list, when PointerCount is 0 */
+    };
+    PSECURITY_DESCRIPTOR SecurityDescriptor; /* (c) pool, or NULL */
+    ULONG64 Reserved;
+} OBJECT_HEADER, *POBJECT_HEADER;
+C_ASSERT(sizeof(OBJECT_HEADER) % 16 == 0); /* bodies hold 16-byte aligned fields (SLIST headers) */
+
+FORCEINLINE POBJECT_HEADER ObpHeader(PVOID Object)
+{
+    return (POBJECT_HEADER)Object - 1;
+}
+
+FORCEINLINE PVOID ObpBody(POBJECT_HEADER Header)
+{
+    return Header + 1;
+}
+
+/* A prime, as a multiplicative hash wants; NT's directories have as many. \Device is the largest and stays small. */
+#define OBP_DIRECTORY_BUCKETS 37U
+
+typedef struct _OBP_DIRECTORY {
+    LIST_ENTRY Buckets[OBP_DIRECTORY_BUCKETS]; /* (n) of OBP_NAME */
+    ULONG EntryCount;                          /* (n) */
+} OBP_DIRECTORY, *POBP_DIRECTORY;
+
+typedef struct _OBP_SYMBOLIC_LINK {
+    UNICODE_STRING Target; /* (c) own buffer */
+} OBP_SYMBOLIC_LINK, *POBP_SYMBOLIC_LINK;
+
+/* One name lookup. */
+typedef struct _OBP_LOOKUP {
+    HANDLE RootDirectory;
+    PCUNICODE_STRING Name;
+    ULONG Attributes; /* OBJ_* */
+    POBJECT_TYPE ObjectType;
+    KPROCESSOR_MODE AccessMode;
+    PACCESS_STATE AccessState;
+    PVOID ParseContext;
+    PVOID InsertObject; /* not NULL: enter this object under the name if it is free */
+} OBP_LOOKUP, *POBP_LOOKUP;
+
+extern FAST_MUTEX ObpNamespaceLock;
+extern POBP_DIRECTORY ObpRootDirectory, ObpTypeDirectory;
+extern PHANDLE_TABLE ObpKernelHandleTable;
+
+/* type.c */
+NTSTATUS ObpEnterTypes(VOID);
+
+/* object.c */
+NTSTATUS ObpAllocateObject(POBJECT_TYPE Type, ULONG BodySize, POBJECT_HEADER *Header);
+VOID ObpFreeCreation(POBJECT_HEADER Header);
+NTSTATUS ObpCaptureName(KPROCESSOR_MODE Mode, PCUNICODE_STRING Source, PUNICODE_STRING Copy);
+
+/* directory.c; all three with ObpNamespaceLock held */
+POBP_NAME ObpFindInDirectory(POBP_DIRECTORY Directory, PCUNICODE_STRING Name, BOOLEAN IgnoreCase);
+VOID ObpLinkName(POBP_DIRECTORY Directory, POBP_NAME Name);
+VOID ObpUnlinkName(POBP_NAME Name);
+POBP_NAME ObpAllocateName(POBJECT_HEADER Header, PCUNICODE_STRING Name);
+VOID ObpInitializeDirectory(POBP_DIRECTORY Directory);
+VOID ObpDeleteNameCheck(POBJECT_HEADER Header);
+
+/* lookup.c */
+NTSTATUS ObpLookupObject(POBP_LOOKUP Lookup, PVOID *Object);
+
+/* symlink.c */
+NTSTATUS ObpParseSymbolicLink(PVOID ParseObject, POBJECT_TYPE ObjectType, PACCESS_STATE AccessState,
+                              KPROCESSOR_MODE AccessMode, ULONG Attributes, PUNICODE_STRING CompleteName,
+                              PUNICODE_STRING RemainingName, PVOID Context, PVOID *Object);
+VOID ObpDeleteSymbolicLink(PVOID Object);
+
+/* access.c */
+NTSTATUS ObpGrantAccess(POBJECT_TYPE Type, ACCESS_MASK Desired, PACCESS_MASK Granted);
+VOID ObpInitializeAccessState(PACCESS_STATE State, POBJECT_TYPE Type, ACCESS_MASK Desired);
+
+/* handle.c */
+NTSTATUS ObpCreateHandle(PVOID Object, ULONG Attributes, ACCESS_MASK Granted, KPROCESSOR_MODE AccessMode,
+                         PHANDLE Handle);
+NTSTATUS ObpInitializeHandles(VOID);
