@@ -23,9 +23,15 @@ VOID KiSystemStartup(LOADER_BLOCK *LoaderBlock);
 static VOID NTAPI KiPhase1(PVOID Context)
 {
     MmInitializePhase1();
+    if (!NT_SUCCESS(ObInitialize())) {
+        KeBugCheckEx(OBJECT_INITIALIZATION_FAILED, 0, 0, 0, 0);
+    }
     PsInitialize();
     if (!NT_SUCCESS(ExInitialize())) {
         KeBugCheckEx(PHASE1_INITIALIZATION_FAILED, 0, 0, 0, 0);
+    }
+    if (!NT_SUCCESS(IoInitialize(KeLoaderBlock))) {
+        KeBugCheckEx(IO1_INITIALIZATION_FAILED, 0, 0, 0, 0);
     }
     MmFreeLoaderMemory();
     ConsoleStart();

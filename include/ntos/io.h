@@ -1,0 +1,38 @@
+/*
+ * io.h - the I/O manager, as the rest of the kernel sees it (what drivers see is in the DDK).
+ */
+#pragma once
+
+#include <ntos/loader.h>
+#include <ntos/ntos.h>
+
+extern POBJECT_TYPE IopFileObjectType, IopDeviceObjectType, IopDriverObjectType;
+
+/* What exists and what was done; a snapshot, each field read on its own. */
+typedef struct _IO_MANAGER_COUNTERS {
+    LONG64 Irps;          /* IRPs that exist */
+    LONG64 Mdls;          /* MDLs of IoAllocateMdl that exist */
+    LONG64 IrpsCompleted; /* since start */
+    LONG64 PagingReads;   /* IoPageRead calls */
+    LONG64 PagingWrites;  /* IoSynchronousPageWrite calls */
+    LONG64 DiskReads;     /* IRP_MJ_READ that reached a disk or CD device, all devices */
+    LONG64 DiskReadBytes;
+    LONG64 DiskWrites;
+    LONG64 DiskWriteBytes;
+} IO_MANAGER_COUNTERS, *PIO_MANAGER_COUNTERS;
+
+VOID IoQueryCounters(PIO_MANAGER_COUNTERS Counters); /* IRQL: any */
+
+/* What DMA did (src/hal/dma.c). */
+typedef struct _HAL_DMA_COUNTERS {
+    LONG64 Transfers;    /* scatter-gather lists built and channels mapped */
+    LONG64 BouncedPages; /* pages that went through a frame below 4 GB */
+    LONG64 MappedFrames; /* frames mapped to be copied, both sides of every bounce; 0 where nothing bounces */
+    LONG64 BounceWaits;  /* requests that waited for bounce frames */
+    LONG64 BounceFrames; /* bounce frames there are */
+    LONG64 BounceInUse;  /* of these, taken now */
+} HAL_DMA_COUNTERS, *PHAL_DMA_COUNTERS;
+
+VOID HalQueryDmaCounters(PHAL_DMA_COUNTERS Counters); /* IRQL: any */
+
+NTSTATUS NTAPI NtFlushBuffersFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock);

@@ -1,0 +1,131 @@
+/*
+ * iop.h - what the I/O manager's files share.
+ *
+ * Locks, none taken inside another except as said: IopDatabaseLock (spin) guards device lists, attachments, device and volume
+ * reference counts and VPB fields; the cancel lock (spin) guards cancel routines being called; IopFileSystemLock (fast mutex) guards the
+ * lists of file systems; a device's DeviceLock event serialises mounting it and is the outermost. Drivers are
+ * called with none of them held but DeviceLock (mount requests).
+ */
+#pragma once
+
+#include <ntos/io.h>
+#include <ntos/ke.h>
+#include <ntos/ob.h>
+#include <ntos/ps.h>
+
+#define IOP_TAG_IRP    ' prI'
+#define IOP_TAG_MDL    ' ldM'
+#define IOP_TAG_BUFFER 'fuBI'
+#define IOP_TAG_NAME   'maNI'
+#define IOP_TAG_VPB    ' bpV'
+#define IOP_TAG_WORK   'krWI'
+#define IOP_TAG_DRIVER 'vrDI'
+
+/* Types in the first word of I/O structures, as debuggers know them. */
+#define IOP_TYPE_DEVICE 3
+#define IOP_TYPE_DRIVER 4
+#define IOP_TYPE_FILE   5
+#define IOP_TYPE_IRP    6
+#define IOP_TYPE_TIMER  9
+#define IOP_TYPE_VPB    10
+#define IOP_TYPE_DEVEXT 13
+
+#define IOP_DEVICE_DELETE_PENDING 0x01U
+#define IOP_DEVICE_LINKED         0x02U /* on its driver's list */
+
+/* The I/O manager's own part of a device object. (b) IopDatabaseLock  (i) interlocked  (c) constant after creation */
+typedef struct _IOP_DEVICE_EXTENSION {
+    DEVOBJ_EXTENSION Public;
+    PDEVICE_OBJECT AttachedTo;                            /* (b) the device below */
+    ULONG Flags;                                          /* (b) IOP_DEVICE_* */
+    ULONG StartIoFlags;                                   /* (c) IOP_STARTIO_*, set before the first packet */
+    volatile LONG StartIoCount;                           /* (i) nesting of StartIo calls, with deferred starts */
+    LONG StartIoKey;                                      /* of the deferred start; only with StartIoCount held */
+    volatile LONG64 Reads, ReadBytes, Writes, WriteBytes; /* (i) transfers sent to this device */
+} IOP_DEVICE_EXTENSION, *PIOP_DEVICE_EXTENSION;
+
+FORCEINLINE PIOP_DEVICE_EXTENSION IopExtension(PDEVICE_OBJECT Device)
+{
+    return (PIOP_DEVICE_EXTENSION)Device->DeviceObjectExtension;
+}
+
+/* What IoCreateFile hands through the object manager to IopParseDevice, and back. */
+#define IOP_OPEN_PACKET_TYPE 0x4F50 /* tells our packet from another component's parse context */
+
+typedef struct _IOP_OPEN_PACKET {
+    ULONG Type;
+    ULONG Disposition;
+    ULONG CreateOptions;
+    ULONG FileAttributes;
+    ULONG ShareAccess;
+    ULONG Options; /* IO_* of IoCreateFile */
+    ULONG EaLength;
+    PVOID EaBuffer; /* pool or NULL */
+    ACCESS_MASK DesiredAccess;
+    LARGE_INTEGER AllocationSize;
+    PFILE_OBJECT RelatedFileObject; /* the open is relative to this file */
+    PFILE_OBJECT FileObject;        /* made by the parse procedure */
+    ULONG_PTR Information;
+    NTSTATUS FinalStatus;
+    BOOLEAN ParseCompleted; /* the parse procedure ran: FinalStatus and Information count */
+} IOP_OPEN_PACKET, *PIOP_OPEN_PACKET;
+
+extern KSPIN_LOCK IopDatabaseLock;
+extern volatile LONG64 IopIrpCount, IopMdlCount, IopIrpsCompleted, IopPagingReads, IopPagingWrites;
+extern volatile LONG64 IopDiskReads, IopDiskReadBytes, IopDiskWrites, IopDiskWriteBytes;
+
+/* device.c */
+NTSTATUS IopCreateDeviceType(VOID);
+VOID IopReferenceDevice(PDEVICE_OBJECT Device);
+VOID IopDereferenceDevice(PDEVICE_OBJECT Device);
+
+/* driver.c */
+NTSTATUS IopCreateDriverType(VOID);
+VOID IopStartBootDrivers(LOADER_BLOCK *LoaderBlock);
+NTSTATUS NTAPI IopInvalidDeviceRequest(PDEVICE_OBJECT DeviceObject, PIRP Irp);
+
+/* file.c */
+NTSTATUS IopCreateFileType(VOID);
+VOID IopAcquireFileLock(PFILE_OBJECT File);
+VOID IopReleaseFileLock(PFILE_OBJECT File);
+VOID IopInitializeFileObject(PFILE_OBJECT File, PDEVICE_OBJECT Device);
+NTSTATUS IopParseFile(PVOID ParseObject, POBJECT_TYPE ObjectType, PACCESS_STATE AccessState, KPROCESSOR_MODE AccessMode,
+                      ULONG Attributes, PUNICODE_STRING CompleteName, PUNICODE_STRING RemainingName, PVOID Context,
+                      PVOID *Object);
+
+/* open.c */
+NTSTATUS IopParseDevice(PVOID ParseObject, POBJECT_TYPE ObjectType, PACCESS_STATE AccessState,
+                        KPROCESSOR_MODE AccessMode, ULONG Attributes, PUNICODE_STRING CompleteName,
+                        PUNICODE_STRING RemainingName, PVOID Context, PVOID *Object);
+
+/* volume.c */
+PVPB IopCreateVpb(PDEVICE_OBJECT Device);
+VOID IopInitializeVolumes(VOID);
+NTSTATUS IopMountForOpen(PDEVICE_OBJECT Device, PVPB *Vpb);
+VOID IopDereferenceVpb(PVPB Vpb);
+
+/* complete.c */
+VOID IopFreeIrpResources(PIRP Irp);
+
+/* request.c: an IRP on behalf of a service */
+typedef struct _IOP_REQUEST {
+    PFILE_OBJECT File;     /* referenced by the request until IopFinishRequest */
+    PDEVICE_OBJECT Device; /* top of the stack to send it to */
+    PIRP Irp;
+    PIO_STACK_LOCATION Stack;
+    PIO_STATUS_BLOCK UserIosb;
+    PKEVENT UserEvent;   /* referenced, or NULL */
+    BOOLEAN Synchronous; /* the service waits */
+    BOOLEAN FileLocked;  /* File is a synchronous file whose lock is held */
+    KEVENT Done;         /* waited for when Synchronous */
+    IO_STATUS_BLOCK Iosb;
+} IOP_REQUEST, *PIOP_REQUEST;
+
+NTSTATUS IopOpenRequest(PIOP_REQUEST Request, HANDLE FileHandle, HANDLE EventHandle, ACCESS_MASK Access,
+                        PIO_STATUS_BLOCK Iosb, BOOLEAN AlwaysWait);
+NTSTATUS IopAllocateRequestIrp(PIOP_REQUEST Request, UCHAR MajorFunction, UCHAR MinorFunction);
+NTSTATUS IopSystemBuffer(PIOP_REQUEST Request, const VOID *Input, ULONG InputLength, PVOID Output, ULONG OutputLength);
+NTSTATUS IopLockBuffer(PIOP_REQUEST Request, PVOID Buffer, ULONG Length, LOCK_OPERATION Operation);
+NTSTATUS IopTransferBuffer(PIOP_REQUEST Request, PVOID Buffer, ULONG Length, BOOLEAN ToDevice);
+NTSTATUS IopIssueRequest(PIOP_REQUEST Request);
+NTSTATUS IopFailRequest(PIOP_REQUEST Request, NTSTATUS Status);
