@@ -1,0 +1,181 @@
+/*
+ * channel.c - a channel's registers: selecting a drive, waiting, interrupts, reset.
+ *
+ * A command begins with IdeBeginCommand (old interrupts forgotten) and a register write; its end is an interrupt, whose service
+ * routine reads the status register (which takes the interrupt back), notes the bus master's bits and queues the DPC that sets Signal. The
+ * channel's thread waits for that with a time-out. If the time-out finds the drive idle, the interrupt was lost: that is counted and
+ * the command goes on; if the drive is busy, the channel is reset and the command fails with STATUS_IO_TIMEOUT.
+ *
+ * IRQL: PASSIVE_LEVEL in the thread; device IRQL in the service routine, which touches DmaStatus only. Source: ATA/ATAPI-6.
+ */
+#include "ide.h"
+
+/* 400 ns: four reads of the alternate status register. */
+VOID IdeSettle(PIDE_CHANNEL Channel)
+{
+    for (ULONG Count = 0; Count < 4; Count++) {
+        READ_PORT_UCHAR(Channel->Control);
+    }
+}
+
+static VOID IdeSleep(ULONG Milliseconds)
+{
+    LARGE_INTEGER Time;
+
+    Time.QuadPart = -10000LL * Milliseconds;
+    KeDelayExecutionThread(KernelMode, FALSE, &Time);
+}
+
+/* Waits for BSY to fall: spins 100 us, then sleeps between looks. *Status gets the last status. */
+NTSTATUS IdeWaitNotBusy(PIDE_CHANNEL Channel, PUCHAR Status)
+{
+    UCHAR Value;
+
+    for (ULONG Count = 0; Count < 10; Count++) {
+        Value = READ_PORT_UCHAR(Channel->Control);
+        if ((Value & IDE_STATUS_BSY) == 0) {
+            *Status = Value;
+            return STATUS_SUCCESS;
+        }
+        KeStallExecutionProcessor(10);
+    }
+    for (ULONG Count = 0; Count < IDE_READY_MS; Count++) {
+        Value = READ_PORT_UCHAR(Channel->Control);
+        if ((Value & IDE_STATUS_BSY) == 0) {
+            *Status = Value;
+            return STATUS_SUCCESS;
+        }
+        IdeSleep(1);
+    }
+    *Status = Value;
+    return STATUS_IO_TIMEOUT;
+}
+
+/* Makes a drive the channel's current one. DeviceBits go to the device register besides the unit. */
+NTSTATUS IdeSelect(PIDE_DRIVE Drive, UCHAR DeviceBits)
+{
+    PIDE_CHANNEL Channel = Drive->Channel;
+    UCHAR Status;
+
+    if (!NT_SUCCESS(IdeWaitNotBusy(Channel, &Status))) {
+        return STATUS_IO_TIMEOUT;
+    }
+    IdeWriteRegister(Channel, IDE_REG_DEVICE, (UCHAR)(0xA0 | DeviceBits | ((Drive->Unit != 0) ? IDE_DEVICE_ONE : 0)));
+    IdeSettle(Channel);
+    return IdeWaitNotBusy(Channel, &Status);
+}
+
+static BOOLEAN NTAPI IdeInterrupt(PKINTERRUPT Interrupt, PVOID Context)
+{
+    PIDE_CHANNEL Channel = Context;
+
+    UNREFERENCED_PARAMETER(Interrupt);
+    if (Channel->BusMaster != NULL) {
+        UCHAR Dma = READ_PORT_UCHAR(Channel->BusMaster + IDE_BM_STATUS);
+
+        if (Channel->Native && (Dma & IDE_BM_INTERRUPT) == 0) {
+            return FALSE; /* another device on a shared line */
+        }
+        Channel->DmaStatus |= Dma;
+        WRITE_PORT_UCHAR(Channel->BusMaster + IDE_BM_STATUS, (UCHAR)((Dma & IDE_BM_CAPABLE) | IDE_BM_INTERRUPT));
+    }
+    IdeReadRegister(Channel, IDE_REG_STATUS); /* takes the interrupt request back */
+    InterlockedIncrement(&Channel->Interrupts);
+    KeInsertQueueDpc(&Channel->Dpc, NULL, NULL);
+    return TRUE;
+}
+
+static VOID NTAPI IdeDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
+{
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    KeSetEvent(&((PIDE_CHANNEL)Context)->Signal, IO_DISK_INCREMENT, FALSE);
+}
+
+/* Forgets interrupts of the past. Before the register write that starts a command. */
+VOID IdeBeginCommand(PIDE_CHANNEL Channel)
+{
+    KeClearEvent(&Channel->Signal);
+    Channel->DmaStatus = 0;
+}
+
+/**
+ * IdeWaitInterrupt - waits for the interrupt that ends a command or one of its data blocks.
+ *
+ * @Status  gets the drive's status
+ * returns  STATUS_SUCCESS; STATUS_IO_TIMEOUT: the drive is still busy, or never answered
+ */
+NTSTATUS IdeWaitInterrupt(PIDE_CHANNEL Channel, PUCHAR Status)
+{
+    LARGE_INTEGER Timeout;
+
+    Timeout.QuadPart = -10000000LL * IDE_COMMAND_SECONDS;
+    if (KeWaitForSingleObject(&Channel->Signal, Executive, KernelMode, FALSE, &Timeout) == STATUS_SUCCESS) {
+        return IdeWaitNotBusy(Channel, Status);
+    }
+    Channel->Timeouts++;
+    *Status = IdeReadRegister(Channel, IDE_REG_STATUS);
+    if ((*Status & IDE_STATUS_BSY) != 0) {
+        return STATUS_IO_TIMEOUT;
+    }
+    Channel->LostInterrupts++;
+    if (Channel->BusMaster != NULL) {
+        Channel->DmaStatus |= READ_PORT_UCHAR(Channel->BusMaster + IDE_BM_STATUS);
+    }
+    return STATUS_SUCCESS;
+}
+
+/* Resets both drives of a channel; their settings fall back to defaults, which is what this driver uses. */
+VOID IdeResetChannel(PIDE_CHANNEL Channel)
+{
+    UCHAR Status;
+
+    Channel->Resets++;
+    if (Channel->BusMaster != NULL) {
+        WRITE_PORT_UCHAR(Channel->BusMaster + IDE_BM_COMMAND, 0);
+    }
+    WRITE_PORT_UCHAR(Channel->Control, IDE_CONTROL_SRST | IDE_CONTROL_NIEN);
+    KeStallExecutionProcessor(10);
+    WRITE_PORT_UCHAR(Channel->Control, (Channel->Interrupt != NULL) ? 0 : IDE_CONTROL_NIEN);
+    IdeSleep(3); /* 2 ms until BSY counts */
+    IdeWaitNotBusy(Channel, &Status);
+    IdeReadRegister(Channel, IDE_REG_STATUS);
+}
+
+/* Is there anything behind the ports? An empty bus floats high and keeps nothing that is written to it. */
+BOOLEAN IdeChannelExists(PIDE_CHANNEL Channel)
+{
+    for (UCHAR Unit = 0; Unit < 2; Unit++) {
+        IdeWriteRegister(Channel, IDE_REG_DEVICE, (UCHAR)(0xA0 | ((Unit != 0) ? IDE_DEVICE_ONE : 0)));
+        IdeSettle(Channel);
+        IdeWriteRegister(Channel, IDE_REG_COUNT, 0x55);
+        IdeWriteRegister(Channel, IDE_REG_LBA_LOW, 0xAA);
+        if (IdeReadRegister(Channel, IDE_REG_COUNT) == 0x55 && IdeReadRegister(Channel, IDE_REG_LBA_LOW) == 0xAA) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+/* Connects the interrupt and lets the drives raise it. */
+NTSTATUS IdeConnectChannel(PIDE_CHANNEL Channel)
+{
+    KAFFINITY Affinity = 0;
+    KIRQL Irql = 0;
+    ULONG Vector;
+    NTSTATUS Status;
+
+    KeInitializeDpc(&Channel->Dpc, IdeDpc, Channel);
+    Vector = HalGetInterruptVector(Channel->Native ? PCIBus : Isa, Channel->BusNumber, Channel->Line, Channel->Line,
+                                   &Irql, &Affinity);
+    if (Vector == 0) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    Status = IoConnectInterrupt(&Channel->Interrupt, IdeInterrupt, Channel, NULL, Vector, Irql, Irql,
+                                Channel->Native ? LevelSensitive : Latched, Channel->Native, Affinity, FALSE);
+    if (NT_SUCCESS(Status)) {
+        WRITE_PORT_UCHAR(Channel->Control, 0);
+    }
+    return Status;
+}
