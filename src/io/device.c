@@ -24,9 +24,6 @@ static VOID IopDeleteDeviceObject(PVOID Object)
     if (Device->Timer != NULL) {
         ExFreePool(Device->Timer);
     }
-    if (Device->DriverObject != NULL) {
-        ObfDereferenceObject(Device->DriverObject);
-    }
 }
 
 NTSTATUS IopCreateDeviceType(VOID)
@@ -87,8 +84,7 @@ static NTSTATUS IopFillDevice(PDEVICE_OBJECT Device, PDRIVER_OBJECT Driver, ULON
             return STATUS_INSUFFICIENT_RESOURCES;
         }
     }
-    ObfReferenceObject(Driver);
-    Device->DriverObject = Driver;
+    Device->DriverObject = Driver; /* not referenced: a driver deletes its devices before it goes */
     return STATUS_SUCCESS;
 }
 

@@ -3,7 +3,7 @@
  *
  * The loader has mapped and bound the boot drivers; what is left is a driver object (\Driver\NAME, or \FileSystem\NAME for
  * a file system), a registry path string and the call of DriverEntry, in the order of the loader's list. A driver whose DriverEntry
- * fails loses its object; its image stays mapped. Driver objects hold one reference for ever, devices one each.
+ * fails loses its object; its image stays mapped. A driver that runs holds one reference on its object for ever.
  *
  * No locks: runs once, in phase 1, at PASSIVE_LEVEL. Loading drivers from disk is not here.
  */
