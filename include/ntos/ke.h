@@ -241,6 +241,10 @@ extern ULONG KeTimeIncrement; /* (c) 100 ns units a clock tick */
 VOID KiAcquireSpinLock(PKSPIN_LOCK SpinLock);
 VOID KiReleaseSpinLock(PKSPIN_LOCK SpinLock);
 
+/* Two places in the SLIST pop (src/ex/slist.asm): the load that may fault, and where the routine starts over. */
+extern UCHAR ExpInterlockedPopEntrySListFault[], ExpInterlockedPopEntrySListResume[];
+BOOLEAN KiRestartSlistPop(PKTRAP_FRAME Frame); /* src/ke/trap.c */
+
 /* ---- Threads, for Ps (src/ke/thread.c, where the contracts are) ---- */
 
 #define KI_KERNEL_STACK_SIZE 0x6000 /* bytes; frames are limited to 3000, and drivers nest */

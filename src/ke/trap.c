@@ -83,6 +83,20 @@ static BOOLEAN KiAllowUserAccess(PKTRAP_FRAME Frame)
     return TRUE;
 }
 
+/*
+ * A pop from an SLIST reads the link of an entry that another processor may have popped and freed meanwhile. If the header has
+ * moved on since the routine read it (RAX), the fault means nothing and the pop starts over; if not, the entry is
+ * on the list and the fault is real.
+ */
+BOOLEAN KiRestartSlistPop(PKTRAP_FRAME Frame)
+{
+    if (Frame->Rip != (ULONG64)ExpInterlockedPopEntrySListFault || *(volatile ULONG64 *)Frame->R8 == Frame->Rax) {
+        return FALSE;
+    }
+    Frame->Rip = (ULONG64)ExpInterlockedPopEntrySListResume;
+    return TRUE;
+}
+
 static VOID KiPageFault(PKTRAP_FRAME Frame)
 {
     KeGetCurrentPrcb()->PageFaults++;
@@ -91,6 +105,9 @@ static VOID KiPageFault(PKTRAP_FRAME Frame)
     }
     if ((Frame->EFlags & EFLAGS_IF) != 0) {
         _enable();
+    }
+    if (KiRestartSlistPop(Frame)) {
+        return;
     }
     NTSTATUS Status = MmAccessFault(Frame->ErrorCode, (PVOID)Frame->Cr2, Frame);
 

@@ -227,6 +227,24 @@ static VOID Slist(PKTAP_CONTEXT Ktap)
     KTAP_CHECK(ExpInterlockedPopEntrySList(&List) == NULL);
 }
 
+/* What a fault in the middle of a pop leads to: a new start if the header has moved on, else nothing. */
+static VOID SlistRestart(PKTAP_CONTEXT Ktap)
+{
+    static KTRAP_FRAME Frame;
+
+    InitializeSListHead(&List);
+    ExpInterlockedPushEntrySList(&List, &Entries[0]);
+    Frame.Rip = (ULONG64)ExpInterlockedPopEntrySListFault;
+    Frame.R8 = (ULONG64)&List;
+    Frame.Rax = List.Alignment;
+    KTAP_CHECK(!KiRestartSlistPop(&Frame));
+    ExpInterlockedPopEntrySList(&List);
+    ExpInterlockedPushEntrySList(&List, &Entries[0]); /* the same entry, the same depth, another sequence */
+    KTAP_CHECK(KiRestartSlistPop(&Frame));
+    KTAP_EQUAL(Frame.Rip, (ULONG64)ExpInterlockedPopEntrySListResume);
+    KTAP_CHECK(!KiRestartSlistPop(&Frame)); /* any other place */
+}
+
 static VOID Lookaside(PKTAP_CONTEXT Ktap)
 {
     static NPAGED_LOOKASIDE_LIST Side;
@@ -310,7 +328,7 @@ KTAP_SUITE(ExResourceSuite, "ex.resource", ResourceCases);
 static const KTAP_CASE_ENTRY WorkerCases[] = {{"runs_all", RunsAll}, {"grows", Grows}};
 KTAP_SUITE(ExWorkerSuite, "ex.worker", WorkerCases);
 
-static const KTAP_CASE_ENTRY ListCases[] = {{"operations", Slist}, {"lookaside", Lookaside}};
+static const KTAP_CASE_ENTRY ListCases[] = {{"operations", Slist}, {"restart", SlistRestart}, {"lookaside", Lookaside}};
 KTAP_SUITE(ExSlistSuite, "ex.slist", ListCases);
 
 static const KTAP_CASE_ENTRY MutexCases[] = {{"fast", FastMutex}, {"rundown", RundownWaits}};
