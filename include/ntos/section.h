@@ -38,6 +38,9 @@ typedef struct _MM_FAULT_COUNTERS {
 
 extern MM_FAULT_COUNTERS MmFaultCounters;
 
+/* Phase 1, after ObInitialize: the section thread and the section object type. PASSIVE_LEVEL. */
+VOID MmInitializeSections(VOID);
+
 /**
  * MmOpenDataSection - finds or creates the data section of a file and takes an open on it.
  *

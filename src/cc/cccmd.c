@@ -42,8 +42,8 @@ static VOID CcpCommand(ULONG ArgumentCount, PCSTR *Arguments)
     CCP_SHOWN Shown[CCP_SHOWN_MAPS];
     ULONG Total, Count = CcpCopyMaps(Shown, &Total);
 
-    ConPrint("%lu shared cache maps, %llu of %lu views mapped (peak %llu)\n", Total, CcCounters.ViewsNow, CcpVacbCount(),
-             CcCounters.ViewsPeak);
+    ConPrint("%lu shared cache maps, %llu of %lu views mapped (peak %llu)\n", Total, CcCounters.ViewsNow,
+             CcpVacbCount(), CcCounters.ViewsPeak);
     if (Count != 0) {
         ConPrint("        size opens views  file\n");
     }

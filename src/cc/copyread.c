@@ -11,14 +11,15 @@
  */
 #include "ccp.h"
 
-/* Decides between the two sides of a copy that failed: was it the view or the caller's buffer? */
+/* Decides between the two sides of a copy that failed: the view is only read, and the buffer may lie in the same view. */
 static LONG CcpCopyFilter(PEXCEPTION_POINTERS Pointers, PVACB Vacb, PNTSTATUS Status)
 {
     PEXCEPTION_RECORD Record = Pointers->ExceptionRecord;
     ULONG_PTR Address = Record->NumberParameters >= 2 ? Record->ExceptionInformation[1] : 0;
 
     *Status = Record->ExceptionCode;
-    if (Address - (ULONG_PTR)Vacb->Base >= VACB_MAPPING_GRANULARITY) {
+    if (Record->ExceptionInformation[0] != EXCEPTION_READ_FAULT ||
+        Address - (ULONG_PTR)Vacb->Base >= VACB_MAPPING_GRANULARITY) {
         *Status = STATUS_INVALID_USER_BUFFER;
     } else if (*Status == STATUS_IN_PAGE_ERROR && Record->NumberParameters >= 3) {
         *Status = (NTSTATUS)Record->ExceptionInformation[2];

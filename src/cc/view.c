@@ -17,6 +17,7 @@
  * view under it take the PFN lock for at most 64 PTEs.
  */
 #include "ccp.h"
+#include <ntos/ps.h>
 
 /* A last view that was not used for this long is dropped (cache design, rule 1): one second in 100 ns units. */
 #define CCP_IDLE_TIME (1000ULL * 10000ULL)
@@ -36,13 +37,13 @@ static KEVENT CcpVacbFreed;     /* synchronization: a VACB went to the free list
 static KEVENT CcpIdleEvent;     /* synchronization: the first last view is held, or memory is short */
 static volatile LONG CcpMemoryShort;
 
-static VOID CcpIdleThread(PVOID Context);
+static PETHREAD CcpIdleThreadObject; /* (c) kept: it never ends */
+
+static VOID NTAPI CcpIdleThread(PVOID Context);
 
 NTSTATUS CcpInitializeViews(VOID)
 {
     MM_EXPOSURE Exposure;
-    HANDLE Thread;
-    NTSTATUS Status;
 
     MmQueryExposure(&Exposure);
     CcpVacbTotal = (ULONG)min(max(Exposure.RamFrames * PAGE_SIZE / VACB_MAPPING_GRANULARITY, CCP_MINIMUM_VACBS),
@@ -63,11 +64,7 @@ NTSTATUS CcpInitializeViews(VOID)
         InsertTailList(&CcpFreeVacbs, &CcpVacbs[Number].FreeLink);
     }
 
-    Status = PsCreateSystemThread(&Thread, THREAD_ALL_ACCESS, NULL, NULL, NULL, CcpIdleThread, NULL);
-    if (NT_SUCCESS(Status)) {
-        ZwClose(Thread);
-    }
-    return Status;
+    return PspCreateSystemThread(&CcpIdleThreadObject, CcpIdleThread, NULL, LOW_REALTIME_PRIORITY);
 }
 
 ULONG CcpVacbCount(VOID)
@@ -283,12 +280,11 @@ VOID CcSignalMemoryShort(VOID)
 }
 
 /* Sleeps until a last view is held, then looks once a second; a shortage of memory wakes it at once. */
-static VOID CcpIdleThread(PVOID Context)
+static VOID NTAPI CcpIdleThread(PVOID Context)
 {
     LARGE_INTEGER Second;
 
     Second.QuadPart = -(LONGLONG)CCP_IDLE_TIME;
-    KeSetPriorityThread(KeGetCurrentThread(), LOW_REALTIME_PRIORITY);
     for (;;) {
         BOOLEAN Idle;
 

@@ -14,6 +14,7 @@
 #include <ntos/ke.h>
 #include <ntos/mm.h>
 #include <ntos/pool.h>
+#include <ntos/section.h>
 
 LOADER_BLOCK *KeLoaderBlock;
 
@@ -29,6 +30,10 @@ static VOID NTAPI KiPhase1(PVOID Context)
     PsInitialize();
     if (!NT_SUCCESS(ExInitialize())) {
         KeBugCheckEx(PHASE1_INITIALIZATION_FAILED, 0, 0, 0, 0);
+    }
+    MmInitializeSections();
+    if (!NT_SUCCESS(CcInitialize())) {
+        KeBugCheckEx(CACHE_INITIALIZATION_FAILED, 0, 0, 0, 0);
     }
     if (!NT_SUCCESS(IoInitialize(KeLoaderBlock))) {
         KeBugCheckEx(IO1_INITIALIZATION_FAILED, 0, 0, 0, 0);

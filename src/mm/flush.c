@@ -237,7 +237,8 @@ ULONG MiVerifySections(VOID)
         }
         if (Wrong != 0 || (ControlArea->FileObject != NULL && Frames != ControlArea->Frames)) {
             Findings++;
-            ConPrint("verify: control area %p: %lu prototype PTEs disagree with their frame; %llu frames found, %llu counted\n",
+            ConPrint("verify: control area %p: %lu prototype PTEs disagree with their frame; %llu frames found, %llu "
+                     "counted\n",
                      (PVOID)ControlArea, Wrong, Frames, ControlArea->Frames);
         }
     }

@@ -171,8 +171,11 @@ static VOID MiZeroClusterTail(PMI_INPAGE Block)
 static NTSTATUS MiReadCluster(PMI_INPAGE Block)
 {
     PFILE_OBJECT FileObject = Block->Subsection->ControlArea->FileObject; /* stays: its frames are in transition */
+    PETHREAD Thread = (PETHREAD)KeGetCurrentThread();
+    BOOLEAN WasMaker = Thread->MemoryMaker;
     NTSTATUS Status;
 
+    Thread->MemoryMaker = TRUE; /* a fault inside the paging path may use the reserve: this read ends in memory */
     Status = IoPageRead(FileObject, &Block->Mdl, &Block->Offset, &Block->IoEvent, &Block->Io);
     if (Status == STATUS_PENDING) {
         KeWaitForSingleObject(&Block->IoEvent, WrPageIn, KernelMode, FALSE, NULL);
@@ -180,6 +183,7 @@ static NTSTATUS MiReadCluster(PMI_INPAGE Block)
     } else if (NT_SUCCESS(Status)) {
         Status = Block->Io.Status;
     }
+    Thread->MemoryMaker = WasMaker;
     if ((Block->Mdl.MdlFlags & MDL_MAPPED_TO_SYSTEM_VA) != 0) {
         MmUnmapLockedPages(Block->Mdl.MappedSystemVa, &Block->Mdl); /* the file system copied, and left its mapping */
     }

@@ -22,19 +22,21 @@ MM_FAULT_COUNTERS MmFaultCounters;
 static LIST_ENTRY MiDeadControlAreas; /* (p) */
 static KEVENT MiDeadEvent;            /* synchronization: MiDeadControlAreas is not empty */
 
-static VOID MiSectionThread(PVOID Context);
+static PETHREAD MiSectionThreadObject; /* (c) kept: it never ends */
 
-VOID MiInitializeSections(VOID)
+static VOID NTAPI MiSectionThread(PVOID Context);
+
+VOID MmInitializeSections(VOID)
 {
-    PETHREAD Thread;
-
     InitializeListHead(&MiControlAreas);
     InitializeListHead(&MiDeadControlAreas);
     KeInitializeEvent(&MiDeadEvent, SynchronizationEvent, FALSE);
-    if (!NT_SUCCESS(PspCreateSystemThread(&Thread, MiSectionThread, NULL, LOW_REALTIME_PRIORITY + 1))) {
+    if (!NT_SUCCESS(PspCreateSystemThread(&MiSectionThreadObject, MiSectionThread, NULL, LOW_REALTIME_PRIORITY + 1))) {
         KeBugCheckEx(MEMORY1_INITIALIZATION_FAILED, 1, 0, 0, 0);
     }
-    ObDereferenceObject(Thread);
+    if (!NT_SUCCESS(MiInitializeSectionObjects())) {
+        KeBugCheckEx(MEMORY1_INITIALIZATION_FAILED, 2, 0, 0, 0);
+    }
 }
 
 /* ---- Reasons to live ---- */
@@ -259,7 +261,7 @@ static VOID MiDeleteSectionFrames(PCONTROL_AREA ControlArea)
     }
 }
 
-static VOID MiSectionThread(PVOID Context)
+static VOID NTAPI MiSectionThread(PVOID Context)
 {
     for (;;) {
         KeWaitForSingleObject(&MiDeadEvent, WrVirtualMemory, KernelMode, FALSE, NULL);

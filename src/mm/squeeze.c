@@ -16,6 +16,22 @@
 /* 16 MB at a time: 4000 frames and their array fit an MDL. */
 #define MI_SQUEEZE_CHUNK (4000ULL << PAGE_SHIFT)
 
+/* Repurposes what is left on standby when only the reserve is available: at most MI_RESERVE_FRAMES, given back at once. */
+static VOID MiSqueezeReserve(VOID)
+{
+    PFN_FRAME Frames[MI_RESERVE_FRAMES];
+    ULONG Count = 0;
+    KIRQL OldIrql = MiLockPfn();
+
+    while (Count < MI_RESERVE_FRAMES && (Frames[Count] = MiAllocateFrame(MI_FRAME_RESERVE)) != 0) {
+        Count++;
+    }
+    while (Count != 0) {
+        MiFreeFrame(Frames[--Count]);
+    }
+    MiUnlockPfn(OldIrql);
+}
+
 ULONG64 MiSqueeze(ULONG64 Bytes)
 {
     PHYSICAL_ADDRESS Low = {.QuadPart = 0}, High = {.QuadPart = MAXLONG64}, Skip = {.QuadPart = 0};
@@ -32,6 +48,9 @@ ULONG64 MiSqueeze(ULONG64 Bytes)
         Taken += Mdl->ByteCount;
         Mdl->Next = Head;
         Head = Mdl;
+    }
+    if (Taken < Bytes) {
+        MiSqueezeReserve();
     }
     while (Head != NULL) {
         PMDL Next = Head->Next;

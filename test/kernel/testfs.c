@@ -9,8 +9,14 @@
  * File objects are stream file objects: no name, no handle; IRP_MJ_CLOSE arrives when the last reference has gone, Mm's included.
  */
 #include "testfs.h"
+#include <ntos/ob.h>
 
-static DRIVER_OBJECT TestFsDriver;
+/* A driver object and its extension, with room for what the I/O manager keeps behind them. */
+#define TESTFS_DRIVER_BYTES 1024
+
+extern POBJECT_TYPE IopDriverObjectType;
+
+static PDRIVER_OBJECT TestFsDriver;
 static PDEVICE_OBJECT TestFsDevice;
 
 UCHAR TestFsByte(const TESTFS_FILE *File, ULONG64 Offset)
@@ -114,15 +120,20 @@ static NTSTATUS TestFsStart(VOID)
     if (TestFsDevice != NULL) {
         return STATUS_SUCCESS;
     }
-    TestFsDriver.Type = 4; /* IO_TYPE_DRIVER */
-    TestFsDriver.Size = sizeof(TestFsDriver);
-    for (ULONG Major = 0; Major <= IRP_MJ_MAXIMUM_FUNCTION; Major++) {
-        TestFsDriver.MajorFunction[Major] = TestFsRefuse;
+    Status = ObCreateObject(KernelMode, IopDriverObjectType, NULL, KernelMode, NULL, TESTFS_DRIVER_BYTES, 0, 0,
+                            (PVOID *)&TestFsDriver);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
     }
-    TestFsDriver.MajorFunction[IRP_MJ_READ] = TestFsRead;
-    TestFsDriver.MajorFunction[IRP_MJ_CLEANUP] = TestFsAccept;
-    TestFsDriver.MajorFunction[IRP_MJ_CLOSE] = TestFsCloseIrp;
-    Status = IoCreateDevice(&TestFsDriver, 0, NULL, FILE_DEVICE_DISK_FILE_SYSTEM, 0, FALSE, &TestFsDevice);
+    TestFsDriver->Type = 4; /* IO_TYPE_DRIVER */
+    TestFsDriver->Size = sizeof(*TestFsDriver);
+    for (ULONG Major = 0; Major <= IRP_MJ_MAXIMUM_FUNCTION; Major++) {
+        TestFsDriver->MajorFunction[Major] = TestFsRefuse;
+    }
+    TestFsDriver->MajorFunction[IRP_MJ_READ] = TestFsRead;
+    TestFsDriver->MajorFunction[IRP_MJ_CLEANUP] = TestFsAccept;
+    TestFsDriver->MajorFunction[IRP_MJ_CLOSE] = TestFsCloseIrp;
+    Status = IoCreateDevice(TestFsDriver, 0, NULL, FILE_DEVICE_DISK_FILE_SYSTEM, 0, FALSE, &TestFsDevice);
     if (NT_SUCCESS(Status)) {
         TestFsDevice->Flags |= DO_DIRECT_IO;
         TestFsDevice->Flags &= ~DO_DEVICE_INITIALIZING;
