@@ -97,6 +97,7 @@ static BOOLEAN AddWorker(PEX_POOL Pool)
     if (!NT_SUCCESS(PspCreateSystemThread(&Thread, Worker, Pool, Pool->Priority))) {
         return FALSE;
     }
+    ObDereferenceObject(Thread);
     InterlockedIncrement(&Pool->Threads);
     return TRUE;
 }
@@ -167,5 +168,9 @@ NTSTATUS ExInitialize(VOID)
         }
     }
     ExpWorkersReady = TRUE;
-    return PspCreateSystemThread(&Thread, Balancer, NULL, LOW_REALTIME_PRIORITY);
+    NTSTATUS Status = PspCreateSystemThread(&Thread, Balancer, NULL, LOW_REALTIME_PRIORITY);
+    if (NT_SUCCESS(Status)) {
+        ObDereferenceObject(Thread);
+    }
+    return Status;
 }

@@ -33,5 +33,10 @@ static inline VOID TestSleep(LONG64 Units)
 static inline BOOLEAN TestThread(PKSTART_ROUTINE Routine, PVOID Context, KPRIORITY Priority)
 {
     PETHREAD Thread;
-    return NT_SUCCESS(PspCreateSystemThread(&Thread, Routine, Context, Priority));
+
+    if (!NT_SUCCESS(PspCreateSystemThread(&Thread, Routine, Context, Priority))) {
+        return FALSE;
+    }
+    ObDereferenceObject(Thread);
+    return TRUE;
 }
