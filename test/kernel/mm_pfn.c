@@ -243,13 +243,9 @@ static VOID PfnZeroThreadRefills(PKTAP_CONTEXT Ktap)
     static PFN_FRAME Frames[ZERO_SAMPLE];
     LARGE_INTEGER Tick = {.QuadPart = -10 * 10000};
     ULONG64 Zeroed = MiFramesZeroed, NonZero = 0;
-    ULONG Waits = 0;
+    ULONG Waits;
     KIRQL Irql;
 
-    while (MiLists[MiListZeroed].Count < MiZeroedTarget && Waits++ < 1000) {
-        KeDelayExecutionThread(KernelMode, FALSE, &Tick);
-    }
-    KTAP_EQUAL(MiLists[MiListZeroed].Count, MiZeroedTarget);
     for (ULONG Index = 0; Index < ZERO_SAMPLE; Index++) { /* dirty frames at the head of Free: the next to be zeroed */
         Frames[Index] = TestTakeFrame(MI_FRAME_ANY);
         KTAP_CHECK(Frames[Index] != 0);
