@@ -11,7 +11,8 @@ typedef struct _PROTO {
     ULONG Page;  /* its frame */
 } PROTO;
 
-static const MMPTE Original = {.Long = MI_PTE_PROTECTION(MM_READONLY) | MI_PTE_PROTOTYPE | (0xABCDULL << 16)};
+/* What goes back into a PTE: a page of a page file, a form that no subsection stands behind. */
+static const MMPTE Original = {.Long = MI_PTE_PROTECTION(MM_READONLY) | (0xABCDULL << 32)};
 
 static BOOLEAN ProtoCreate(PROTO *Proto)
 {
