@@ -7,6 +7,7 @@
 #include <ntos/io.h>
 #include <ntos/ke.h>
 #include <ntos/ktap.h>
+#include <ntos/ob.h>
 
 static DRIVER_OBJECT IrptDriver;
 static PDEVICE_OBJECT IrptDevices[3]; /* [0] is the lowest */
