@@ -116,6 +116,26 @@ def test_a_kernel_session(emulator):
         prompt_after_detach(gdb, session)
 
 
+@pytest.mark.parametrize("emulator", ["qemu", "bochs"])
+def test_a_drivers_function_by_name(emulator):
+    """Break in ide.sys by name, see who called, look at the frame its code lies in, step, and go on to the prompt."""
+    with waiting(emulator) as session, Gdb(session) as gdb:
+        base = int(re.search(r"^ide\.sys at (0x\w+)", gdb.attached, re.MULTILINE).group(1), 16)
+        stopped_at(gdb, "IdeChannelExists")
+        rip = gdb.value("$rip")
+        assert base <= rip < base + 0x200000
+        stack = gdb.run("bt")
+        assert "DriverEntry" in stack and "IoInitialize" in stack and "KiThreadStart" in stack, stack
+        frame = re.search(r"frame (0x[0-9a-f]+)", gdb.run("oriel pte $rip")).group(1)
+        entry = gdb.run(f"oriel pfn {frame}")
+        assert re.search(rf"frame {frame}: Active, references [1-9]", entry), entry
+        raw = gdb.value(f"((MMPFN *)0xFFFFFA8000000000)[{frame}].u4")
+        assert raw >> 48 & 7 == 6  # MiActive
+        gdb.run("stepi")
+        assert gdb.value("$rip") != rip
+        prompt_after_detach(gdb, session)
+
+
 def test_hardware_breakpoints_and_watchpoints():
     with waiting() as session, Gdb(session) as gdb:
         gdb.run("hbreak ConsoleStart")

@@ -248,6 +248,9 @@ def test_ordinals_forwarders_and_hal_bind(workshop):
         session.wait_prompt()
         for name in ("ntoskrnl.exe", "importer.sys", "exporter.sys"):
             assert re.search(rf"^osloader: {name} at 0xFFFFF8[0-9A-F]{{10}}$", session.text, re.MULTILINE), session.text
+        # What importer.sys printed: 40 from the ordinal, DbgPrint through a forwarder and through hal.dll.
+        assert re.search(r"^importer: forwarded 42$", session.text, re.MULTILINE), session.text
+        assert re.search(r"^importer: through HAL$", session.text, re.MULTILINE), session.text
 
 
 # ---- Bases ----
