@@ -1,5 +1,8 @@
 /*
  * ex_sync.c - suites ex.resource, ex.worker, ex.slist, ex.mutex: the executive's locks, queues and lists.
+ *
+ * Helpers run as threads of higher priority than the console, so that on one processor they have tried or begun to wait
+ * when the call that started them returns. Every resource and list is static and set up anew by its case.
  */
 #include "ketest.h"
 

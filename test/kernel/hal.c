@@ -1,5 +1,8 @@
 /*
  * hal.c - suites hal.acpi and hal.clock: hostile tables, and time that goes on.
+ *
+ * The parsers of ACPI tables are pure functions and get damaged copies; the clock is judged by its own times only,
+ * never by the speed of the machine that runs the emulator.
  */
 #include "ketest.h"
 

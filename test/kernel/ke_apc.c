@@ -1,5 +1,8 @@
 /*
  * ke_apc.c - suite ke.apc: levels, order, regions, waits that go on.
+ *
+ * APCs go to the console thread itself, which takes them as its IRQL or its regions allow, and to a thread that waits.
+ * The order of the steps is recorded in Trace.
  */
 #include "ketest.h"
 

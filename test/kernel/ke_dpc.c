@@ -1,5 +1,8 @@
 /*
  * ke_dpc.c - suite ke.dpc: level, order, importance, removal.
+ *
+ * DPCs are queued at raised IRQL, so that they gather; each notes when it ran. KeFlushQueuedDpcs is what says that all have
+ * run, and is tested by that.
  */
 #include "ketest.h"
 

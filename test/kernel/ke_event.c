@@ -1,5 +1,8 @@
 /*
  * ke_event.c - suite ke.event: states, resets, who is released.
+ *
+ * Waiters run at a higher priority than the console: on one processor they wait before the call that started them returns.
+ * A wake-up that is lost shows as a time-out.
  */
 #include "ketest.h"
 

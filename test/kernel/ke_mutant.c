@@ -1,5 +1,8 @@
 /*
  * ke_mutant.c - suites ke.mutant and ke.semaphore: ownership, recursion, abandonment, limits.
+ *
+ * Ownership is checked by threads that try, contention by counting how many are inside at once while each gives the processor
+ * away in the middle.
  */
 #include "ketest.h"
 

@@ -1,5 +1,8 @@
 /*
  * ke_thread.c - suite ke.thread: starting, ending, priorities, time slices, registers across switches.
+ *
+ * Starting and ending are counted; time slices are proved by two threads that never wait; registers by values that only
+ * one thread puts there.
  */
 #include "ketest.h"
 

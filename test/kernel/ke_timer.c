@@ -1,5 +1,8 @@
 /*
  * ke_timer.c - suite ke.timer: due times, periods, cancelling, DPCs, many timers.
+ *
+ * Times are compared with interrupt time: never early, and not later than a turn of the wheel would make it. Due times
+ * are spread over all wheels.
  */
 #include "ketest.h"
 

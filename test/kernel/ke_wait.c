@@ -1,5 +1,8 @@
 /*
  * ke_wait.c - suite ke.wait: waits for several objects, time-outs, alerts, statuses.
+ *
+ * Each status that a wait can end with is provoked once, and what the wait did to its objects is looked at: a wait for all
+ * takes all or nothing.
  */
 #include "ketest.h"
 
