@@ -272,7 +272,6 @@ NTSTATUS CdOpenStream(PCD_FCB Directory)
     }
     Stream->FsContext = Directory;
     Stream->SectionObjectPointer = &Directory->Section;
-    Stream->Vpb = Directory->Vcb->Vpb;
     Stream->ReadAccess = TRUE;
     Directory->References++;
     __try {
