@@ -12,7 +12,9 @@ KINDS = {
     "divide": (0x1E, 0xC0000094, "KiCrashDivide"),
     "invalid": (0x1E, 0xC000001D, "KiCrashInvalid"),
     "null": (0x1E, 0xC0000005, "KiCrashNull"),
+    "overrun": (0x19, 0x21, "ExpBadBlock"),
     "stack": (0x7F, 8, "KiRecurse"),
+    "twice": (0xC2, 7, "ExpBadBlock"),
 }
 
 

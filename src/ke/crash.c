@@ -62,9 +62,26 @@ static VOID KiCrashInvalid(VOID)
     __asm__ volatile("ud2");
 }
 
+static VOID KiCrashFreeTwice(VOID)
+{
+    PVOID Block = ExAllocatePoolWithTag(NonPagedPool, 40, 'ecwT');
+
+    ExFreePoolWithTag(Block, 'ecwT');
+    ExFreePoolWithTag(Block, 'ecwT');
+}
+
+static VOID KiCrashOverrun(VOID)
+{
+    ULONG64 *Block = ExAllocatePoolWithTag(NonPagedPool, 40, 'nrvO');
+
+    Block[5] = 0; /* the fill behind it */
+    ExFreePoolWithTag(Block, 'nrvO');
+}
+
 static const KI_CRASH_KIND KiCrashKinds[] = {
-    {"assert", KiCrashAssert},   {"bugcheck", KiCrashBugCheck}, {"divide", KiCrashDivide}, {"hang", KiCrashHang},
-    {"invalid", KiCrashInvalid}, {"null", KiCrashNull},         {"stack", KiCrashStack},
+    {"assert", KiCrashAssert}, {"bugcheck", KiCrashBugCheck}, {"divide", KiCrashDivide},
+    {"hang", KiCrashHang},     {"invalid", KiCrashInvalid},   {"null", KiCrashNull},
+    {"stack", KiCrashStack},   {"twice", KiCrashFreeTwice},   {"overrun", KiCrashOverrun},
 };
 
 static BOOLEAN KiSameText(PCSTR First, PCSTR Second)
@@ -91,5 +108,5 @@ static VOID KiCrashCommand(ULONG ArgumentCount, PCSTR *Arguments)
     }
     ConPrint("\n");
 }
-CONSOLE_COMMAND(KiCrashConsole, "crash", "[KIND]", "stop the kernel: assert bugcheck divide hang invalid null stack",
-                KiCrashCommand);
+CONSOLE_COMMAND(KiCrashConsole, "crash", "[KIND]",
+                "stop the kernel: assert bugcheck divide hang invalid null overrun stack twice", KiCrashCommand);
