@@ -1,7 +1,10 @@
 /*
  * zw.c - the Zw faces of the file services: the same service with kernel mode as the previous mode.
  *
- * A driver's parameters are trusted and its handles may be kernel handles, whatever mode the thread came from. IRQL: PASSIVE_LEVEL.
+ * A driver's parameters are trusted and its handles may be kernel handles, whatever mode the thread came from. Each face
+ * sets the previous mode to kernel for the length of the call and nothing else: no checks and no state of its own.
+ *
+ * IRQL: PASSIVE_LEVEL. Locks: none.
  */
 #include "iop.h"
 

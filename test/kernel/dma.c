@@ -1,5 +1,8 @@
 /*
  * dma.c - suite for DMA adapters: what a device is told of a buffer, and bounce frames where memory lies above 4 GB.
+ *
+ * The cases take adapters as a driver would and judge the scatter-gather lists against the buffers' own frames; no device
+ * moves a byte.
  */
 #include <ntos/io.h>
 #include <ntos/ke.h>

@@ -1,7 +1,8 @@
 /*
  * ob.c - suite for the object manager: names, links, handles, references, deletion.
  *
- * Every case ends with as many objects of the types it used as it began with.
+ * Every case ends with as many objects of the types it used as it began with. Events and symbolic links stand for all
+ * types; they are reached by the documented services, and the counts are read through the object manager's own queries.
  */
 #include <ntos/ke.h>
 #include <ntos/ktap.h>
