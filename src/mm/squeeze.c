@@ -16,14 +16,17 @@
 /* 16 MB at a time: 4000 frames and their array fit an MDL. */
 #define MI_SQUEEZE_CHUNK (4000ULL << PAGE_SHIFT)
 
-/* Repurposes what is left on standby when only the reserve is available: at most MI_RESERVE_FRAMES, given back at once. */
+/* What MDLs cannot take: the reserve, and the frames that were too few for the next MDL's own 32 KB of pool; with room to spare. */
+#define MI_SQUEEZE_REST (MI_RESERVE_FRAMES + 64)
+
+/* Repurposes what is left on standby when no MDL can be had any more; the frames are given back at once. */
 static VOID MiSqueezeReserve(VOID)
 {
-    PFN_FRAME Frames[MI_RESERVE_FRAMES];
+    PFN_FRAME Frames[MI_SQUEEZE_REST];
     ULONG Count = 0;
     KIRQL OldIrql = MiLockPfn();
 
-    while (Count < MI_RESERVE_FRAMES && (Frames[Count] = MiAllocateFrame(MI_FRAME_RESERVE)) != 0) {
+    while (Count < MI_SQUEEZE_REST && (Frames[Count] = MiAllocateFrame(MI_FRAME_RESERVE)) != 0) {
         Count++;
     }
     while (Count != 0) {
