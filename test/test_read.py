@@ -10,6 +10,8 @@ from conftest import FILE_SIZES, MATRIX, machines
 
 BIG = next(name for name, size in FILE_SIZES.items() if size > 4 << 20)
 PAGE = 4096
+# Filling 6 GB takes QEMU 15 s and Bochs minutes: once is enough.
+SQUEEZED = [one for one in MATRIX if not one.endswith("-6144")] + ["qemu-bios-6144"]
 
 
 def on_disc(name):
@@ -56,7 +58,7 @@ def cached_pages(console, name):
     return {}
 
 
-@machines(*MATRIX)
+@machines(*SQUEEZED)
 def test_second_read_touches_no_disk(console, files):
     pages = -(-FILE_SIZES[BIG] // PAGE)
     console.run("squeeze")
@@ -71,7 +73,7 @@ def test_second_read_touches_no_disk(console, files):
     assert cached_pages(console, BIG) == cached
 
 
-@machines(*MATRIX)
+@machines(*SQUEEZED)
 def test_repurposed_frames_are_read_again(console, files):
     assert sha256(console, BIG)[0] == files[BIG]
     console.run("squeeze")
@@ -83,8 +85,7 @@ def test_repurposed_frames_are_read_again(console, files):
 
 @machines("qemu-bios-6144", "qemu-uefi-6144", "bochs-bios-6144")
 def test_frames_above_4_gb_are_used(console, files):
-    """The disc's DMA reaches 32 bits: a page that was bounced lies above 4 GB."""
-    console.run("squeeze")
+    """The disc's DMA reaches 32 bits: a page that was bounced since power-on lies above 4 GB."""
     assert sha256(console, BIG)[0] == files[BIG]
     output = console.run("iostat")
     found = re.search(r"bounced pages (\d+)", output)
