@@ -124,7 +124,8 @@ BOOLEAN MiMapKernelPages(PVOID Base, SIZE_T Pages, ULONG64 PteBits, ULONG Flags,
             if (Frame == 0) {
                 break;
             }
-            MiInitializePfn(Frame, &Pte[Done], MI_NO_FRAME32, MiMakeDemandZeroPte(MM_READWRITE), 0);
+            /* OriginalPte 0: the pools tell by it the first page of a run from the others */
+            MiInitializePfn(Frame, &Pte[Done], MI_NO_FRAME32, (MMPTE){.Long = 0}, 0);
             MiWriteValidPte(&Pte[Done++], MiMakeValidPte(Frame, PteBits));
         }
         MiUnlockPfn(Irql);

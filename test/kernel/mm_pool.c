@@ -241,6 +241,23 @@ static VOID PoolPartialRunIsUndone(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(MiVerify(), 0);
 }
 
+/* Only the first page of a run is one that can be freed. */
+static VOID PoolInsideRun(PKTAP_CONTEXT Ktap)
+{
+    PUCHAR Run = ExAllocatePoolWithTag(NonPagedPool, 3 * PAGE_SIZE, TAG);
+    SIZE_T Bytes;
+    BOOLEAN Paged;
+    ULONG Tag;
+
+    KTAP_CHECK(Run != NULL);
+    KTAP_CHECK(MmQueryPoolPages(Run, &Bytes, &Tag, &Paged));
+    KTAP_EQUAL(Bytes, 3 * PAGE_SIZE);
+    KTAP_CHECK(!MmQueryPoolPages(Run + PAGE_SIZE, &Bytes, &Tag, &Paged));
+    KTAP_CHECK(!MmQueryPoolPages(Run + 2 * PAGE_SIZE, &Bytes, &Tag, &Paged));
+    ExFreePoolWithTag(Run, TAG);
+    KTAP_CHECK(!MmQueryPoolPages(Run, &Bytes, &Tag, &Paged));
+}
+
 static VOID PoolFaultInjection(PKTAP_CONTEXT Ktap)
 {
     ULONG Refused = 0;
@@ -271,6 +288,7 @@ static const KTAP_CASE_ENTRY Cases[] = {
     {"damage_is_seen", PoolDamageIsSeen},
     {"shortage", PoolShortage},
     {"partial_run_is_undone", PoolPartialRunIsUndone},
+    {"inside_run", PoolInsideRun},
     {"fault_injection", PoolFaultInjection},
 };
 KTAP_SUITE(MmPoolSuite, "mm.pool", Cases);
