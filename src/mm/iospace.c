@@ -123,7 +123,8 @@ static BOOLEAN MiEnterIoMap(PMI_IO_MAP Map)
     return Entered;
 }
 
-static PMI_IO_MAP MiRemoveIoMap(PUCHAR Address)
+/* The live map that starts at an address; NULL: none. It stays: only its owner may take it away. */
+static PMI_IO_MAP MiFindIoMap(PUCHAR Address)
 {
     PMI_IO_MAP Found = NULL;
     KIRQL Irql;
@@ -133,13 +134,21 @@ static PMI_IO_MAP MiRemoveIoMap(PUCHAR Address)
         PMI_IO_MAP Map = CONTAINING_RECORD(Link, MI_IO_MAP, Link);
 
         if (Map->Address == Address) {
-            RemoveEntryList(&Map->Link);
             Found = Map;
             break;
         }
     }
     KeReleaseSpinLock(&MiIoLock, Irql);
     return Found;
+}
+
+static VOID MiRemoveIoMap(PMI_IO_MAP Map)
+{
+    KIRQL Irql;
+
+    KeAcquireSpinLock(&MiIoLock, &Irql);
+    RemoveEntryList(&Map->Link);
+    KeReleaseSpinLock(&MiIoLock, Irql);
 }
 
 /* Writes the PTEs of a map that is claimed and entered. */
@@ -205,18 +214,36 @@ PVOID NTAPI MmMapIoSpace(PHYSICAL_ADDRESS PhysicalAddress, SIZE_T NumberOfBytes,
     return Map->Address + Offset;
 }
 
+/*
+ * Clears the PTEs of a map, on all processors at once: the frames may go to others, or be mapped at another type, as soon as
+ * the map is forgotten, and no tag of theirs would say that a translation is left (device frames have none).
+ */
+static VOID MiClearIoMap(PMI_IO_MAP Map)
+{
+    PMMPTE Pte = MiPteOf(Map->Address);
+    MI_TLB_FLUSH Flush;
+
+    MiBeginTlbFlush(&Flush, MiTlbSystemAtOnce);
+    for (ULONG64 Index = 0; Index < Map->Pages; Index++) {
+        MiDowngradePte(&Flush, &Pte[Index], MiAddressOf(&Pte[Index]), (MMPTE){.Long = 0});
+    }
+    MiFlushTlb(&Flush);
+    if (Map->Ram) {
+        MiCountMapped(MmRegionSystemPtes, -(LONG64)Map->Pages);
+    }
+}
+
 /* Takes a map away. IRQL: <= DISPATCH_LEVEL. An address that MmMapIoSpace did not return is a bug check. */
 VOID NTAPI MmUnmapIoSpace(PVOID BaseAddress, SIZE_T NumberOfBytes)
 {
-    PMI_IO_MAP Map = MiRemoveIoMap(PAGE_ALIGN(BaseAddress));
+    PMI_IO_MAP Map = MiFindIoMap(PAGE_ALIGN(BaseAddress));
 
     ASSERT_IRQL_MAX(DISPATCH_LEVEL);
     if (Map == NULL || ADDRESS_AND_SIZE_TO_SPAN_PAGES(BaseAddress, NumberOfBytes) != Map->Pages) {
         KeBugCheckEx(MEMORY_MANAGEMENT, 0x1000, (ULONG_PTR)BaseAddress, NumberOfBytes, 0);
     }
-    if (Map->Ram) {
-        MiCountMapped(MmRegionSystemPtes, -(LONG64)Map->Pages);
-    }
+    MiClearIoMap(Map);
+    MiRemoveIoMap(Map); /* only now: as long as a translation lives, the cache type is taken */
     MiReleaseRange(&MiSystemPtes, Map->Address, Map->Pages);
     MiReleaseFrames(Map);
     ExFreePoolWithTag(Map, MI_TAG_IO);
