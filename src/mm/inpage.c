@@ -12,8 +12,9 @@
  * frame is mapped: each gives OriginalPte back and is freed, so that no stale byte is ever visible; a failed cluster is tried
  * again as a single page, so that a bad neighbour does not fail a good page.
  *
- * Locks: PFN lock for every change of state; no lock during I/O. The read runs in a critical region: a suspended reader would
- * hold up everybody who waits with it. Shortage of frames, pool or IRPs: drop everything, wait, look again.
+ * Locks: PFN lock for every change of state; no lock during I/O. A critical region begins before frames are in the read
+ * state: a suspended reader would hold up everybody who waits with it, and an APC that wants the same page would wait for
+ * its own thread. Shortage of frames, pool or IRPs: drop everything, wait, look again.
  */
 #include "misection.h"
 #include <ntos/ps.h>
@@ -228,7 +229,6 @@ static NTSTATUS MiPageIn(PMI_INPAGE Block, PMMPTE Pte, PVOID Address, PMMPTE Pro
     NTSTATUS Status;
     KIRQL OldIrql;
 
-    KeEnterCriticalRegion();
     Status = MiReadCluster(Block);
     OldIrql = MiLockPfn();
     MiFinishCluster(Block, Status);
@@ -237,7 +237,6 @@ static NTSTATUS MiPageIn(PMI_INPAGE Block, PMMPTE Pte, PVOID Address, PMMPTE Pro
     }
     MiUnlockPfn(OldIrql);
     KeSetEvent(&Block->Finished, IO_NO_INCREMENT, FALSE);
-    KeLeaveCriticalRegion();
     return Status;
 }
 
@@ -248,17 +247,8 @@ static VOID MiFaultShortage(VOID)
     MiWaitForFrames();
 }
 
-/**
- * MiResolvePrototypeFault - makes the page behind a view's PTE valid.
- *
- * @Pte      PTE of a view, in the self-map, its table resident
- * @Address  what it maps
- * returns   STATUS_SUCCESS: valid now, or changed meanwhile (retry); STATUS_ACCESS_VIOLATION: no such page;
- *           else the status of the failed paging read
- *
- * The caller keeps the view mapped. IRQL: <= APC_LEVEL; no locks: it waits for I/O and for memory.
- */
-NTSTATUS MiResolvePrototypeFault(PMMPTE Pte, PVOID Address)
+/* MiResolvePrototypeFault inside a critical region. */
+static NTSTATUS MiResolveInRegion(PMMPTE Pte, PVOID Address)
 {
     PMI_INPAGE Block = NULL;
     BOOLEAN Single = FALSE, Short = FALSE;
@@ -340,5 +330,25 @@ NTSTATUS MiResolvePrototypeFault(PMMPTE Pte, PVOID Address)
         Block = NULL;
     }
     MiReleaseInPage(Block);
+    return Status;
+}
+
+/**
+ * MiResolvePrototypeFault - makes the page behind a view's PTE valid.
+ *
+ * @Pte      PTE of a view, in the self-map, its table resident
+ * @Address  what it maps
+ * returns   STATUS_SUCCESS: valid now, or changed meanwhile (retry); STATUS_ACCESS_VIOLATION: no such page;
+ *           else the status of the failed paging read
+ *
+ * The caller keeps the view mapped. IRQL: <= APC_LEVEL; no locks: it waits for I/O and for memory.
+ */
+NTSTATUS MiResolvePrototypeFault(PMMPTE Pte, PVOID Address)
+{
+    NTSTATUS Status;
+
+    KeEnterCriticalRegion();
+    Status = MiResolveInRegion(Pte, Address);
+    KeLeaveCriticalRegion();
     return Status;
 }
