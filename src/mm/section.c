@@ -248,14 +248,17 @@ static VOID MiDeleteSectionFrames(PCONTROL_AREA ControlArea)
             PSUBSECTION Subsection = &Block->Subsection[Index];
 
             for (ULONG Pte = 0; Subsection->Prototypes != NULL && Pte < Subsection->PteCount; Pte++) {
-                KIRQL OldIrql;
+                /* Under the lock: whoever repurposed the last frame looks at the control area until it drops the lock. */
+                KIRQL OldIrql = MiLockPfn();
+                BOOLEAN Done = ControlArea->FileObject != NULL && ControlArea->Frames == 0;
 
-                if (ControlArea->FileObject != NULL && ControlArea->Frames == 0) {
+                if (!Done) {
+                    MiDeletePrototypeFrame(ControlArea, &Subsection->Prototypes[Pte]);
+                }
+                MiUnlockPfn(OldIrql);
+                if (Done) {
                     return;
                 }
-                OldIrql = MiLockPfn();
-                MiDeletePrototypeFrame(ControlArea, &Subsection->Prototypes[Pte]);
-                MiUnlockPfn(OldIrql);
             }
         }
     }
