@@ -106,7 +106,8 @@ BOOLEAN NTAPI MmForceSectionClosed(PSECTION_OBJECT_POINTERS SectionObjectPointer
  * MmCanFileBeTruncated - may a file shrink to a size?
  *
  * @NewFileSize  bytes; NULL: the file is to be deleted
- * returns       FALSE while the image section exists, or a section object holds the data section open past the size
+ * returns       FALSE while the image section exists, or a section object, or a view of one, holds the data section open
+ *               past the size
  *
  * The cache manager's own views do not stand in the way: it drops them in CcSetFileSizes. IRQL: <= APC_LEVEL.
  */

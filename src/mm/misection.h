@@ -48,7 +48,7 @@ struct _CONTROL_AREA {
     PSECTION_OBJECT_POINTERS Pointers; /* (c) kept alive by FileObject */
     ULONG Sections;                    /* (p) opens by Cc, section objects, calls in progress */
     ULONG Views;                       /* (p) mapped views */
-    ULONG UserSections;                /* (p) of Sections: section objects */
+    ULONG UserSections;                /* (p) section objects, and their views, which outlive them */
     ULONG64 Frames;                    /* (p) prototype PTEs that name a frame; files only */
     ULONG64 Pages;                     /* (p) of the section; only grows */
     ULONG64 FileSize;                  /* (p) bytes; what lies past it reads as zero */

@@ -19,7 +19,10 @@
 
 /* ---- PTEs of a view ---- */
 
-/* Writes prototype-form PTEs for pages of a section; those that are set already stay. Prototype PTEs must exist. */
+/*
+ * Writes prototype-form PTEs for pages of a section; those that are set already stay. Pages without a prototype PTE are left out: the
+ * section grew since the caller prepared its range, and who made it grow fills them in by MmExtendCacheView.
+ */
 static VOID MiFillViewPtes(PCONTROL_AREA ControlArea, ULONG64 FirstPage, PMMPTE Pte, ULONG64 Count, ULONG Protection)
 {
     KIRQL OldIrql;
@@ -27,9 +30,9 @@ static VOID MiFillViewPtes(PCONTROL_AREA ControlArea, ULONG64 FirstPage, PMMPTE 
     for (ULONG64 Index = 0; Index < Count; Index++) {
         PSUBSECTION Subsection = MiSubsectionOfPage(ControlArea, FirstPage + Index);
 
-        ASSERT(Subsection != NULL && Subsection->Prototypes != NULL);
+        ASSERT(Subsection != NULL);
         OldIrql = MiLockPfn();
-        if (Pte[Index].Long == 0) {
+        if (Pte[Index].Long == 0 && Subsection->Prototypes != NULL) {
             Pte[Index] =
                 MiMakeProtoPte(&Subsection->Prototypes[FirstPage + Index - Subsection->StartingPage], Protection);
         }
@@ -79,12 +82,13 @@ VOID MiUnmapViewPtes(PMMPTE First, ULONG Count)
     }
 }
 
-/* A view comes or goes: the control area's count. */
-static VOID MiCountView(PCONTROL_AREA ControlArea, LONG Delta)
+/* A view comes or goes: the control area's counts. @User: not the cache manager's, so it stands in the way of truncation. */
+static VOID MiCountView(PCONTROL_AREA ControlArea, LONG Delta, BOOLEAN User)
 {
     KIRQL OldIrql = MiLockPfn();
 
     ControlArea->Views = (ULONG)((LONG)ControlArea->Views + Delta);
+    ControlArea->UserSections = (ULONG)((LONG)ControlArea->UserSections + (User ? Delta : 0));
     if (Delta > 0) {
         MmFaultCounters.ViewsMapped++;
     } else {
@@ -133,7 +137,7 @@ NTSTATUS MmMapCacheView(PCONTROL_AREA ControlArea, ULONG64 Offset, PVOID Base, P
         MiFlushAllTlb();
     }
     MiFillViewPtes(ControlArea, Offset >> PAGE_SHIFT, MiPteOf(Base), ViewBytes >> PAGE_SHIFT, MM_READONLY);
-    MiCountView(ControlArea, 1);
+    MiCountView(ControlArea, 1, FALSE);
     *Bytes = ViewBytes;
     return STATUS_SUCCESS;
 }
@@ -151,7 +155,7 @@ VOID MmUnmapCacheView(PCONTROL_AREA ControlArea, PVOID Base)
     ASSERT_IRQL_MAX(APC_LEVEL);
     MiUnmapViewPtes(MiPteOf(Base), VACB_MAPPING_GRANULARITY / PAGE_SIZE);
     *MiStampOfSlot(Base) = MiTlbStamp();
-    MiCountView(ControlArea, -1);
+    MiCountView(ControlArea, -1, FALSE);
 }
 
 /* ---- Ahead of use ---- */
@@ -261,7 +265,7 @@ NTSTATUS NTAPI MmMapViewInSystemSpace(PVOID Section, PVOID *MappedBase, PSIZE_T 
     View->Pages = (ULONG)Pages;
     View->ControlArea = ControlArea;
     MiFillViewPtes(ControlArea, 0, Pte, Pages, Object->Protection);
-    MiCountView(ControlArea, 1);
+    MiCountView(ControlArea, 1, TRUE);
     OldIrql = MiLockPfn();
     InsertTailList(&MiSystemViews, &View->Link);
     MiUnlockPfn(OldIrql);
@@ -293,7 +297,7 @@ NTSTATUS NTAPI MmUnmapViewInSystemSpace(PVOID MappedBase)
     }
     MiUnmapViewPtes(MiPteOf(MappedBase), View->Pages);
     MiReleaseSystemPtes(MiPteOf(MappedBase), View->Pages);
-    MiCountView(View->ControlArea, -1);
+    MiCountView(View->ControlArea, -1, TRUE);
     ExFreePoolWithTag(View, MI_TAG_CONTROL_AREA);
     return STATUS_SUCCESS;
 }

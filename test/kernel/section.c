@@ -234,6 +234,7 @@ static VOID SectionExtend(PKTAP_CONTEXT Ktap)
 {
     TESTFS_FILE File;
     TESTFS_VIEW View, Far;
+    ULONG Bytes;
 
     KTAP_EQUAL(TestFsOpen(&File, 3 * PAGE_SIZE, 9), STATUS_SUCCESS);
     KTAP_EQUAL(TestFsMap(&File, 0, 0, &View), STATUS_SUCCESS);
@@ -243,7 +244,14 @@ static VOID SectionExtend(PKTAP_CONTEXT Ktap)
     File.Size = 300ULL << 20;
     KTAP_EQUAL(MmExtendDataSection(View.ControlArea, File.Size), STATUS_SUCCESS);
     MmSetDataSectionFileSize(View.ControlArea, File.Size);
+    /* A view that is mapped just now: its range was prepared before the section grew. The new pages wait to be filled in. */
+    KTAP_EQUAL(MmMapCacheView(View.ControlArea, 0, TESTFS_SLOT(1), &Bytes), STATUS_SUCCESS);
+    KTAP_EQUAL(TestFsCompare(&File, 0, TESTFS_SLOT(1), 3 * PAGE_SIZE), 0);
+    KTAP_EQUAL(MmMakeViewResident((PUCHAR)TESTFS_SLOT(1) + 3 * PAGE_SIZE, 1), STATUS_ACCESS_VIOLATION);
     KTAP_EQUAL(MmPrepareDataSection(View.ControlArea, 0, 0x40000), STATUS_SUCCESS);
+    KTAP_EQUAL(MmExtendCacheView(View.ControlArea, 0, TESTFS_SLOT(1)), 0x40000);
+    KTAP_EQUAL(TestFsCompare(&File, 0, TESTFS_SLOT(1), 0x40000), 0);
+    MmUnmapCacheView(View.ControlArea, TESTFS_SLOT(1));
     KTAP_EQUAL(MmExtendCacheView(View.ControlArea, 0, View.Base), 0x40000);
     KTAP_EQUAL(TestFsCompare(&File, 0, View.Base, 0x40000), 0);
 
@@ -354,8 +362,9 @@ static VOID SectionOverFile(PKTAP_CONTEXT Ktap)
     KTAP_CHECK(!MmCanFileBeTruncated(&File.Pointers, &Size));
     KTAP_CHECK(!MmFlushImageSection(&File.Pointers, MmFlushForDelete));
     TestFsUnmap(&Cached);
+    ObDereferenceObject(Section); /* the view alone is reason enough */
+    KTAP_CHECK(!MmCanFileBeTruncated(&File.Pointers, &Size));
     KTAP_EQUAL(MmUnmapViewInSystemSpace(View), STATUS_SUCCESS);
-    ObDereferenceObject(Section);
     KTAP_CHECK(MmCanFileBeTruncated(&File.Pointers, &Size));
     KTAP_CHECK(TestFsClose(&File));
     KTAP_EQUAL(MiVerify(), 0);
