@@ -152,16 +152,19 @@ VOID NTAPI CcInitializeCacheMap(PFILE_OBJECT FileObject, PCC_FILE_SIZES FileSize
         ExAcquireFastMutex(&CcpViewMutex);
         Map = Pointers->SharedCacheMap;
     }
-    if (Map != NULL) {
+    if (Map != NULL && FileObject->PrivateCacheMap == NULL) {
         CcpOpenMapLocked(Map, Private, FileObject);
+        Private = NULL;
     }
     ExReleaseFastMutex(&CcpViewMutex);
 
     if (Created != NULL) {
         CcpDeleteMap(Created); /* somebody else was first */
     }
+    if (Private != NULL) {
+        ExFreePoolWithTag(Private, CCP_TAG_PRIVATE_MAP); /* no map, or another thread cached the same file object */
+    }
     if (Map == NULL) {
-        ExFreePoolWithTag(Private, CCP_TAG_PRIVATE_MAP);
         ExRaiseStatus(Status);
     }
 }

@@ -33,8 +33,8 @@ static PVACB CcpVacbs;          /* (c) */
 static ULONG CcpVacbTotal;      /* (c) */
 static LIST_ENTRY CcpFreeVacbs; /* (v) */
 static LIST_ENTRY CcpHeldViews; /* (v) private maps with a last view, least recently used first */
-static KEVENT CcpVacbFreed;     /* synchronization: a VACB went to the free list */
-static KEVENT CcpIdleEvent;     /* synchronization: the first last view is held, or memory is short */
+static KEVENT CcpVacbFreed; /* notification: a VACB became free or evictable since somebody found none (v: cleared) */
+static KEVENT CcpIdleEvent; /* synchronization: the first last view is held, or memory is short */
 static volatile LONG CcpMemoryShort;
 
 static PETHREAD CcpIdleThreadObject; /* (c) kept: it never ends */
@@ -57,7 +57,7 @@ NTSTATUS CcpInitializeViews(VOID)
     InitializeListHead(&CcpFreeVacbs);
     InitializeListHead(&CcpHeldViews);
     InitializeListHead(&CcpMaps);
-    KeInitializeEvent(&CcpVacbFreed, SynchronizationEvent, FALSE);
+    KeInitializeEvent(&CcpVacbFreed, NotificationEvent, FALSE);
     KeInitializeEvent(&CcpIdleEvent, SynchronizationEvent, FALSE);
     for (ULONG Number = 0; Number < CcpVacbTotal; Number++) {
         CcpVacbs[Number].Base = (PVOID)(MM_SYSTEM_CACHE_BASE + (ULONG64)Number * VACB_MAPPING_GRANULARITY);
@@ -100,6 +100,7 @@ static NTSTATUS CcpMapViewLocked(PSHARED_CACHE_MAP Map, LONG64 FileOffset, PVACB
     NTSTATUS Status;
 
     if (Vacb == NULL) {
+        KeClearEvent(&CcpVacbFreed);
         return STATUS_RETRY;
     }
     Vacb->FileOffset = FileOffset;
@@ -243,6 +244,7 @@ VOID CcpHoldLastView(PPRIVATE_CACHE_MAP Private, PVACB Vacb)
     } else {
         CcpDropLastViewLocked(Private);
         Private->LastView = Vacb;
+        KeSetEvent(&CcpVacbFreed, IO_NO_INCREMENT, FALSE); /* who waits for a VACB may evict this one */
     }
     Private->LastUse = KeQueryInterruptTime();
     InsertTailList(&CcpHeldViews, &Private->HeldLink);

@@ -4,6 +4,7 @@
  * The index is tested on VACBs that are never mapped, from the first view to the far end of a 2^63 byte file. The other cases count the
  * views of a file through the counters of Cc, which move only with real mappings.
  */
+#include "ketest.h"
 #include "testfs.h"
 #include "../../src/cc/ccp.h"
 
@@ -168,6 +169,97 @@ static VOID VacbEviction(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(MiVerify(), 0);
 }
 
+static TESTFS_FILE VacbShared; /* static: a failed case may leave its helper behind */
+static LONG64 VacbWanted;
+static KEVENT VacbDone;
+
+static VOID NTAPI VacbAcquireOther(PVOID Context)
+{
+    PVACB Vacb;
+
+    if (NT_SUCCESS(CcpAcquireView(VacbShared.Pointers.SharedCacheMap, VacbWanted, &Vacb))) {
+        CcpReleaseView(Vacb);
+        KeSetEvent(&VacbDone, IO_NO_INCREMENT, FALSE);
+    }
+}
+
+/* A thread finds every VACB in use and waits; a use that ends as a last view is one it may evict, and wakes it. */
+static VOID VacbWaitForLastView(PKTAP_CONTEXT Ktap)
+{
+    PPRIVATE_CACHE_MAP Private;
+    ULONG Count, Mapped = 0;
+    ULONG64 Waits;
+    PVACB InUse;
+    PVOID *Bcbs;
+
+    CcpDropHeldViews(MAXULONG64);
+    Count = CcpVacbCount() - (ULONG)CcCounters.ViewsNow;
+    Bcbs = ExAllocatePoolWithTag(NonPagedPool, Count * sizeof(PVOID), 'tseT');
+    KTAP_CHECK(Bcbs != NULL);
+    KTAP_EQUAL(TestFsOpen(&VacbShared, ((ULONG64)Count + 1) << VACB_OFFSET_SHIFT, 4), STATUS_SUCCESS);
+    VacbStartCaching(&VacbShared);
+    while (Mapped < Count - 1 && (Bcbs[Mapped] = VacbMap(&VacbShared, Mapped + 1)) != NULL) {
+        Mapped++;
+    }
+    KTAP_EQUAL(Mapped, Count - 1);
+    KTAP_EQUAL(CcpAcquireView(VacbShared.Pointers.SharedCacheMap, 0, &InUse), STATUS_SUCCESS);
+    Waits = CcCounters.VacbWaits;
+    VacbWanted = (LONG64)Count << VACB_OFFSET_SHIFT;
+    KeInitializeEvent(&VacbDone, NotificationEvent, FALSE);
+    KTAP_CHECK(TestThread(VacbAcquireOther, NULL, LOW_REALTIME_PRIORITY));
+    for (ULONG Turn = 0; Turn < 100 && CcCounters.VacbWaits == Waits; Turn++) {
+        TestSleep(TEST_SECOND / 10);
+    }
+    KTAP_CHECK(CcCounters.VacbWaits != Waits);
+    KTAP_CHECK(TestPoll(&VacbDone) == STATUS_TIMEOUT);
+
+    Private = VacbShared.FileObject->PrivateCacheMap;
+    CcpHoldLastView(Private, InUse);
+    ExAcquireFastMutex(&CcpViewMutex);
+    Private->LastUse = MAXULONG64; /* never idle: only the one who waits can take it away */
+    ExReleaseFastMutex(&CcpViewMutex);
+    KTAP_EQUAL(TestWait(&VacbDone), STATUS_SUCCESS);
+    KTAP_CHECK(Private->LastView == NULL);
+
+    for (ULONG Index = 0; Index < Mapped; Index++) {
+        CcUnpinData(Bcbs[Index]);
+    }
+    ExFreePool(Bcbs);
+    KTAP_CHECK(CcUninitializeCacheMap(VacbShared.FileObject, NULL, NULL));
+    KTAP_CHECK(TestFsClose(&VacbShared));
+    KTAP_EQUAL(MiVerify(), 0);
+}
+
+static KEVENT VacbCached[2];
+
+static VOID NTAPI VacbCacheFile(PVOID Context)
+{
+    VacbStartCaching(&VacbShared);
+    KeSetEvent(Context, IO_NO_INCREMENT, FALSE);
+}
+
+/* Two first reads through one file object meet in CcInitializeCacheMap: it gets one private map, and one close is enough. */
+static VOID VacbTwoFirstReaders(PKTAP_CONTEXT Ktap)
+{
+    BOOLEAN Started = TRUE;
+
+    KTAP_EQUAL(TestFsOpen(&VacbShared, 0x1000, 5), STATUS_SUCCESS);
+    ExAcquireFastMutex(&CcpViewMutex);
+    for (ULONG Index = 0; Index < RTL_NUMBER_OF(VacbCached); Index++) {
+        KeInitializeEvent(&VacbCached[Index], NotificationEvent, FALSE);
+        Started = Started && TestThread(VacbCacheFile, &VacbCached[Index], LOW_REALTIME_PRIORITY);
+    }
+    TestSleep(TEST_SECOND / 5); /* both are past their first look, and wait for the mutex */
+    ExReleaseFastMutex(&CcpViewMutex);
+    KTAP_CHECK(Started);
+    for (ULONG Index = 0; Index < RTL_NUMBER_OF(VacbCached); Index++) {
+        KTAP_EQUAL(TestWait(&VacbCached[Index]), STATUS_SUCCESS);
+    }
+    KTAP_EQUAL(((PSHARED_CACHE_MAP)VacbShared.Pointers.SharedCacheMap)->OpenCount, 1);
+    KTAP_CHECK(CcUninitializeCacheMap(VacbShared.FileObject, NULL, NULL));
+    KTAP_CHECK(TestFsClose(&VacbShared));
+}
+
 /* A BCB outlives the file object's close; the shared map goes with its last BCB, and the close event tells. */
 static VOID VacbBcb(PKTAP_CONTEXT Ktap)
 {
@@ -202,8 +294,13 @@ static VOID VacbBcb(PKTAP_CONTEXT Ktap)
 }
 
 static const KTAP_CASE_ENTRY VacbCases[] = {
-    {"index", VacbIndex},       {"inline", VacbInline}, {"last_view", VacbLastView},
-    {"eviction", VacbEviction}, {"bcb", VacbBcb},
+    {"index", VacbIndex},
+    {"inline", VacbInline},
+    {"last_view", VacbLastView},
+    {"eviction", VacbEviction},
+    {"bcb", VacbBcb},
+    {"wait_for_last_view", VacbWaitForLastView},
+    {"two_first_readers", VacbTwoFirstReaders},
 };
 
 KTAP_SUITE(VacbSuite, "cc.vacb", VacbCases);
