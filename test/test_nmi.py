@@ -19,7 +19,7 @@ def test_nmi_storm_during_exceptions():
         session.send("test seh\r")
         while time.monotonic() < end:
             session._qmp_command("inject-nmi")
-            session._pump(0)
+            session.pump(0)
             if session.text.count("at_dispatch_level", start):  # the last case: run the suite again
                 start = len(session.text)
                 session.send("test seh\r")
