@@ -208,6 +208,7 @@ PVOID NTAPI MmMapLockedPagesSpecifyCache(PMDLX Mdl, KPROCESSOR_MODE AccessMode, 
     MI_CACHE_TYPE DeviceType;
     LONG64 Ram = 0;
     PMMPTE Pte;
+    KIRQL Irql;
 
     ASSERT_IRQL_MAX(DISPATCH_LEVEL);
     ASSERT(Mdl->ByteCount != 0 && (Mdl->MdlFlags & MDL_MAPPED_TO_SYSTEM_VA) == 0);
@@ -222,6 +223,7 @@ PVOID NTAPI MmMapLockedPagesSpecifyCache(PMDLX Mdl, KPROCESSOR_MODE AccessMode, 
         }
         return NULL;
     }
+    KeRaiseIrql(DISPATCH_LEVEL, &Irql); /* no thread of this processor sees PTEs that are not counted */
     for (ULONG Page = 0; Page < Pages; Page++) {
         BOOLEAN IsRam = MiIsRamFrame(Frames[Page]);
         MI_CACHE_TYPE Type = IsRam ? MiPfnCacheType(MiPfn(Frames[Page])) : DeviceType;
@@ -230,6 +232,7 @@ PVOID NTAPI MmMapLockedPagesSpecifyCache(PMDLX Mdl, KPROCESSOR_MODE AccessMode, 
         Ram += IsRam;
     }
     MiCountMapped(MmRegionSystemPtes, Ram);
+    KeLowerIrql(Irql);
     Mdl->MappedSystemVa = (PUCHAR)MiAddressOf(Pte) + Mdl->ByteOffset;
     Mdl->MdlFlags |= MDL_MAPPED_TO_SYSTEM_VA | ((Mdl->MdlFlags & MDL_PARTIAL) != 0 ? MDL_PARTIAL_HAS_BEEN_MAPPED : 0);
     return Mdl->MappedSystemVa;
@@ -250,6 +253,7 @@ VOID NTAPI MmUnmapLockedPages(PVOID BaseAddress, PMDL Mdl)
     MI_TLB_FLUSH Flush;
     MMPTE Zero = {0};
     LONG64 Ram = 0;
+    KIRQL Irql;
 
     ASSERT_IRQL_MAX(DISPATCH_LEVEL);
     if ((Mdl->MdlFlags & MDL_SOURCE_IS_NONPAGED_POOL) != 0) {
@@ -260,6 +264,7 @@ VOID NTAPI MmUnmapLockedPages(PVOID BaseAddress, PMDL Mdl)
         Extra = (ULONG)Frames[Pages]; /* MmAdvanceMdl left the number of dropped pages behind the array */
         Pte -= Extra;
     }
+    KeRaiseIrql(DISPATCH_LEVEL, &Irql);
     MiBeginTlbFlush(&Flush, MiTlbSystemLazy);
     for (ULONG Page = 0; Page < Extra + Pages; Page++) {
         if (Pte[Page].Hard.Valid) {
@@ -275,6 +280,7 @@ VOID NTAPI MmUnmapLockedPages(PVOID BaseAddress, PMDL Mdl)
         }
     }
     MiCountMapped(MmRegionSystemPtes, -Ram);
+    KeLowerIrql(Irql);
     MiReleaseSystemPtes(Pte, Extra + Pages);
     Mdl->MdlFlags &= ~(MDL_MAPPED_TO_SYSTEM_VA | MDL_PARTIAL_HAS_BEEN_MAPPED | MDL_FREE_EXTRA_PTES);
 }

@@ -59,12 +59,10 @@ static BOOLEAN MiMakeTable(PMMPTE Entry)
     if (Frame != 0) {
         MiInitializePfn(Frame, Entry, MI_NO_FRAME32, MiMakeDemandZeroPte(0), 0);
         MiWriteValidPte(Entry, MiMakeValidPte(Frame, MI_TABLE_BITS));
+        MiCountMapped(MmRegionPageTables, 1);
         Made = TRUE;
     }
     MiUnlockPfn(Irql);
-    if (Made) {
-        MiCountMapped(MmRegionPageTables, 1);
-    }
     return Made;
 }
 
@@ -128,8 +126,8 @@ BOOLEAN MiMapKernelPages(PVOID Base, SIZE_T Pages, ULONG64 PteBits, ULONG Flags,
             MiInitializePfn(Frame, &Pte[Done], MI_NO_FRAME32, (MMPTE){.Long = 0}, 0);
             MiWriteValidPte(&Pte[Done++], MiMakeValidPte(Frame, PteBits));
         }
-        MiUnlockPfn(Irql);
         MiCountMapped(Region, (LONG64)(Done - Before));
+        MiUnlockPfn(Irql);
         if (Done < Pages && Done - Before < MI_MAP_CHUNK) {
             MiUnmapKernelPages(Base, Done, Region);
             return FALSE;
@@ -138,13 +136,13 @@ BOOLEAN MiMapKernelPages(PVOID Base, SIZE_T Pages, ULONG64 PteBits, ULONG Flags,
     return TRUE;
 }
 
-/* Clears up to MI_MAP_CHUNK PTEs and frees their frames. */
+/* Clears up to MI_MAP_CHUNK PTEs and frees their frames, in one hold of the PFN lock: MiVerify sees all of it or nothing. */
 static VOID MiUnmapChunk(PMMPTE Pte, ULONG Pages, MM_REGION Region, MI_TLB_RULE Rule)
 {
     PFN_FRAME Frames[MI_MAP_CHUNK];
     MI_TLB_FLUSH Flush;
     ULONG Epoch;
-    KIRQL Irql;
+    KIRQL Irql = MiLockPfn();
 
     MiBeginTlbFlush(&Flush, Rule);
     for (ULONG Index = 0; Index < Pages; Index++) {
@@ -155,7 +153,6 @@ static VOID MiUnmapChunk(PMMPTE Pte, ULONG Pages, MM_REGION Region, MI_TLB_RULE 
     }
     Epoch = MiFlushTlb(&Flush);
     MiCountMapped(Region, -(LONG64)Pages);
-    Irql = MiLockPfn();
     for (ULONG Index = 0; Index < Pages; Index++) {
         MiTagFrame(MiPfn(Frames[Index]), Epoch);
         MiDeletePfn(Frames[Index]);

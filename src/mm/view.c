@@ -70,8 +70,8 @@ static VOID MiUnmapViewBatch(PMMPTE Pte, ULONG Count)
         MiTagFrame(MiPfn(Frames[Index]), Epoch);
         MiDecrementShareCount(Frames[Index]);
     }
-    MiUnlockPfn(OldIrql);
     MiCountMapped(MiRegionOf(MiAddressOf(Pte)), -(LONG64)Live);
+    MiUnlockPfn(OldIrql);
 }
 
 /* Takes down the PTEs of a view; valid ones give up their share. IRQL: <= APC_LEVEL. */
