@@ -2,7 +2,7 @@
  * iofile.c - suite for the file services, on the disc the kernel was booted from: opening, positions, asynchronous and unbuffered
  * reads, information, device control. Every case ends with as many IRPs as it began with.
  *
- * The files are those that every disc of ours has: the loader and the kernel's own image.
+ * The file is the kernel's own image, which every disc of ours has.
  */
 #include <ntos/io.h>
 #include <ntos/ktap.h>
