@@ -23,7 +23,10 @@ class UsageError(Exception):
 
 @dataclasses.dataclass
 class Machine:
-    """One machine. `disks` are images for the IDE channels; the disc is the master of the second one."""
+    """One machine. `disks` are images for the IDE channels; the disc is the master of the second one.
+
+    `faults` are pairs (sector, once) of the first disk: reading the sector fails always, or the first time only (QEMU).
+    """
 
     emulator: str = "qemu"
     firmware: str = "bios"
@@ -31,6 +34,7 @@ class Machine:
     mem: int = 512
     flavor: str = "chk"
     disks: tuple = ()
+    faults: tuple = ()
     storage: str = "ide"
     icount: bool = False
     cmdline: str = ""
@@ -54,6 +58,8 @@ class Machine:
         for disk in self.disks:
             if not os.path.isfile(disk):
                 raise UsageError(f"--disk {disk}: no such file")
+        if self.faults and (self.emulator != "qemu" or not self.disks):
+            raise UsageError("faults exist on a disk of QEMU's only")
         if self.extra and not os.path.isdir(self.extra):
             raise UsageError(f"--cd-extra {self.extra}: no such directory")
         if self.window and self.emulator != "qemu":
@@ -81,12 +87,21 @@ class Machine:
                 "-drive", f"file={disc},if=ide,index=2,media=cdrom,format=raw,readonly=on", "-boot", "d"]
         for index, disk in zip((0, 1, 3), self.disks):
             kind = "qcow2" if str(disk).endswith(".qcow2") else "raw"
-            line += ["-drive", f"file={disk},if=ide,index={index},media=disk,format={kind}"]
+            file = self._faulty(disk) if self.faults and index == 0 else f"file={disk}"
+            line += ["-drive", f"{file},if=ide,index={index},media=disk,format={kind}"]
         if self.firmware == "uefi":
             line += self._ovmf(directory)
         if self.icount:
             line += ["-icount", "shift=0,sleep=off"]
         return line
+
+    def _faulty(self, disk):
+        """The options of an image some of whose sectors cannot be read."""
+        words = ["file.driver=blkdebug", "file.image.driver=file", f"file.image.filename={disk}"]
+        for number, (sector, once) in enumerate(self.faults):
+            fault = {"event": "none", "iotype": "read", "sector": sector, "errno": 5, "once": "on" if once else "off"}
+            words += [f"file.inject-error.{number}.{name}={value}" for name, value in fault.items()]
+        return ",".join(words)
 
     @staticmethod
     def _ovmf(directory):

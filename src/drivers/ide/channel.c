@@ -4,7 +4,7 @@
  * A command begins with IdeBeginCommand (old interrupts forgotten) and a register write; its end is an interrupt, whose service
  * routine reads the status register (which takes the interrupt back), notes the bus master's bits and queues the DPC that sets Signal. The
  * channel's thread waits for that with a time-out. If the time-out finds the drive idle, the interrupt was lost: that is counted and
- * the command goes on; if the drive is busy, the channel is reset and the command fails with STATUS_IO_TIMEOUT.
+ * the command goes on; if the drive or the bus master is at work, the channel is reset and the command fails with STATUS_IO_TIMEOUT.
  *
  * IRQL: PASSIVE_LEVEL in the thread; device IRQL in the service routine, which touches DmaStatus only. Source: ATA/ATAPI-6.
  */
@@ -104,7 +104,7 @@ VOID IdeBeginCommand(PIDE_CHANNEL Channel)
  * IdeWaitInterrupt - waits for the interrupt that ends a command or one of its data blocks.
  *
  * @Status  gets the drive's status
- * returns  STATUS_SUCCESS; STATUS_IO_TIMEOUT: the drive is still busy, or never answered
+ * returns  STATUS_SUCCESS; STATUS_IO_TIMEOUT: the drive is still busy, or its data still moves, or it never answered
  */
 NTSTATUS IdeWaitInterrupt(PIDE_CHANNEL Channel, PUCHAR Status)
 {
@@ -119,10 +119,15 @@ NTSTATUS IdeWaitInterrupt(PIDE_CHANNEL Channel, PUCHAR Status)
     if ((*Status & IDE_STATUS_BSY) != 0) {
         return STATUS_IO_TIMEOUT;
     }
-    Channel->LostInterrupts++;
     if (Channel->BusMaster != NULL) {
-        Channel->DmaStatus |= READ_PORT_UCHAR(Channel->BusMaster + IDE_BM_STATUS);
+        UCHAR Dma = READ_PORT_UCHAR(Channel->BusMaster + IDE_BM_STATUS);
+
+        if ((Dma & (IDE_BM_ACTIVE | IDE_BM_INTERRUPT)) == IDE_BM_ACTIVE) {
+            return STATUS_IO_TIMEOUT; /* a drive that waits for its medium amid DMA need not be busy */
+        }
+        Channel->DmaStatus |= Dma;
     }
+    Channel->LostInterrupts++;
     return STATUS_SUCCESS;
 }
 

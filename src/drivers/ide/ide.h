@@ -115,8 +115,7 @@ typedef struct _IDE_DRIVE {
     IDE_KIND Kind;              /* (c) */
     ULONG Number;               /* (c) of CdRomN or HarddiskN */
     BOOLEAN Lba48;              /* (c) */
-    BOOLEAN UseDma;             /* (t) cleared when DMA keeps failing */
-    UCHAR DmaFailures;          /* (t) in a row */
+    BOOLEAN UseDma;             /* (t) cleared when PIO does what DMA cannot */
     UCHAR SenseKey, SenseCode;  /* (t) of the last failed packet command */
     ULONG SectorSize;           /* (t) bytes; a medium change may change it */
     ULONGLONG Sectors;          /* (t) 0: no medium */
@@ -148,6 +147,7 @@ typedef struct _IDE_BUFFER {
     PUCHAR Va;     /* where in the MDL (as its virtual address counts), or a system address if Mdl is NULL */
     ULONG Length;  /* bytes */
     BOOLEAN Write; /* memory to device */
+    BOOLEAN Pio;   /* by the processor even if DMA is possible */
 } IDE_BUFFER, *PIDE_BUFFER;
 
 PUCHAR IdeSystemAddress(const IDE_BUFFER *Buffer);

@@ -2,31 +2,34 @@
  * request.c - the channel's thread and queue: reads and writes, retried until they succeed or must not.
  *
  * A request is checked against the medium, cut into commands of at most 128 KB, and each command tried up to four times: a time-out resets
- * the channel, repeated DMA failures put the drive on PIO for good, errors that a repetition cannot help end it at
- * once. Whatever remains is completed with the documented status; Information counts what was moved before it.
+ * the channel, what DMA fails to do twice is tried by PIO (which the drive stays with if that helps), errors that a repetition cannot
+ * help end it at once. Whatever remains is completed with the documented status; Information counts what was moved before it.
  *
  * The queue lock is held for list operations only. Requests are completed at PASSIVE_LEVEL.
  */
 #include "ide.h"
 
-/* Failures of DMA in a row after which a drive is not trusted with it any more. */
-#define IDE_DMA_FAILURES 2
+/* Failures of a command by DMA after which it is tried without. */
+#define IDE_DMA_FAILURES 2U
 
 /* Errors that another try may cure. */
 static BOOLEAN IdeWorthRetry(NTSTATUS Status)
 {
     return Status == STATUS_IO_TIMEOUT || Status == STATUS_IO_DEVICE_ERROR || Status == STATUS_CRC_ERROR ||
-           Status == STATUS_DEVICE_DATA_ERROR || Status == STATUS_DEVICE_NOT_READY ||
-           Status == STATUS_DATATYPE_MISALIGNMENT;
+           Status == STATUS_DEVICE_DATA_ERROR || Status == STATUS_DEVICE_NOT_READY;
 }
 
-/* Draws conclusions from a failed command before the next try. */
-static VOID IdeAfterFailure(PIDE_DRIVE Drive, NTSTATUS Status, BOOLEAN WasDma)
+/* Errors that say of DMA that this transfer cannot be described to the bus master: no map registers, odd pieces. */
+static BOOLEAN IdeNoDmaList(NTSTATUS Status)
 {
-    if (WasDma && Status != STATUS_DEVICE_DATA_ERROR && Status != STATUS_DEVICE_NOT_READY &&
-        ++Drive->DmaFailures >= IDE_DMA_FAILURES) {
-        Drive->UseDma = FALSE;
-        DbgPrint("ide: %s: DMA failed (0x%08lX), using PIO\n", Drive->Model, Status);
+    return Status == STATUS_INSUFFICIENT_RESOURCES || Status == STATUS_DATATYPE_MISALIGNMENT;
+}
+
+/* Brings the drive back into a state in which the next try has a chance. */
+static VOID IdeAfterFailure(PIDE_DRIVE Drive, NTSTATUS Status)
+{
+    if (Status == STATUS_IO_TIMEOUT) {
+        DbgPrint("ide: %s: no answer, resetting the channel\n", Drive->Model);
     }
     if (Status == STATUS_IO_TIMEOUT || Status == STATUS_IO_DEVICE_ERROR) {
         IdeResetChannel(Drive->Channel);
@@ -36,23 +39,37 @@ static VOID IdeAfterFailure(PIDE_DRIVE Drive, NTSTATUS Status, BOOLEAN WasDma)
     }
 }
 
-/* One command's worth, with retries. */
-static NTSTATUS IdeMove(PIDE_DRIVE Drive, ULONGLONG Sector, const IDE_BUFFER *Buffer)
+/* One command's worth, with retries. A drive aborts a command for a bad sector as it does for DMA that does not work: it loses DMA only if
+ * PIO then does what DMA could not. */
+static NTSTATUS IdeMove(PIDE_DRIVE Drive, ULONGLONG Sector, const IDE_BUFFER *Request)
 {
+    IDE_BUFFER Buffer = *Request;
     NTSTATUS Status = STATUS_SUCCESS;
+    ULONG DmaFailures = 0;
 
     for (ULONG Try = 0; Try <= IDE_RETRIES; Try++) {
-        BOOLEAN Dma = IdeCanDma(Drive, Buffer);
+        BOOLEAN Dma = IdeCanDma(Drive, &Buffer);
 
-        Status = (Drive->Kind == IdeCdRom) ? IdeCdRead(Drive, Sector, Buffer) : IdeAtaTransfer(Drive, Sector, Buffer);
+        Status = (Drive->Kind == IdeCdRom) ? IdeCdRead(Drive, Sector, &Buffer) : IdeAtaTransfer(Drive, Sector, &Buffer);
         if (NT_SUCCESS(Status)) {
-            Drive->DmaFailures = Dma ? 0 : Drive->DmaFailures;
+            if (DmaFailures == IDE_DMA_FAILURES) {
+                Drive->UseDma = FALSE;
+                DbgPrint("ide: %s: DMA failed where PIO did not, using PIO\n", Drive->Model);
+            }
             return Status;
+        }
+        if (Dma && IdeNoDmaList(Status)) {
+            Buffer.Pio = TRUE;
+            continue;
         }
         if (!IdeWorthRetry(Status)) {
             return Status;
         }
-        IdeAfterFailure(Drive, Status, Dma);
+        if (Dma && Status != STATUS_DEVICE_DATA_ERROR && Status != STATUS_DEVICE_NOT_READY &&
+            ++DmaFailures == IDE_DMA_FAILURES) {
+            Buffer.Pio = TRUE;
+        }
+        IdeAfterFailure(Drive, Status);
     }
     return Status;
 }
@@ -110,6 +127,7 @@ NTSTATUS IdeTransfer(PIDE_DRIVE Drive, PIRP Irp)
         Buffer.Va = (PUCHAR)MmGetMdlVirtualAddress(Irp->MdlAddress) + Done;
         Buffer.Length = min(Length - Done, IDE_MAXIMUM_TRANSFER);
         Buffer.Write = (Stack->MajorFunction == IRP_MJ_WRITE);
+        Buffer.Pio = FALSE;
         Status = IdeMove(Drive, (ULONGLONG)(Offset + Done) / Drive->SectorSize, &Buffer);
         Done += NT_SUCCESS(Status) ? Buffer.Length : 0;
     }

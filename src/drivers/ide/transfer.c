@@ -21,9 +21,11 @@ PUCHAR IdeSystemAddress(const IDE_BUFFER *Buffer)
     return (Base == NULL) ? NULL : Base + (Buffer->Va - (PUCHAR)MmGetMdlVirtualAddress(Buffer->Mdl));
 }
 
+/* The bus master moves words from even addresses; a buffer that is not one of words is the processor's. */
 BOOLEAN IdeCanDma(PIDE_DRIVE Drive, const IDE_BUFFER *Buffer)
 {
-    return Drive->UseDma && Buffer->Mdl != NULL && ((ULONG_PTR)Buffer->Va & 1) == 0 && (Buffer->Length & 1) == 0;
+    return Drive->UseDma && !Buffer->Pio && Buffer->Mdl != NULL && ((ULONG_PTR)Buffer->Va & 1) == 0 &&
+           (Buffer->Length & 1) == 0;
 }
 
 /* The adapter has the list. IRQL: DISPATCH_LEVEL. */
