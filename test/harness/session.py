@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import pathlib
+import queue
 import re
 import select
 import shutil
@@ -17,6 +18,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import tty
 
@@ -68,8 +70,11 @@ class EmulatorFailed(SessionError):
     status = Status.EMULATOR
 
 
+LIBC = ctypes.CDLL(None)  # loaded here: the child of a process with threads should do as little as possible
+
+
 def _die_with_parent():
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Session:
@@ -86,6 +91,8 @@ class Session:
         self.debug_address = None
         self.process = self.com1 = self.qmp = self._screen = None
         self._ended = False
+        self._incoming = queue.SimpleQueue()  # pieces of bytes; an empty one is the end
+        self._reader = threading.Thread(target=self._read_always, daemon=True)
         self._events = []
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._log_name = log or self.machine.name()
@@ -103,6 +110,7 @@ class Session:
                 self._start_qemu()
             else:
                 self._start_bochs()
+            self._reader.start()
         except BaseException:
             self.close()
             raise
@@ -117,6 +125,8 @@ class Session:
             self.process.kill()
         if self.process:
             self.process.wait()
+        if self._reader.is_alive():
+            self._reader.join(10)
         for thing in (self.com1, self.qmp, self._transcript, getattr(self, "_output", None)):
             if thing:
                 thing.close()
@@ -231,21 +241,34 @@ class Session:
 
     # ---- Reading ----
 
+    def _read_always(self):
+        """The reader's thread: takes in what the emulator sends, at once, whatever the session is busy with.
+
+        QEMU drops output when a few hundred bytes are unread, and Bochs stops when nobody reads its screen.
+        """
+        sources = [self.com1] if self._screen is None else [self.com1, self._screen]
+        while True:
+            try:
+                ready = select.select(sources, [], [])[0]
+                data = self.com1.recv(65536) if self.com1 in ready else None
+            except (OSError, ValueError):
+                data = b""
+            if data is not None:
+                self._incoming.put(data)
+            if data == b"":
+                return
+            if self._screen in ready and not self._discard_screen():
+                sources = [self.com1]
+
     def pump(self, timeout):
         """Takes in what the guest printed within `timeout` seconds; returns at the first piece. False: the line closed."""
         if self._ended:
             time.sleep(min(timeout, 0.05))
             return False
-        sources = [self.com1] if self._screen is None else [self.com1, self._screen]
-        ready = select.select(sources, [], [], timeout)[0]
-        if self._screen in ready:
-            self._discard_screen()
-        if self.com1 not in ready:
-            return True
         try:
-            data = self.com1.recv(65536)
-        except OSError:
-            data = b""
+            data = self._incoming.get(timeout=timeout) if timeout > 0 else self._incoming.get_nowait()
+        except queue.Empty:
+            return True
         self._ended = not data
         piece = self._decoder.decode(data, final=not data).replace("\r", "").replace("\0", "")
         self.text += piece
@@ -256,15 +279,13 @@ class Session:
         return not self._ended
 
     def _discard_screen(self):
+        """Throws away what Bochs drew. False: it draws no more."""
         try:
-            if os.read(self._screen, 65536):
-                return
+            return os.read(self._screen, 65536) != b""
         except BlockingIOError:
-            return
+            return True
         except OSError:
-            pass
-        os.close(self._screen)
-        self._screen = None
+            return False
 
     def _wait(self, found, timeout):
         """Pumps until found() is true. Returns its value, or None on time-out or end of the machine."""
@@ -311,7 +332,7 @@ class Session:
             code = self.process.wait(EXIT_SECONDS)
         except subprocess.TimeoutExpired:
             raise EmulatorFailed(f"{self.machine.emulator} closed the serial port and goes on") from None
-        while self.pump(0):
+        while self.pump(0.2):
             pass
         if find_stop(self.text) or (self.machine.emulator == "qemu" and code == QEMU_STOP_STATUS):
             stop = find_stop(self.text)
@@ -340,8 +361,8 @@ class Session:
             self._qmp_command("set-action", reboot="reset")
         if command.split()[:1] == ["shutdown"]:
             return self.power_off()
-        while select.select([self.com1], [], [], 0)[0] and self.pump(0):
-            pass  # what an earlier command still had to say is not this one's answer
+        while not self._incoming.empty():
+            self.pump(0)  # what an earlier command still had to say is not this one's answer
         start = len(self.text)
         self.send(command + "\r")
         end = self.wait_prompt(timeout or self.machine.boot_timeout(), start, f"`{command}`")
@@ -359,7 +380,7 @@ class Session:
             raise SessionError("`shutdown` returned to the prompt")
         if self.process.poll() is None:
             raise TimedOut("`shutdown` did not power the machine off", self.inject_nmi())
-        while self.pump(0):
+        while self.pump(0.2):
             pass
         # Bochs ends before its UART has sent the last bytes.
         if POWER_OFF not in self.text[start:] and "shutdown requested" not in self.emulator_output():
