@@ -300,6 +300,8 @@ static NTSTATUS DoWait(PKI_WAIT Wait)
     }
     for (;;) {
         if (Thread->WaitIrql < APC_LEVEL && KiKernelApcDeliverable(Thread)) {
+            /* The interrupt of its insertion may have come while the mutant released just now held it back. */
+            HalSendSelfIpi(KI_VECTOR_APC);
             Status = STATUS_KERNEL_APC;
         } else {
             Status = WaitRound(Wait);

@@ -88,6 +88,25 @@ static VOID Regions(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(Steps, 1);
 }
 
+/* An APC held back by a mutex comes when the mutex is released in one operation with the wait that follows. */
+static VOID ReleaseAndWait(PKTAP_CONTEXT Ktap)
+{
+    LARGE_INTEGER Now = {.QuadPart = 0};
+    KMUTEX Mutex;
+
+    KeInitializeMutex(&Mutex, 0);
+    KeInitializeEvent(&Done, NotificationEvent, TRUE);
+    Prepare(KeGetCurrentThread());
+    KTAP_EQUAL(KeWaitForSingleObject(&Mutex, Executive, KernelMode, FALSE, &Now), STATUS_SUCCESS);
+    KeInsertQueueApc(&Apcs[0], NULL, NULL, 0);
+    LONG Held = Steps;
+    KeReleaseMutex(&Mutex, TRUE);
+    NTSTATUS Status = KeWaitForSingleObject(&Done, Executive, KernelMode, FALSE, NULL);
+    KTAP_EQUAL(Held, 0);
+    KTAP_EQUAL(Status, STATUS_SUCCESS);
+    KTAP_EQUAL(Steps, 2);
+}
+
 static VOID RemoveApc(PKTAP_CONTEXT Ktap)
 {
     Prepare(KeGetCurrentThread());
@@ -124,9 +143,7 @@ static VOID DuringWait(PKTAP_CONTEXT Ktap)
     KTAP_CHECK(KeQueryInterruptTime() - Start >= TEST_SECOND / 2);
 }
 
-static const KTAP_CASE_ENTRY Cases[] = {{"levels", Levels},
-                                        {"special_first", SpecialFirst},
-                                        {"regions", Regions},
-                                        {"remove", RemoveApc},
-                                        {"during_wait", DuringWait}};
+static const KTAP_CASE_ENTRY Cases[] = {{"levels", Levels},    {"special_first", SpecialFirst},
+                                        {"regions", Regions},  {"release_and_wait", ReleaseAndWait},
+                                        {"remove", RemoveApc}, {"during_wait", DuringWait}};
 KTAP_SUITE(KeApcSuite, "ke.apc", Cases);
