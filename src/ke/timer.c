@@ -145,12 +145,10 @@ ULONG64 KiDueTime(LARGE_INTEGER DueTime)
     return DueTime.QuadPart <= System.QuadPart ? 0 : Now + (ULONG64)(DueTime.QuadPart - System.QuadPart);
 }
 
-BOOLEAN KiInsertTimer(PKTIMER Timer, ULONG64 Due)
+/* Arms a timer for a time that may have passed meanwhile: then it expires with the next tick that is dealt with. */
+static VOID ArmTimer(PKTIMER Timer, ULONG64 Due)
 {
     ASSERT(!Timer->Header.Inserted);
-    if (Due <= KeQueryInterruptTime()) {
-        return FALSE;
-    }
     if (KiArmedTimers++ == 0 && KiNextTick == NO_TICK) { /* the wheel stood still while it was empty */
         KiTick = KeQueryInterruptTime() / KeTimeIncrement;
     }
@@ -158,6 +156,14 @@ BOOLEAN KiInsertTimer(PKTIMER Timer, ULONG64 Due)
     Timer->Header.Inserted = TRUE;
     Timer->DueTime.QuadPart = Due;
     PlaceTimer(Timer, KiTick + 1);
+}
+
+BOOLEAN KiInsertTimer(PKTIMER Timer, ULONG64 Due)
+{
+    if (Due <= KeQueryInterruptTime()) {
+        return FALSE;
+    }
+    ArmTimer(Timer, Due);
     return TRUE;
 }
 
@@ -186,7 +192,7 @@ static VOID SignalTimer(PKTIMER Timer)
         if (Next <= Now) { /* periods that were missed are missed */
             Next = Now + Period - (Now - Timer->DueTime.QuadPart) % Period;
         }
-        KiInsertTimer(Timer, Next);
+        ArmTimer(Timer, Next); /* also when the clock has gone past Next since Now was read: it must not stop */
         Timer->Header.SignalState = State; /* a periodic timer stays signalled while it is armed again */
     }
     if (Dpc != NULL) {
