@@ -86,7 +86,7 @@ def test_frames_above_4_gb_are_used(console, files):
     found = re.search(r"bounced pages (\d+)", output)
     assert found and int(found.group(1)) > 0, output
     cost = re.search(r"^cost: .*\((\d+) large and (\d+) small pages\)$", console.run("memstat"), re.MULTILINE)
-    assert cost and int(cost[1]) > 6144 // 256 - 4, "2 MB pages of entries cover all but the edges of RAM"
+    assert cost and int(cost[1]) > 6144 // 256 // 2, "2 MB pages of entries cover most of RAM"
 
 
 def exposure(console):
