@@ -32,6 +32,12 @@ typedef struct _KTAP_SUITE_ENTRY {
 /* Marks the case failed and prints the place. IRQL: <= DISPATCH_LEVEL. (test/kernel/ktap.c) */
 VOID KtapFail(PKTAP_CONTEXT Ktap, PCSTR File, ULONG Line, PCSTR Format, ...);
 
+/*
+ * How often a race test goes round: Normal, scaled by the boot option stress=PERCENT, at least once. Bochs and UEFI
+ * machines are run with less than 100, `make torture` with more. IRQL: any. (test/kernel/ktap.c)
+ */
+ULONG64 KtapIterations(ULONG64 Normal);
+
 #define KTAP_SUITE(Symbol, SuiteName, CaseArray)                                                                       \
     static const KTAP_SUITE_ENTRY Symbol = {SuiteName, CaseArray, RTL_NUMBER_OF(CaseArray)};                           \
     __attribute__((section(".ktap$m"), used)) static const KTAP_SUITE_ENTRY *const Symbol##Pointer = &Symbol

@@ -17,6 +17,7 @@ static const PCSTR KiKnownOptions[] = {
     "debug",   /* gdb stub on COM2 */
     "noacpi",  /* ignore the ACPI tables */
     "nokaslr", /* loader: images at their preferred base */
+    "stress",  /* chk: iterations of race tests, in percent */
     "test",    /* a bug check ends the emulator */
 };
 

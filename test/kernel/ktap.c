@@ -9,6 +9,7 @@
  * IRQL: PASSIVE_LEVEL, in the console's thread.
  */
 #include <ntos/console.h>
+#include <ntos/init.h>
 #include <ntos/ktap.h>
 #include <ntos/mm.h>
 #include <ntos/rtl.h>
@@ -28,6 +29,17 @@ VOID KtapFail(PKTAP_CONTEXT Ktap, PCSTR File, ULONG Line, PCSTR Format, ...)
     va_end(Arguments);
     Ktap->Failed = TRUE;
     ConPrint("# %s: %s:%u: %s\n", Ktap->Case, File, (unsigned)Line, Text);
+}
+
+ULONG64 KtapIterations(ULONG64 Normal)
+{
+    CHAR Text[16];
+    ULONG Percent = 100;
+
+    if (KeBootOption("stress", Text, sizeof(Text)) && !NT_SUCCESS(RtlCharToInteger(Text, 10, &Percent))) {
+        Percent = 100;
+    }
+    return max(Normal * Percent / 100, 1);
 }
 
 /* Glob with '*' only. */
