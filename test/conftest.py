@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(items):
 
 
 def machines(*specifications):
-    """Parametrises `console`: each specification is "emulator-firmware-MB" or "emulator-firmware-MB-flavor"."""
+    """Parametrises `console`: each specification is a name that Machine.named knows, as "qemu-bios-256-4cpu"."""
     rows = [pytest.param(one, marks=pytest.mark.xdist_group(one)) for one in specifications]
     return pytest.mark.parametrize("console", rows, indirect=True)
 
@@ -97,9 +97,7 @@ class Consoles:
         if self.session and (self.name != name or not self.usable()):
             self.close()
         if not self.session:
-            emulator, firmware, mem, *rest = name.split("-")
-            machine = Machine(emulator=emulator, firmware=firmware, mem=int(mem), flavor=rest[0] if rest else "chk",
-                              cmdline="test", extra=str(BUILD / "extra"))
+            machine = Machine.named(name, cmdline="test", extra=str(BUILD / "extra"))
             session = Session(machine, log=name).__enter__()
             self.name, self.session = name, session
             session.wait_prompt()

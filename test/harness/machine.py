@@ -7,6 +7,7 @@ connected to by the emulator, so that nothing the guest prints before the sessio
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 
 OVMF = [("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
@@ -25,6 +26,8 @@ class UsageError(Exception):
 class Machine:
     """One machine. `disks` are images for the IDE channels; the disc is the master of the second one.
 
+    `chipset` q35 has PCI Express and no IDE of its own: it gets the one of the PIIX3 as a plug-in. `devices` are further
+    -device arguments of QEMU.
     `faults` are pairs (sector, once) of the first disk: reading the sector fails always, or the first time only (QEMU).
     """
 
@@ -36,6 +39,8 @@ class Machine:
     disks: tuple = ()
     faults: tuple = ()
     storage: str = "ide"
+    chipset: str = "pc"
+    devices: tuple = ()
     icount: bool = False
     cmdline: str = ""
     extra: str = None
@@ -47,6 +52,8 @@ class Machine:
             raise UsageError(f"--storage {self.storage} does not exist yet: Oriel has a driver for IDE disks only")
         if self.emulator == "bochs" and self.firmware == "uefi":
             raise UsageError("--firmware uefi does not exist with --emulator bochs: Bochs has a BIOS only")
+        if self.emulator == "bochs" and (self.chipset != "pc" or self.devices):
+            raise UsageError("--chipset and --device are QEMU's: Bochs has an i440FX")
         if self.emulator == "bochs" and self.icount:
             raise UsageError("--icount is QEMU's: Bochs always counts instructions")
         if not 1 <= self.cpus <= (8 if self.emulator == "bochs" else 64):
@@ -72,6 +79,27 @@ class Machine:
     def name(self):
         return f"{self.emulator}-{self.firmware}-{self.mem}M-{self.flavor}"
 
+    @classmethod
+    def named(cls, name, **fields):
+        """The machine that a test asks for: EMULATOR-FIRMWARE-MB, then any of fre, q35, icount, 4cpu, stress10."""
+        emulator, firmware, mem, *words = name.split("-")
+        machine = cls(emulator=emulator, firmware=firmware, mem=int(mem), **fields)
+        for word in words:
+            number = re.fullmatch(r"(?:(\d+)cpu|stress(\d+))", word)
+            if word in ("chk", "fre"):
+                machine.flavor = word
+            elif word == "q35":
+                machine.chipset = word
+            elif word == "icount":
+                machine.icount = True
+            elif number and number.group(1):
+                machine.cpus = int(number.group(1))
+            elif number:
+                machine.cmdline = f"{machine.cmdline} stress={number.group(2)}".strip()
+            else:
+                raise UsageError(f"machine {name}: {word} is not known")
+        return machine
+
     # ---- QEMU ----
 
     def qemu(self, disc, directory, com1, com2):
@@ -79,21 +107,32 @@ class Machine:
         program = shutil.which("qemu-system-x86_64")
         if not program:
             raise UsageError("qemu-system-x86_64 is not installed: run scripts/setup")
-        line = [program, "-M", "pc", "-cpu", "max", "-accel", "tcg", "-smp", str(self.cpus), "-m", str(self.mem),
+        line = [program, "-M", self.chipset, "-cpu", "max", "-accel", "tcg", "-smp", str(self.cpus), "-m", str(self.mem),
                 "-name", "oriel", "-no-user-config", "-nodefaults", "-vga", "std", "-no-reboot",
                 "-display", "gtk" if self.window else "none",
                 "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
-                "-serial", com1, "-serial", com2,
-                "-drive", f"file={disc},if=ide,index=2,media=cdrom,format=raw,readonly=on", "-boot", "d"]
+                "-serial", com1, "-serial", com2, "-boot", "d"]
+        if self.chipset == "q35":
+            line += ["-device", "piix3-ide,id=ide"]
+        line += self._drive(2, f"file={disc}", "cdrom", "raw,readonly=on")
         for index, disk in zip((0, 1, 3), self.disks):
             kind = "qcow2" if str(disk).endswith(".qcow2") else "raw"
-            file = self._faulty(disk) if self.faults and index == 0 else f"file={disk}"
-            line += ["-drive", f"{file},if=ide,index={index},media=disk,format={kind}"]
+            line += self._drive(index, self._faulty(disk) if self.faults and index == 0 else f"file={disk}", "disk", kind)
+        for device in self.devices:
+            line += ["-device", device]
         if self.firmware == "uefi":
             line += self._ovmf(directory)
         if self.icount:
             line += ["-icount", "shift=0,sleep=off"]
         return line
+
+    def _drive(self, index, file, media, kind):
+        """The options of the drive at place `index` of the IDE channels."""
+        if self.chipset == "pc":
+            return ["-drive", f"{file},if=ide,index={index},media={media},format={kind}"]
+        model = "ide-cd" if media == "cdrom" else "ide-hd"
+        return ["-drive", f"{file},if=none,id=drive{index},media={media},format={kind}",
+                "-device", f"{model},bus=ide.{index // 2},unit={index % 2},drive=drive{index}"]
 
     def _faulty(self, disk):
         """The options of an image some of whose sectors cannot be read."""
