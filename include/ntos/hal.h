@@ -20,6 +20,14 @@ VOID HalSendIpi(KAFFINITY Targets, ULONG Vector);
 #define HAL_IPI_NMI 0x400 /* instead of a vector: a non-maskable interrupt (delivery mode 4 of the command register) */
 VOID HalEndOfInterrupt(VOID);
 
+/* Processors of the machine, by local APIC; constant. IRQL: any. */
+ULONG HalQueryProcessors(const ULONG **ApicIds);
+/* Reset a processor; start it in real mode at frame Page (below 256). IRQL: any. Intel SDM 3A 9.4.4. */
+VOID HalSendInit(ULONG ApicId);
+VOID HalSendStartup(ULONG ApicId, ULONG Page);
+/* On a processor that has been started: its local APIC and clock. Interrupts off. (src/hal/init.c) */
+VOID HalInitializeProcessor(VOID);
+
 /* End the machine; never return. Power off: ACPI S5, then the emulators' ports. Reset: ACPI reset, then 0xCF9, 8042. */
 DECLSPEC_NORETURN VOID HalPowerOff(VOID);
 DECLSPEC_NORETURN VOID HalReset(VOID);

@@ -16,7 +16,8 @@
 #define KI_VECTOR_DPC      0x2F /* self-IPI: DPCs and rescheduling when IRQL falls below DISPATCH_LEVEL */
 #define KI_VECTOR_DEVICE   0x30 /* 0x30..0xBF: devices */
 #define KI_VECTOR_CLOCK    0xD1
-#define KI_VECTOR_IPI      0xE1
+#define KI_VECTOR_IPI      0xE1 /* call function, freeze (src/ke/ipi.c) */
+#define KI_VECTOR_TLB      0xE2 /* shootdown (src/mm/tlb.c) */
 #define KI_VECTOR_SPURIOUS 0xDF /* local APIC; takes no end of interrupt */
 #define KI_VECTOR_PIC      0xF0 /* 0xF0..0xFF: where the masked 8259s would deliver a spurious IRQ 7 or 15 */
 
@@ -35,6 +36,7 @@ typedef struct _KPRCB {
     struct _MI_PROCESSOR *Mm;       /* memory manager's per-processor state (src/mm/mip.h) */
     ULONG64 Traps, PageFaults, Interrupts, DpcCount, ContextSwitches; /* counters, this processor only */
     ULONG64 SpinContentions, SpinLoops; /* spin locks: acquisitions that had to wait, and their loops */
+    ULONG64 IpiCalls;                   /* functions called here for another processor */
 } KPRCB, *PKPRCB;
 
 /* KPCR as the DDK declares it, padded so that the PRCB is where the DDK's inlines read it. */
@@ -89,9 +91,16 @@ ULONG KiCaptureStack(PKTRAP_FRAME Frame, PULONG64 Addresses, ULONG Maximum);
 /* Memory access that never raises: FALSE when the range is not mapped (or not writable). IRQL: any. */
 BOOLEAN KiCopyMemoryNoFault(PVOID Destination, const VOID *Source, SIZE_T Bytes);
 
-/* Makes ready the processor that calls it: tables, PCR, control registers. (src/ke/processor.c) */
+/* Makes ready the processor that calls it: tables, PCR, control registers; it is not active yet. (src/ke/processor.c) */
 struct _KI_PROCESSOR_AREA;
 VOID KiInitializeProcessor(struct _KI_PROCESSOR_AREA *Area, ULONG Number, ULONG ApicId);
+
+/* Starts the other processors. Phase 1. (src/ke/mp.c) */
+VOID KeStartAllProcessors(VOID);
+
+/* Stop the other processors, and interrupts here, and let them go on. DISPATCH_LEVEL; no locks between. (src/ke/ipi.c) */
+VOID KeFreezeProcessors(VOID);
+VOID KeThawProcessors(VOID);
 
 /* Prints one line a frame, "  #0 0xFFFFF80000001234 ntoskrnl.exe+0x1234"; NULL: the caller's stack. IRQL: any. */
 VOID KiPrintStack(PKTRAP_FRAME Frame);

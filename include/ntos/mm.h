@@ -62,6 +62,8 @@ BOOLEAN MmPrepareProcessor(struct _KPRCB *Prcb);
 /* TLB shootdown: ke sets the sender once a second processor runs, and calls MmTlbIpi for it (IPI_LEVEL). */
 extern VOID (*MmTlbSendIpi)(KAFFINITY Targets);
 VOID MmTlbIpi(VOID);
+VOID MmTlbJoin(
+    VOID); /* on a new processor, once it gets shootdowns: drops what its TLB took in before. Interrupts off. */
 
 /* ---- Pages for the pools (src/mm/poolpages.c); IRQL <= DISPATCH_LEVEL ---- */
 

@@ -40,6 +40,8 @@
 #define APIC_PENDING      0x00001000 /* ICR: still being sent */
 #define APIC_ASSERT       0x00004000
 #define APIC_SELF         0x00040000
+#define APIC_INIT         0x00000500
+#define APIC_STARTUP      0x00000600
 #define APIC_DIVIDE_BY_16 0x03
 
 #define X2APIC_MSR(Register) (0x800 + ((Register) >> 4))
@@ -181,6 +183,23 @@ VOID HalSendIpi(KAFFINITY Targets, ULONG Vector)
             ApicSend(KiProcessorBlock[Number]->ApicId, APIC_ASSERT | Vector);
         }
     }
+}
+
+ULONG HalQueryProcessors(const ULONG **ApicIds)
+{
+    *ApicIds = HalpMadt.ApicIds;
+    return HalpMadt.ProcessorCount;
+}
+
+VOID HalSendInit(ULONG ApicId)
+{
+    ApicSend(ApicId, APIC_ASSERT | APIC_INIT);
+}
+
+VOID HalSendStartup(ULONG ApicId, ULONG Page)
+{
+    ASSERT(Page < 0x100);
+    ApicSend(ApicId, APIC_ASSERT | APIC_STARTUP | Page);
 }
 
 VOID HalpProgramApicTimerOnce(ULONG Count)

@@ -89,6 +89,11 @@ VOID HalpInitializeClock(VOID)
     SHARED_DATA->TickCountMultiplier = TICK_MULTIPLIER;
     PublishTimes();
     KiConnectVector(KI_VECTOR_CLOCK, ClockInterrupt, NULL);
+    HalpStartClock();
+}
+
+VOID HalpStartClock(VOID)
+{
     HalpStartApicTimer(KI_VECTOR_CLOCK, (ULONG)(HalpApicTimerFrequency / CLOCK_RATE));
 }
 

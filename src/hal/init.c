@@ -21,6 +21,12 @@ static VOID ReadMadt(VOID)
     }
 }
 
+VOID HalInitializeProcessor(VOID)
+{
+    HalpInitializeLocalApic();
+    HalpStartClock();
+}
+
 VOID HalInitializePhase0(LOADER_BLOCK *LoaderBlock)
 {
     HalpInitializePic();

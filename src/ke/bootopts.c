@@ -14,6 +14,7 @@
 
 /* Sorted by name. */
 static const PCSTR KiKnownOptions[] = {
+    "cpus",    /* at most so many processors are started */
     "debug",   /* gdb stub on COM2 */
     "noacpi",  /* ignore the ACPI tables */
     "nokaslr", /* loader: images at their preferred base */

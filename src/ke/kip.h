@@ -54,6 +54,16 @@ DECLSPEC_NORETURN VOID KiThreadStart(PKTHREAD Thread);
 VOID KiSwapContext(PKTHREAD Old, PKTHREAD New);
 VOID KiThreadStartup(VOID); /* ctxsw.asm: where a new thread comes out of KiSwapContext; calls KiThreadStart */
 
+/* ---- thread.c: what a processor needs before it runs threads ---- */
+
+VOID KiInitializeProcessorDispatch(PKPRCB Prcb, PKI_DISPATCH Dispatch);
+/* FALSE: memory is short. Ethread is zeroed. */
+BOOLEAN KiInitializeIdleThread(PKPRCB Prcb, struct _ETHREAD *Ethread, PKPROCESS Process);
+
+/* ---- ipi.c ---- */
+
+VOID KiInitializeIpis(VOID); /* before a second processor runs */
+
 /* ---- wait.c: all under the dispatcher lock ---- */
 
 /* Hands a signalled object to its waiters, as far as it stays signalled. Increment: their priority boost. */

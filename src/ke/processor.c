@@ -134,8 +134,6 @@ VOID KiInitializeProcessor(struct _KI_PROCESSOR_AREA *Area, ULONG Number, ULONG 
     __writecr8(HIGH_LEVEL);
     KiSetControlRegisters();
     Area->Pcr.Prcb.MxCsr = 0x1F80; /* the processor's reset value: every exception masked */
-    KiProcessorBlock[Number] = &Area->Pcr.Prcb;
-    InterlockedIncrement((LONG volatile *)&KeNumberOfActiveProcessors);
 }
 
 /* The loader's own identity-mapped page is the only thing in the user half; the frames of its tables belong to Mm. */
@@ -157,5 +155,7 @@ VOID KiInitializeProcessor0(LOADER_BLOCK *LoaderBlock)
     KeCpuid(1, 0, Leaf1);
     KiInitializeIdt();
     KiInitializeProcessor(&KiBootProcessor, 0, Leaf1[1] >> 24);
+    KiProcessorBlock[0] = &KiBootProcessor.Pcr.Prcb;
+    KeNumberOfActiveProcessors = 1;
     KiRemoveTransitionPage();
 }

@@ -24,6 +24,7 @@ VOID KiSystemStartup(LOADER_BLOCK *LoaderBlock);
 static VOID NTAPI KiPhase1(PVOID Context)
 {
     MmInitializePhase1();
+    KeStartAllProcessors();
     if (!NT_SUCCESS(ObInitialize())) {
         KeBugCheckEx(OBJECT_INITIALIZATION_FAILED, 0, 0, 0, 0);
     }

@@ -210,7 +210,7 @@ static VOID NTAPI IdleLoop(PVOID Context)
     }
 }
 
-static VOID InitializeProcessorDispatch(PKPRCB Prcb, PKI_DISPATCH Dispatch)
+VOID KiInitializeProcessorDispatch(PKPRCB Prcb, PKI_DISPATCH Dispatch)
 {
     for (ULONG i = 0; i < KI_PRIORITIES; i++) {
         InitializeListHead(&Dispatch->ReadyList[i]);
@@ -220,19 +220,22 @@ static VOID InitializeProcessorDispatch(PKPRCB Prcb, PKI_DISPATCH Dispatch)
 }
 
 /* The idle thread: of no ready queue, at priority 0, bound to its processor. */
-static VOID InitializeIdleThread(PKPRCB Prcb, PETHREAD Ethread, PKPROCESS Process)
+BOOLEAN KiInitializeIdleThread(PKPRCB Prcb, PETHREAD Ethread, PKPROCESS Process)
 {
     PVOID StackTop = MmCreateKernelStack(KI_KERNEL_STACK_SIZE);
 
     if (StackTop == NULL) {
-        KeBugCheckEx(PROCESS1_INITIALIZATION_FAILED, 0, 0, 0, 0);
+        return FALSE;
     }
     Ethread->StartAddress = IdleLoop;
     Ethread->SystemThread = TRUE;
     KeInitializeThread(&Ethread->Tcb, Process, StackTop, LOW_PRIORITY);
     Ethread->Tcb.Affinity = Prcb->SetMember;
     Ethread->Tcb.State = Running;
+    Ethread->Tcb.NextProcessor = (UCHAR)Prcb->Number;
+    Ethread->Tcb.IdealProcessor = (UCHAR)Prcb->Number;
     Prcb->IdleThread = &Ethread->Tcb;
+    return TRUE;
 }
 
 /**
@@ -246,10 +249,12 @@ DECLSPEC_NORETURN VOID KiInitializeDispatcher(PKSTART_ROUTINE Phase1)
     PETHREAD First;
     KTHREAD Boot; /* what runs now goes nowhere */
 
-    InitializeProcessorDispatch(Prcb, &KiBootDispatch);
+    KiInitializeProcessorDispatch(Prcb, &KiBootDispatch);
     KiInitializeTimers();
     PspInitializePhase0();
-    InitializeIdleThread(Prcb, &KiBootIdleThread, &PsInitialSystemProcess->Pcb);
+    if (!KiInitializeIdleThread(Prcb, &KiBootIdleThread, &PsInitialSystemProcess->Pcb)) {
+        KeBugCheckEx(PROCESS1_INITIALIZATION_FAILED, 0, 0, 0, 0);
+    }
     KiConnectVector(KI_VECTOR_DPC, KiDpcInterrupt, NULL);
     KiConnectVector(KI_VECTOR_APC, KiApcInterrupt, NULL);
     if (!NT_SUCCESS(PspAllocateSystemThread(&First, Phase1, NULL, LOW_REALTIME_PRIORITY - 1))) {

@@ -10,7 +10,7 @@
  * flushes; a wrap costs one flush too many and never one too few, since a tag is compared for equality only.
  *
  * One shootdown at a time (MiTlbLock, IRQL <= DISPATCH_LEVEL); processors that spin for it take the IPI. The lock is inside
- * every other lock. Processors other than the first exist once ke sets MmTlbSendIpi.
+ * every other lock. Processors other than the first exist once ke sets MmTlbSendIpi; each calls MmTlbJoin as it joins.
  */
 #include "mip.h"
 
@@ -47,6 +47,11 @@ static VOID MiFlushHere(ULONG Count, PVOID const *Address)
         KeInvalidatePage(Address[Index]);
     }
     MiProcessor()->TlbSingles += Count;
+}
+
+VOID MmTlbJoin(VOID)
+{
+    MiFlushAllHere();
 }
 
 VOID MmTlbIpi(VOID)

@@ -1,0 +1,132 @@
+/*
+ * ipi.c - what processors ask of one another by interrupt.
+ *
+ *   reschedule      KI_VECTOR_DPC, sent by whoever sets NextThread or queues a DPC (sched.c, dpc.c)
+ *   call function   KI_VECTOR_IPI: all processors meet, then each calls the function, then all part (KeIpiGenericCall);
+ *                   a freeze is the same meeting with the initiator doing its work before the others may part
+ *   shootdown       KI_VECTOR_TLB: Mm's request, see src/mm/tlb.c
+ *   stop            NMI: bug check, debugger, and the stacks that an NMI from outside prints (trap.c, bugcheck.c, kd)
+ *
+ * The initiator of a meeting waits for the others with its interrupts on at DISPATCH_LEVEL, so that it answers shootdowns and
+ * whoever waits for one gets to the meeting. Those that have arrived wait at IPI_LEVEL, where they answer nothing; so a
+ * function that is called may not wait for another processor.
+ *
+ * Locks: KiIpiLock, one meeting at a time, taken at DISPATCH_LEVEL below the dispatcher's lock. Must never be
+ * entered with interrupts off, or above DISPATCH_LEVEL.
+ */
+#include "kip.h"
+
+static KSPIN_LOCK KiIpiLock;
+
+static struct { /* the meeting (KiIpiLock) */
+    PKIPI_BROADCAST_WORKER Function;
+    ULONG_PTR Context;
+    volatile LONG Arrived; /* others that wait at IPI_LEVEL; interlocked */
+    volatile LONG Parted;  /* others that are through; interlocked */
+    volatile LONG Go;
+} KiMeeting;
+
+static VOID CallInterrupt(PKTRAP_FRAME Frame, PVOID Context)
+{
+    InterlockedIncrement(&KiMeeting.Arrived);
+    while (KiMeeting.Go == 0) {
+        YieldProcessor();
+    }
+    if (KiMeeting.Function != NULL) {
+        KiMeeting.Function(KiMeeting.Context);
+    }
+    KeGetCurrentPrcb()->IpiCalls++;
+    InterlockedIncrement(&KiMeeting.Parted);
+}
+
+static VOID TlbInterrupt(PKTRAP_FRAME Frame, PVOID Context)
+{
+    MmTlbIpi();
+}
+
+static VOID SendTlbIpi(KAFFINITY Targets)
+{
+    HalSendIpi(Targets, KI_VECTOR_TLB);
+}
+
+VOID KiInitializeIpis(VOID)
+{
+    KiConnectVector(KI_VECTOR_IPI, CallInterrupt, NULL);
+    KiConnectVector(KI_VECTOR_TLB, TlbInterrupt, NULL);
+    MmTlbSendIpi = SendTlbIpi;
+}
+
+/* Brings the other processors to IPI_LEVEL, where they wait; returns how many they are. DISPATCH_LEVEL. */
+static LONG Gather(PKIPI_BROADCAST_WORKER Function, ULONG_PTR Context)
+{
+    KiAcquireSpinLock(&KiIpiLock);
+    KAFFINITY Others = KeQueryActiveProcessors() & ~KeGetCurrentPrcb()->SetMember;
+    LONG Count = (LONG)RtlNumberOfSetBitsUlongPtr(Others);
+
+    KiMeeting.Function = Function;
+    KiMeeting.Context = Context;
+    KiMeeting.Arrived = 0;
+    KiMeeting.Parted = 0;
+    KiMeeting.Go = 0;
+    if (Count != 0) {
+        HalSendIpi(Others, KI_VECTOR_IPI);
+        while (KiMeeting.Arrived != Count) {
+            YieldProcessor();
+        }
+    }
+    return Count;
+}
+
+static VOID Part(LONG Count)
+{
+    while (KiMeeting.Parted != Count) {
+        YieldProcessor();
+    }
+    KiReleaseSpinLock(&KiIpiLock);
+}
+
+/**
+ * KeIpiGenericCall - calls a function on every processor at the same time.
+ *
+ * @BroadcastFunction  called at IPI_LEVEL on each processor once all are there; it may not wait for another one
+ * returns             what the function returned on the calling processor, after it has returned on all
+ *
+ * IRQL: <= DISPATCH_LEVEL, interrupts on. Source: WDK documentation.
+ */
+ULONG_PTR NTAPI KeIpiGenericCall(PKIPI_BROADCAST_WORKER BroadcastFunction, ULONG_PTR Context)
+{
+    ASSERT_IRQL_MAX(DISPATCH_LEVEL);
+    KIRQL OldIrql = KfRaiseIrql(DISPATCH_LEVEL);
+    LONG Count = Gather(BroadcastFunction, Context);
+
+    KfRaiseIrql(IPI_LEVEL);
+    InterlockedExchange(&KiMeeting.Go, 1);
+    ULONG_PTR Result = BroadcastFunction(Context);
+    KeLowerIrql(DISPATCH_LEVEL);
+    Part(Count);
+    KeLowerIrql(OldIrql);
+    return Result;
+}
+
+/**
+ * KeFreezeProcessors - stops all other processors until KeThawProcessors, and interrupts on this one.
+ *
+ * A processor is stopped between two instructions below IPI_LEVEL: whatever it holds stays held.
+ *
+ * IRQL: DISPATCH_LEVEL, interrupts on; stays there. Must not take a lock, or wait for one, until the thaw.
+ */
+VOID KeFreezeProcessors(VOID)
+{
+    ASSERT_IRQL(DISPATCH_LEVEL);
+    Gather(NULL, 0);
+    _disable();
+}
+
+VOID KeThawProcessors(VOID)
+{
+    LONG Count = KiMeeting.Arrived;
+
+    InterlockedExchange(&KiMeeting.Go, 1);
+    _enable();
+    Part(Count);
+}
