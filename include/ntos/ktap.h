@@ -38,6 +38,13 @@ VOID KtapFail(PKTAP_CONTEXT Ktap, PCSTR File, ULONG Line, PCSTR Format, ...);
  */
 ULONG64 KtapIterations(ULONG64 Normal);
 
+/*
+ * What the kernel exports as Name, as a value of type Type: for exports that the DDK's headers hide behind an inline, a macro or
+ * another declaration. `make exports` counts it as a call. IRQL: PASSIVE_LEVEL. (test/kernel/ktap.c)
+ */
+PVOID KtapImport(PCWSTR Name);
+#define KTAP_IMPORT(Type, Name) ((Type)KtapImport(L## #Name))
+
 #define KTAP_SUITE(Symbol, SuiteName, CaseArray)                                                                       \
     static const KTAP_SUITE_ENTRY Symbol = {SuiteName, CaseArray, RTL_NUMBER_OF(CaseArray)};                           \
     __attribute__((section(".ktap$m"), used)) static const KTAP_SUITE_ENTRY *const Symbol##Pointer = &Symbol

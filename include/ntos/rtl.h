@@ -136,3 +136,16 @@ VOID NTAPI RtlUnwind(PVOID TargetFrame, PVOID TargetIp, PEXCEPTION_RECORD Except
 VOID NTAPI RtlRaiseException(PEXCEPTION_RECORD ExceptionRecord);
 DECLSPEC_NORETURN VOID NTAPI RtlRaiseStatus(NTSTATUS Status);
 PVOID NTAPI RtlPcToFileHeader(PVOID PcValue, PVOID *BaseOfImage);
+
+/* ---- Images (src/rtl/image.c, where the contracts are) ---- */
+
+struct _IMAGE_NT_HEADERS64 *NTAPI RtlImageNtHeader(PVOID Base);
+PVOID NTAPI RtlImageDirectoryEntryToData(PVOID Base, BOOLEAN MappedAsImage, USHORT Directory, PULONG Size);
+PVOID RtlpFindExport(PVOID Base, PCSTR Name);
+
+/* ---- Known to drivers, but not declared by the DDK's headers (src/rtl/acl.c) ---- */
+
+BOOLEAN NTAPI RtlAreAllAccessesGranted(ACCESS_MASK GrantedAccess, ACCESS_MASK DesiredAccess);
+BOOLEAN NTAPI RtlAreAnyAccessesGranted(ACCESS_MASK GrantedAccess, ACCESS_MASK DesiredAccess);
+BOOLEAN NTAPI RtlpEqualLuid(PLUID Luid1, PLUID Luid2); /* exported as RtlEqualLuid, which is a macro */
+VOID NTAPI RtlCopyLuidAndAttributesArray(ULONG Count, PLUID_AND_ATTRIBUTES Source, PLUID_AND_ATTRIBUTES Destination);

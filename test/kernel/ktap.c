@@ -42,6 +42,14 @@ ULONG64 KtapIterations(ULONG64 Normal)
     return max(Normal * Percent / 100, 1);
 }
 
+PVOID KtapImport(PCWSTR Name)
+{
+    UNICODE_STRING Export;
+
+    RtlInitUnicodeString(&Export, Name);
+    return MmGetSystemRoutineAddress(&Export);
+}
+
 /* Glob with '*' only. */
 static BOOLEAN KtapGlob(PCSTR Pattern, PCSTR Name)
 {
