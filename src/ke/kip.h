@@ -64,12 +64,39 @@ BOOLEAN KiInitializeIdleThread(PKPRCB Prcb, struct _ETHREAD *Ethread, PKPROCESS 
 
 VOID KiInitializeIpis(VOID); /* before a second processor runs */
 
-/* ---- wait.c: all under the dispatcher lock ---- */
+/* ---- wait.c: all but KiWait under the dispatcher lock ---- */
+
+/* One wait, as KeWaitForMultipleObjects describes it; or of a single KQUEUE for an entry. */
+typedef struct _KI_WAIT {
+    PKTHREAD Thread; /* the calling one */
+    ULONG Count;
+    PVOID *Objects;
+    WAIT_TYPE Type;
+    KPROCESSOR_MODE Mode;
+    BOOLEAN Alertable;
+    KWAIT_REASON Reason;
+    PLARGE_INTEGER Timeout; /* NULL: for ever */
+    ULONG64 Due;            /* Timeout as interrupt time: a wait that starts over does not start its clock over */
+    PKWAIT_BLOCK Blocks;
+} KI_WAIT, *PKI_WAIT;
+
+/* Waits; returns a status, or the address of the entry that a KQUEUE gave. IRQL: <= APC_LEVEL. */
+LONG_PTR KiWait(PKI_WAIT Wait);
 
 /* Hands a signalled object to its waiters, as far as it stays signalled. Increment: their priority boost. */
 VOID KiWaitTest(PDISPATCHER_HEADER Object, KPRIORITY Increment);
 /* Ends a thread's wait with a status: takes its wait blocks and timer away and readies it. */
 VOID KiUnwaitThread(PKTHREAD Thread, LONG_PTR WaitStatus, KPRIORITY Increment);
+
+/* ---- queue.c: all under the dispatcher lock ---- */
+
+/* Associates the thread, which runs, with a queue and takes an entry; NULL: there is none, or enough threads run. */
+PLIST_ENTRY KiTakeQueueEntry(PKQUEUE Queue, PKTHREAD Thread);
+/* A thread of the queue has begun a wait (its state is Waiting), or its wait has ended. */
+VOID KiQueueThreadWaits(PKQUEUE Queue);
+VOID KiQueueThreadRuns(PKQUEUE Queue);
+/* Ends the association of a thread that runs with its queue, if it has one. */
+VOID KiLeaveQueue(PKTHREAD Thread);
 
 /* ---- timer.c: all under the dispatcher lock ---- */
 

@@ -155,6 +155,7 @@ DECLSPEC_NORETURN VOID KeTerminateThread(PLIST_ENTRY Dead, PKEVENT Reaper)
 
     KiAcquireDispatcherLock();
     KiAbandonMutants(Thread);
+    KiLeaveQueue(Thread);
     RemoveEntryList(&Thread->ThreadListEntry);
     Thread->Process->KernelTime += Thread->KernelTime;
     Thread->Process->UserTime += Thread->UserTime;

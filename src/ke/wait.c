@@ -114,6 +114,9 @@ VOID KiUnwaitThread(PKTHREAD Thread, LONG_PTR WaitStatus, KPRIORITY Increment)
     if (Thread->Timer.Header.Inserted) {
         KiRemoveTimer(&Thread->Timer);
     }
+    if (Thread->Queue != NULL) {
+        KiQueueThreadRuns(Thread->Queue);
+    }
     Thread->WaitStatus = WaitStatus;
     BoostThread(Thread, Increment);
     KiReadyThread(Thread);
@@ -147,19 +150,6 @@ VOID KiWaitTest(PDISPATCHER_HEADER Object, KPRIORITY Increment)
 
 /* ---- Waiting ---- */
 
-typedef struct _KI_WAIT {
-    PKTHREAD Thread;
-    ULONG Count;
-    PVOID *Objects;
-    WAIT_TYPE Type;
-    KPROCESSOR_MODE Mode;
-    BOOLEAN Alertable;
-    KWAIT_REASON Reason;
-    PLARGE_INTEGER Timeout; /* NULL: for ever */
-    ULONG64 Due;            /* Timeout as interrupt time: a wait that starts over does not start its clock over */
-    PKWAIT_BLOCK Blocks;
-} KI_WAIT, *PKI_WAIT;
-
 #define STILL_WAITING ((LONG_PTR)0x7FFFFFFF) /* no NTSTATUS that a wait returns */
 
 static VOID BuildBlocks(PKI_WAIT Wait)
@@ -189,6 +179,10 @@ static LONG_PTR TryNow(PKI_WAIT Wait)
     for (ULONG i = 0; i < Wait->Count; i++) {
         if (MutantExhausted(Wait->Objects[i], Thread)) {
             return STATUS_MUTANT_LIMIT_EXCEEDED;
+        }
+        if (((PDISPATCHER_HEADER)Wait->Objects[i])->Type == QueueObject) {
+            PLIST_ENTRY Entry = KiTakeQueueEntry(Wait->Objects[i], Thread);
+            return Entry != NULL ? (LONG_PTR)Entry : STILL_WAITING;
         }
         if (Wait->Type == WaitAny && Signalled(Wait->Objects[i], Thread)) {
             return (LONG_PTR)i + (Satisfy(Wait->Objects[i], Thread) ? STATUS_ABANDONED_WAIT_0 : STATUS_WAIT_0);
@@ -275,6 +269,9 @@ static LONG_PTR WaitRound(PKI_WAIT Wait)
     Thread->Alertable = Wait->Alertable;
     Thread->WaitReason = (UCHAR)Wait->Reason;
     Thread->State = Waiting;
+    if (Thread->Queue != NULL) {
+        KiQueueThreadWaits(Thread->Queue);
+    }
     return KiSwapThread();
 }
 
@@ -289,7 +286,7 @@ static VOID EnterWait(PKTHREAD Thread)
     }
 }
 
-static NTSTATUS DoWait(PKI_WAIT Wait)
+LONG_PTR KiWait(PKI_WAIT Wait)
 {
     PKTHREAD Thread = Wait->Thread;
     LONG_PTR Status;
@@ -316,7 +313,7 @@ static NTSTATUS DoWait(PKI_WAIT Wait)
     if (Status == STATUS_MUTANT_LIMIT_EXCEEDED) {
         ExRaiseStatus(STATUS_MUTANT_LIMIT_EXCEEDED);
     }
-    return (NTSTATUS)Status;
+    return Status;
 }
 
 /**
@@ -336,7 +333,7 @@ NTSTATUS NTAPI KeWaitForSingleObject(PVOID Object, KWAIT_REASON WaitReason, KPRO
     PKTHREAD Thread = KeGetCurrentThread();
     KI_WAIT Wait = {Thread, 1, &Object, WaitAny, WaitMode, Alertable, WaitReason, Timeout, 0, Thread->WaitBlock};
 
-    return DoWait(&Wait);
+    return (NTSTATUS)KiWait(&Wait);
 }
 
 /**
@@ -360,7 +357,7 @@ NTSTATUS NTAPI KeWaitForMultipleObjects(ULONG Count, PVOID Object[], WAIT_TYPE W
     if (Count == 0 || Count > (WaitBlockArray != NULL ? MAXIMUM_WAIT_OBJECTS : THREAD_WAIT_OBJECTS)) {
         KeBugCheckEx(MAXIMUM_WAIT_OBJECTS_EXCEEDED, Count, 0, 0, 0);
     }
-    return DoWait(&Wait);
+    return (NTSTATUS)KiWait(&Wait);
 }
 
 /**
@@ -380,7 +377,7 @@ NTSTATUS NTAPI KeDelayExecutionThread(KPROCESSOR_MODE WaitMode, BOOLEAN Alertabl
         ZwYieldExecution();
         return STATUS_SUCCESS;
     }
-    NTSTATUS Status = DoWait(&Wait);
+    NTSTATUS Status = (NTSTATUS)KiWait(&Wait);
     return Status == STATUS_TIMEOUT || Status == STATUS_WAIT_0 ? STATUS_SUCCESS : Status;
 }
 

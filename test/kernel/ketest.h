@@ -40,3 +40,24 @@ static inline BOOLEAN TestThread(PKSTART_ROUTINE Routine, PVOID Context, KPRIORI
     ObDereferenceObject(Thread);
     return TRUE;
 }
+
+/*
+ * Runs a routine in several threads at once, each with its number, and waits until they have ended. Returns FALSE if they
+ * could not be started or one of them is still busy after TEST_LONG_PATIENCE. PASSIVE_LEVEL. (ketest.c)
+ */
+#define TEST_LONG_PATIENCE (900 * TEST_SECOND)
+#define TEST_PARALLEL_MAX  32
+typedef VOID (*TEST_BODY)(ULONG Number);
+BOOLEAN TestParallel(ULONG Threads, TEST_BODY Body);
+
+/* Threads for a race: two a processor, at least three. */
+ULONG TestRacers(VOID);
+
+/* A sequence of numbers that looks random; Seed is its state, not 0. */
+static inline ULONG TestRandom(PULONG64 Seed)
+{
+    *Seed ^= *Seed << 13;
+    *Seed ^= *Seed >> 7;
+    *Seed ^= *Seed << 17;
+    return (ULONG)(*Seed >> 16);
+}
