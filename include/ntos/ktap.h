@@ -27,6 +27,7 @@ typedef struct _KTAP_SUITE_ENTRY {
     PCSTR Name; /* e.g. "mm.window"; a case is shown as "mm.window.nested" */
     const KTAP_CASE_ENTRY *Cases;
     ULONG Count;
+    BOOLEAN OneProcessor; /* the cases run on processor 0, and so do the threads they start with TestThread */
 } KTAP_SUITE_ENTRY;
 
 /* Marks the case failed and prints the place. IRQL: <= DISPATCH_LEVEL. (test/kernel/ktap.c) */
@@ -47,6 +48,11 @@ PVOID KtapImport(PCWSTR Name);
 
 #define KTAP_SUITE(Symbol, SuiteName, CaseArray)                                                                       \
     static const KTAP_SUITE_ENTRY Symbol = {SuiteName, CaseArray, RTL_NUMBER_OF(CaseArray)};                           \
+    __attribute__((section(".ktap$m"), used)) static const KTAP_SUITE_ENTRY *const Symbol##Pointer = &Symbol
+
+/* A suite whose cases rely on a thread of higher priority running before the call that made it ready returns. */
+#define KTAP_SUITE_ON_ONE(Symbol, SuiteName, CaseArray)                                                                \
+    static const KTAP_SUITE_ENTRY Symbol = {SuiteName, CaseArray, RTL_NUMBER_OF(CaseArray), TRUE};                     \
     __attribute__((section(".ktap$m"), used)) static const KTAP_SUITE_ENTRY *const Symbol##Pointer = &Symbol
 
 #define KTAP_CHECK(Condition)                                                                                          \

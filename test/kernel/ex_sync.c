@@ -326,13 +326,13 @@ static VOID RundownWaits(PKTAP_CONTEXT Ktap)
 
 static const KTAP_CASE_ENTRY ResourceCases[] = {
     {"modes", Modes}, {"starvation", Starvation}, {"many_sharers", ManySharers}};
-KTAP_SUITE(ExResourceSuite, "ex.resource", ResourceCases);
+KTAP_SUITE_ON_ONE(ExResourceSuite, "ex.resource", ResourceCases);
 
 static const KTAP_CASE_ENTRY WorkerCases[] = {{"runs_all", RunsAll}, {"grows", Grows}};
-KTAP_SUITE(ExWorkerSuite, "ex.worker", WorkerCases);
+KTAP_SUITE_ON_ONE(ExWorkerSuite, "ex.worker", WorkerCases);
 
 static const KTAP_CASE_ENTRY ListCases[] = {{"operations", Slist}, {"restart", SlistRestart}, {"lookaside", Lookaside}};
-KTAP_SUITE(ExSlistSuite, "ex.slist", ListCases);
+KTAP_SUITE_ON_ONE(ExSlistSuite, "ex.slist", ListCases);
 
 static const KTAP_CASE_ENTRY MutexCases[] = {{"fast", FastMutex}, {"rundown", RundownWaits}};
-KTAP_SUITE(ExMutexSuite, "ex.mutex", MutexCases);
+KTAP_SUITE_ON_ONE(ExMutexSuite, "ex.mutex", MutexCases);

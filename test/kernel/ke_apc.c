@@ -146,4 +146,4 @@ static VOID DuringWait(PKTAP_CONTEXT Ktap)
 static const KTAP_CASE_ENTRY Cases[] = {{"levels", Levels},    {"special_first", SpecialFirst},
                                         {"regions", Regions},  {"release_and_wait", ReleaseAndWait},
                                         {"remove", RemoveApc}, {"during_wait", DuringWait}};
-KTAP_SUITE(KeApcSuite, "ke.apc", Cases);
+KTAP_SUITE_ON_ONE(KeApcSuite, "ke.apc", Cases);

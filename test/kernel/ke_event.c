@@ -108,4 +108,4 @@ static const KTAP_CASE_ENTRY Cases[] = {
     {"pulse", Pulse},
     {"set_and_wait", SetAndWait},
 };
-KTAP_SUITE(KeEventSuite, "ke.event", Cases);
+KTAP_SUITE_ON_ONE(KeEventSuite, "ke.event", Cases);

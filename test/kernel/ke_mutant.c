@@ -165,7 +165,7 @@ static const KTAP_CASE_ENTRY MutantCases[] = {
     {"recursion", Recursion}, {"excludes", Excludes},     {"not_owned", NotOwned},
     {"abandoned", Abandoned}, {"contention", Contention},
 };
-KTAP_SUITE(KeMutantSuite, "ke.mutant", MutantCases);
+KTAP_SUITE_ON_ONE(KeMutantSuite, "ke.mutant", MutantCases);
 
 static const KTAP_CASE_ENTRY SemaphoreCases[] = {{"limit", SemaphoreLimit}, {"wakes", SemaphoreWakes}};
-KTAP_SUITE(KeSemaphoreSuite, "ke.semaphore", SemaphoreCases);
+KTAP_SUITE_ON_ONE(KeSemaphoreSuite, "ke.semaphore", SemaphoreCases);

@@ -152,4 +152,4 @@ static VOID XmmRegisters(PKTAP_CONTEXT Ktap)
 
 static const KTAP_CASE_ENTRY Cases[] = {{"starts", Starts},          {"many", Many},         {"preemption", Preemption},
                                         {"time_slices", TimeSlices}, {"priority", Priority}, {"xmm", XmmRegisters}};
-KTAP_SUITE(KeThreadSuite, "ke.thread", Cases);
+KTAP_SUITE_ON_ONE(KeThreadSuite, "ke.thread", Cases);

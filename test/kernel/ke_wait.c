@@ -144,4 +144,4 @@ static const KTAP_CASE_ENTRY Cases[] = {
     {"any_index", AnyIndex}, {"all_or_nothing", AllOrNothing}, {"all_blocked", AllBlocked}, {"timeouts", Timeouts},
     {"alert", Alert},        {"many_objects", ManyObjects},
 };
-KTAP_SUITE(KeWaitSuite, "ke.wait", Cases);
+KTAP_SUITE_ON_ONE(KeWaitSuite, "ke.wait", Cases);

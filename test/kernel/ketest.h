@@ -30,14 +30,18 @@ static inline VOID TestSleep(LONG64 Units)
     KeDelayExecutionThread(KernelMode, FALSE, &Interval);
 }
 
+/* Starts a thread; confined to the same processors if the caller is. */
 static inline BOOLEAN TestThread(PKSTART_ROUTINE Routine, PVOID Context, KPRIORITY Priority)
 {
     PETHREAD Thread;
 
-    if (!NT_SUCCESS(PspCreateSystemThread(&Thread, Routine, Context, Priority))) {
+    if (!NT_SUCCESS(PspAllocateSystemThread(&Thread, Routine, Context, Priority))) {
         return FALSE;
     }
-    ObDereferenceObject(Thread);
+    if (KeGetCurrentThread()->SystemAffinityActive) { /* a suite on one processor */
+        Thread->Tcb.Affinity = KeGetCurrentThread()->Affinity;
+    }
+    KeReadyThread(&Thread->Tcb);
     return TRUE;
 }
 

@@ -138,7 +138,11 @@ static ULONG KtapForEach(PCSTR Pattern, BOOLEAN Run)
             }
             Number++;
             if (Run) {
+                KAFFINITY Old = (*Suite)->OneProcessor ? KeSetSystemAffinityThreadEx(1) : 0;
                 KtapRunCase(Name, &(*Suite)->Cases[Index], Number);
+                if ((*Suite)->OneProcessor) {
+                    KeRevertToUserAffinityThreadEx(Old);
+                }
             }
         }
     }
