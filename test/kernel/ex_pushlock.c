@@ -1,7 +1,8 @@
 /*
  * ex_pushlock.c - suites ex.pushlock and ex.rwspin: states, fairness, races of readers and writers.
  *
- * The races keep a pair of numbers equal under the lock; a reader that sees them differ was let in beside a writer.
+ * The races keep a pair of numbers equal under the lock; a reader that sees them differ was let in beside a writer. States
+ * are set up by one thread and looked at by another, which never waits. Every lock is static and free after its case.
  */
 #include "ketest.h"
 
