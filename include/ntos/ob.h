@@ -62,10 +62,13 @@ typedef struct _OBJECT_TYPE {
     OBJECT_TYPE_INITIALIZER Info; /* (c) */
     volatile LONG64 ObjectCount;  /* interlocked: objects of this type that exist */
     volatile LONG64 HandleCount;  /* interlocked: handles to objects of this type */
+    volatile BOOLEAN Trace;       /* chk: objects made from now on remember who references them */
 } OBJECT_TYPE;
 
-#define OB_TAG_NAME   'mNbO'
-#define OB_TAG_HANDLE 'tHbO'
+#define OB_TAG_NAME    'mNbO'
+#define OB_TAG_HANDLE  'tHbO'
+#define OB_TAG_TRACE   'rTbO'
+#define OB_TAG_DEFAULT 'tlfD' /* of references by the routines without a tag */
 
 extern POBJECT_TYPE ObpDirectoryObjectType, ObpSymbolicLinkObjectType, ObpTypeObjectType;
 
@@ -128,15 +131,67 @@ POBJECT_TYPE NTAPI ObGetObjectType(PVOID Object);
 LONG64 ObGetPointerCount(PVOID Object);
 LONG64 ObGetHandleCount(PVOID Object);
 
+#if NT_CHK
+/* Taken minus given-up references with a tag, among the last ones of an object that is traced (OBJECT_TYPE.Trace). IRQL: any. */
+LONG64 ObQueryTaggedReferences(PVOID Object, ULONG Tag);
+#endif
+
 /* Waits until every deletion that was put off to a worker has been done. PASSIVE_LEVEL; for tests and shutdown. */
 VOID ObFlushDeferredDeletes(VOID);
 
-/* ---- Handle tables (src/ob/handle.c) ---- */
+/* ---- Handle tables (src/ob/handle.c, handletable.c, duplicate.c) ---- */
 
 typedef struct _HANDLE_TABLE HANDLE_TABLE, *PHANDLE_TABLE;
 
+/*
+ * A process's table: made (or inherited) while the process is, emptied by ObCloseAllHandles when its last thread ends, and freed by
+ * ObDestroyHandleTable in the process's delete procedure, since others may look at EPROCESS.ObjectTable until then.
+ */
 PHANDLE_TABLE ObCreateHandleTable(PEPROCESS Process); /* NULL: no memory; IRQL <= APC_LEVEL */
-VOID ObDestroyHandleTable(PHANDLE_TABLE Table);       /* closes every handle first; PASSIVE_LEVEL */
+VOID ObCloseAllHandles(PHANDLE_TABLE Table);      /* also protected ones; nobody gets in from now on; PASSIVE_LEVEL */
+VOID ObDestroyHandleTable(PHANDLE_TABLE Table);   /* closes every handle first; PASSIVE_LEVEL */
+ULONG ObGetTableHandleCount(PHANDLE_TABLE Table); /* a snapshot; IRQL: any */
+
+/**
+ * ObInheritHandles - a table for a new process with the inheritable handles of its parent, under the same numbers.
+ *
+ * @Parent   process whose handles with OBJ_INHERIT are copied
+ * @Child    process the table is for; not referenced
+ * @Table    gets the table; the caller puts it into Child->ObjectTable
+ * returns   STATUS_SUCCESS; STATUS_INSUFFICIENT_RESOURCES; STATUS_PROCESS_IS_TERMINATING: the parent's handles are being closed; what
+ *           an open procedure says. On failure nothing is left.
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS ObInheritHandles(PEPROCESS Parent, PEPROCESS Child, PHANDLE_TABLE *Table);
+
+/**
+ * ObDuplicateObject - a second handle to what a handle stands for, perhaps in another process.
+ *
+ * @SourceProcess, @SourceHandle  the handle to duplicate
+ * @TargetProcess                 gets the new one; NULL with DUPLICATE_CLOSE_SOURCE: only close the source
+ * @TargetHandle                  gets its number; may be NULL with TargetProcess
+ * @DesiredAccess                 rights, unless DUPLICATE_SAME_ACCESS; never more than the source has without an access check
+ * @HandleAttributes              OBJ_INHERIT, OBJ_KERNEL_HANDLE..., unless DUPLICATE_SAME_ATTRIBUTES
+ * @Options                       DUPLICATE_ flags. DUPLICATE_CLOSE_SOURCE closes the source whatever becomes of the rest.
+ * returns                        STATUS_SUCCESS, STATUS_INVALID_HANDLE, STATUS_ACCESS_DENIED, STATUS_INVALID_PARAMETER,
+ *                                STATUS_PROCESS_IS_TERMINATING, STATUS_INSUFFICIENT_RESOURCES
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS ObDuplicateObject(PEPROCESS SourceProcess, HANDLE SourceHandle, PEPROCESS TargetProcess, PHANDLE TargetHandle,
+                           ACCESS_MASK DesiredAccess, ULONG HandleAttributes, ULONG Options,
+                           KPROCESSOR_MODE PreviousMode);
+
+/* Known to drivers, but not declared by the DDK's headers. */
+typedef struct _OBJECT_HANDLE_FLAG_INFORMATION {
+    BOOLEAN Inherit;
+    BOOLEAN ProtectFromClose;
+} OBJECT_HANDLE_FLAG_INFORMATION, *POBJECT_HANDLE_FLAG_INFORMATION;
+
+NTSTATUS NTAPI ObSetHandleAttributes(HANDLE Handle, POBJECT_HANDLE_FLAG_INFORMATION HandleFlags,
+                                     KPROCESSOR_MODE PreviousMode);
+NTSTATUS NTAPI ObCloseHandle(HANDLE Handle, KPROCESSOR_MODE PreviousMode);
 
 /* Every object under a directory, one call each, until Visit returns FALSE. The name is valid during the call only. */
 typedef BOOLEAN (*OB_VISIT)(PVOID Context, PCUNICODE_STRING Name, PVOID Object);
@@ -149,6 +204,16 @@ NTSTATUS NTAPI NtCreateSymbolicLinkObject(PHANDLE Handle, ACCESS_MASK DesiredAcc
 NTSTATUS NTAPI NtOpenSymbolicLinkObject(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes);
 NTSTATUS NTAPI NtQuerySymbolicLinkObject(HANDLE Handle, PUNICODE_STRING Target, PULONG ReturnedLength);
 NTSTATUS NTAPI NtMakeTemporaryObject(HANDLE Handle);
+NTSTATUS NTAPI NtMakePermanentObject(HANDLE Handle);
+NTSTATUS NTAPI NtDuplicateObject(HANDLE SourceProcessHandle, HANDLE SourceHandle, HANDLE TargetProcessHandle,
+                                 PHANDLE TargetHandle, ACCESS_MASK DesiredAccess, ULONG HandleAttributes,
+                                 ULONG Options);
+NTSTATUS NTAPI NtSetInformationObject(HANDLE Handle, OBJECT_INFORMATION_CLASS InformationClass, PVOID Buffer,
+                                      ULONG Length);
+NTSTATUS NTAPI ZwSetInformationObject(HANDLE Handle, OBJECT_INFORMATION_CLASS InformationClass, PVOID Buffer,
+                                      ULONG Length);
+NTSTATUS NTAPI NtQueryDirectoryObject(HANDLE DirectoryHandle, PVOID Buffer, ULONG Length, BOOLEAN ReturnSingleEntry,
+                                      BOOLEAN RestartScan, PULONG Context, PULONG ReturnLength);
 
 /* ---- Events with handles, waiting by handle (src/ex/eventobj.c) ---- */
 

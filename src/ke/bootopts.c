@@ -18,6 +18,7 @@ static const PCSTR KiKnownOptions[] = {
     "debug",   /* gdb stub on COM2 */
     "noacpi",  /* ignore the ACPI tables */
     "nokaslr", /* loader: images at their preferred base */
+    "obtrace", /* chk: objects of a type remember who references them */
     "stress",  /* chk: iterations of race tests, in percent */
     "test",    /* a bug check ends the emulator */
 };

@@ -43,6 +43,26 @@ NTSTATUS ObpGrantAccess(POBJECT_TYPE Type, ACCESS_MASK Desired, PACCESS_MASK Gra
     return STATUS_SUCCESS;
 }
 
+/**
+ * ObpCheckAccess - the rights that a new handle to an object gets.
+ *
+ * @Attributes   OBJ_ flags of the open
+ * @AccessState  of the open, or NULL
+ * @Desired      as the caller gave it
+ * @Granted      gets the specific and standard rights
+ * returns       STATUS_SUCCESS, STATUS_ACCESS_DENIED
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS ObpCheckAccess(PVOID Object, ULONG Attributes, PACCESS_STATE AccessState, ACCESS_MASK Desired,
+                        KPROCESSOR_MODE AccessMode, PACCESS_MASK Granted)
+{
+    UNREFERENCED_PARAMETER(Attributes);
+    UNREFERENCED_PARAMETER(AccessState);
+    UNREFERENCED_PARAMETER(AccessMode);
+    return ObpGrantAccess(ObGetObjectType(Object), Desired, Granted);
+}
+
 /* Fills an access state for an open without a token. */
 VOID ObpInitializeAccessState(PACCESS_STATE State, POBJECT_TYPE Type, ACCESS_MASK Desired)
 {

@@ -90,7 +90,8 @@ VOID ObpDeleteNameCheck(POBJECT_HEADER Header)
         return;
     }
     ExAcquireFastMutex(&ObpNamespaceLock);
-    if (Header->HandleCount == 0 && (Header->Flags & OBP_FLAG_PERMANENT) == 0 && Header->Name->Directory != NULL) {
+    if (Header->HandleCount == 0 && (Header->Flags & (OBP_FLAG_PERMANENT | OBP_FLAG_INSERTING)) == 0 &&
+        Header->Name->Directory != NULL) {
         Directory = Header->Name->Directory;
         ObpUnlinkName(Header->Name);
     }
@@ -99,6 +100,23 @@ VOID ObpDeleteNameCheck(POBJECT_HEADER Header)
         ObfDereferenceObject(Directory);
         ObfDereferenceObject(ObpBody(Header));
     }
+}
+
+/*
+ * TRUE: an object that was found by its name has none any more. Asked when a handle was counted: from then on a name stays, but
+ * between finding the object and counting, the last other handle may have gone. IRQL: PASSIVE_LEVEL.
+ */
+BOOLEAN ObpLostName(POBJECT_HEADER Header)
+{
+    BOOLEAN Lost;
+
+    if (Header->Name == NULL) {
+        return FALSE;
+    }
+    ExAcquireFastMutex(&ObpNamespaceLock);
+    Lost = Header->Name->Directory == NULL;
+    ExReleaseFastMutex(&ObpNamespaceLock);
+    return Lost;
 }
 
 VOID ObForEachInDirectory(PVOID Directory, OB_VISIT Visit, PVOID Context)

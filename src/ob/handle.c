@@ -1,128 +1,33 @@
 /*
  * handle.c - handles: numbers that stand for references to objects.
  *
- * A table has three levels: 64 pointers in the table, pages of 512 pointers, pages of 256 entries, so a table grows to
- * 8.3 million handles a page at a time and never moves an entry. Handle n is n * 4 (the low two bits are the caller's); entry
- * 0 is never used. The system process's table holds the kernel handles; such a handle has its upper 33 bits set, which
- * keeps it apart from every process's own and from user mode.
+ * Handle n * 4 is entry n of a table (the low two bits are the caller's). The system process's table holds the kernel handles;
+ * such a handle has its upper 33 bits set, which keeps it apart from every process's own and from user mode. Each handle
+ * holds one pointer reference and one handle count on its object. The table is src/ob/handletable.c's, duplication and inheritance
+ * are in duplicate.c.
  *
- * States of an entry: free (Object NULL, linked by NextFree) and in use (one pointer reference and one handle count on
- * Object). Freed entries are reused first in, first out, so that a stale handle stays invalid for a while.
+ * An object created with OBJ_EXCLUSIVE has handles in one process at a time: the first handle makes its process the owner, the
+ * last one that goes ends that.
  *
- * Lock: the table's spin lock (DISPATCH_LEVEL) guards everything in it. Nothing is called under it but pool allocation and
- * reference counting; objects are dereferenced after it was released.
+ * Locks: an entry's bit while its object is referenced; ObpExclusiveLock (spin) for the owner and count of exclusive objects.
+ * Type procedures, dereferences and the namespace are used with neither held.
  */
 #include <ntos/ps.h>
 
-#include "obp.h"
-
-#define OBP_LEAF_ENTRIES 256U /* 16 bytes each: one page */
-#define OBP_MIDDLE_PAGES 512U /* 8 bytes each: one page */
-#define OBP_TOP_PAGES    64U  /* 64 * 512 * 256 = 8.3 million handles */
-#define OBP_KERNEL_BITS  0xFFFFFFFF80000000ULL
-
-/* (t) the table's lock */
-typedef struct _OBP_HANDLE_ENTRY {
-    PVOID Object; /* (t) body, referenced; NULL: free */
-    union {
-        struct {
-            ACCESS_MASK Granted : 25; /* (t) 25 bits hold every specific and standard right */
-            ULONG Inherit : 1;        /* (t) */
-            ULONG Protected : 1;      /* (t) OBJ_PROTECT_CLOSE */
-        };
-        ULONG NextFree; /* (t) index of the next free entry, 0: none */
-    };
-    ULONG Reserved;
-} OBP_HANDLE_ENTRY, *POBP_HANDLE_ENTRY;
-C_ASSERT(sizeof(OBP_HANDLE_ENTRY) * OBP_LEAF_ENTRIES == PAGE_SIZE);
-
-struct _HANDLE_TABLE {
-    KSPIN_LOCK Lock;
-    PEPROCESS Process;                        /* (c) not referenced: the process owns the table */
-    ULONG Count;                              /* (t) entries in use */
-    ULONG Capacity;                           /* (t) entries that have memory */
-    ULONG FirstFree, LastFree;                /* (t) indices, 0: none */
-    POBP_HANDLE_ENTRY *Middle[OBP_TOP_PAGES]; /* (t) each OBP_MIDDLE_PAGES leaf pointers */
-};
+#include "handletable.h"
 
 PHANDLE_TABLE ObpKernelHandleTable;
 
-static POBP_HANDLE_ENTRY ObpEntry(PHANDLE_TABLE Table, ULONG Index)
+static KSPIN_LOCK ObpExclusiveLock; /* zero is a free lock */
+
+/* The table that a process's handles are in, the kernel's for one that has none of its own. */
+PHANDLE_TABLE ObpProcessTable(PEPROCESS Process)
 {
-    ULONG Leaf = Index / OBP_LEAF_ENTRIES;
-
-    if (Index == 0 || Index >= Table->Capacity) {
-        return NULL;
-    }
-    return &Table->Middle[Leaf / OBP_MIDDLE_PAGES][Leaf % OBP_MIDDLE_PAGES][Index % OBP_LEAF_ENTRIES];
-}
-
-static VOID ObpAppendFree(PHANDLE_TABLE Table, ULONG Index)
-{
-    POBP_HANDLE_ENTRY Entry = ObpEntry(Table, Index);
-
-    Entry->Object = NULL;
-    Entry->NextFree = 0;
-    if (Table->LastFree == 0) {
-        Table->FirstFree = Index;
-    } else {
-        ObpEntry(Table, Table->LastFree)->NextFree = Index;
-    }
-    Table->LastFree = Index;
-}
-
-/* Adds one leaf of entries. Lock held. */
-static NTSTATUS ObpGrowTable(PHANDLE_TABLE Table)
-{
-    ULONG Leaf = Table->Capacity / OBP_LEAF_ENTRIES, Top = Leaf / OBP_MIDDLE_PAGES;
-    POBP_HANDLE_ENTRY Entries;
-
-    if (Top >= OBP_TOP_PAGES) {
-        return STATUS_INSUFFICIENT_RESOURCES;
-    }
-    if (Table->Middle[Top] == NULL) {
-        Table->Middle[Top] = ExAllocatePoolWithTag(NonPagedPool, PAGE_SIZE, OB_TAG_HANDLE);
-        if (Table->Middle[Top] == NULL) {
-            return STATUS_INSUFFICIENT_RESOURCES;
-        }
-        RtlZeroMemory(Table->Middle[Top], PAGE_SIZE);
-    }
-    Entries = ExAllocatePoolWithTag(NonPagedPool, PAGE_SIZE, OB_TAG_HANDLE);
-    if (Entries == NULL) {
-        return STATUS_INSUFFICIENT_RESOURCES;
-    }
-    RtlZeroMemory(Entries, PAGE_SIZE);
-    Table->Middle[Top][Leaf % OBP_MIDDLE_PAGES] = Entries;
-    Table->Capacity += OBP_LEAF_ENTRIES;
-    for (ULONG Index = (Leaf == 0) ? 1 : 0; Index < OBP_LEAF_ENTRIES; Index++) {
-        ObpAppendFree(Table, Leaf * OBP_LEAF_ENTRIES + Index);
-    }
-    return STATUS_SUCCESS;
-}
-
-PHANDLE_TABLE ObCreateHandleTable(PEPROCESS Process)
-{
-    PHANDLE_TABLE Table = ExAllocatePoolWithTag(NonPagedPool, sizeof(*Table), OB_TAG_HANDLE);
-
-    if (Table == NULL) {
-        return NULL;
-    }
-    RtlZeroMemory(Table, sizeof(*Table));
-    KeInitializeSpinLock(&Table->Lock);
-    Table->Process = Process;
-    return Table;
-}
-
-/* The table of the current process, the kernel's for a process that has none of its own. */
-static PHANDLE_TABLE ObpCurrentTable(VOID)
-{
-    PEPROCESS Process = PsGetCurrentProcess();
-
     return (Process != NULL && Process->ObjectTable != NULL) ? Process->ObjectTable : ObpKernelHandleTable;
 }
 
-/* Which table and entry a handle means. */
-static PHANDLE_TABLE ObpDecode(HANDLE Handle, KPROCESSOR_MODE AccessMode, PULONG Index)
+/* Which table and entry a process's handle means. NULL: none. */
+static PHANDLE_TABLE ObpDecode(PEPROCESS Process, HANDLE Handle, KPROCESSOR_MODE AccessMode, PULONG Index)
 {
     ULONG_PTR Value = (ULONG_PTR)Handle;
 
@@ -131,32 +36,86 @@ static PHANDLE_TABLE ObpDecode(HANDLE Handle, KPROCESSOR_MODE AccessMode, PULONG
         return (AccessMode == KernelMode) ? ObpKernelHandleTable : NULL;
     }
     *Index = (Value <= MAXULONG) ? (ULONG)Value / 4 : 0;
-    return ObpCurrentTable();
+    return ObpProcessTable(Process);
 }
 
-/* The counting side of a new handle: what the type says and the counters. */
-static NTSTATUS ObpCountHandle(PEPROCESS Process, PVOID Object, ACCESS_MASK Granted)
+/* ---- Counting ---- */
+
+/* Raises the count of an exclusive object's handles for a process. */
+static NTSTATUS ObpCountExclusive(POBJECT_HEADER Header, PEPROCESS Process, PLONG64 Count)
+{
+    NTSTATUS Status = STATUS_ACCESS_DENIED;
+    KIRQL Irql;
+
+    KeAcquireSpinLock(&ObpExclusiveLock, &Irql);
+    if (Header->HandleCount == 0 || Header->ExclusiveProcess == Process) {
+        Header->ExclusiveProcess = Process;
+        *Count = InterlockedIncrement64(&Header->HandleCount);
+        Status = STATUS_SUCCESS;
+    }
+    KeReleaseSpinLock(&ObpExclusiveLock, Irql);
+    return Status;
+}
+
+/* Lowers an object's count of handles; returns what it was. */
+static LONG64 ObpLowerHandleCount(POBJECT_HEADER Header)
+{
+    LONG64 Before;
+    KIRQL Irql;
+
+    if ((Header->Flags & OBP_FLAG_EXCLUSIVE) == 0) {
+        return InterlockedDecrement64(&Header->HandleCount) + 1;
+    }
+    KeAcquireSpinLock(&ObpExclusiveLock, &Irql);
+    Before = InterlockedDecrement64(&Header->HandleCount) + 1;
+    if (Before == 1) {
+        Header->ExclusiveProcess = NULL;
+    }
+    KeReleaseSpinLock(&ObpExclusiveLock, Irql);
+    return Before;
+}
+
+/**
+ * ObpCountHandle - the counting side of a new handle: counters, exclusiveness, what the type says.
+ *
+ * @Attributes  OBJ_EXCLUSIVE counts here
+ * returns      STATUS_SUCCESS; STATUS_INVALID_PARAMETER: exclusive handle to an object that is not; STATUS_ACCESS_DENIED: an exclusive
+ *              object of another process; an open procedure's
+ *
+ * IRQL: PASSIVE_LEVEL. The caller has a reference on Object.
+ */
+NTSTATUS ObpCountHandle(PEPROCESS Process, PVOID Object, ULONG Attributes, ACCESS_MASK Granted)
 {
     POBJECT_HEADER Header = ObpHeader(Object);
-    LONG64 Count = InterlockedIncrement64(&Header->HandleCount);
     NTSTATUS Status = STATUS_SUCCESS;
+    LONG64 Count;
 
+    if ((Header->Flags & OBP_FLAG_EXCLUSIVE) != 0) {
+        Status = ObpCountExclusive(Header, Process, &Count);
+    } else if ((Attributes & OBJ_EXCLUSIVE) != 0) {
+        Status = STATUS_INVALID_PARAMETER;
+    } else {
+        Count = InterlockedIncrement64(&Header->HandleCount);
+    }
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
     if (Header->Type->Info.OpenProcedure != NULL) {
         Status = Header->Type->Info.OpenProcedure(Process, Object, Granted, (ULONG)Count);
     }
     if (!NT_SUCCESS(Status)) {
-        InterlockedDecrement64(&Header->HandleCount);
+        ObpLowerHandleCount(Header);
         return Status;
     }
     InterlockedIncrement64(&Header->Type->HandleCount);
     return STATUS_SUCCESS;
 }
 
-/* The counting side of a handle that went: close procedure, name, reference. IRQL: PASSIVE_LEVEL, no lock. */
-static VOID ObpUncountHandle(PEPROCESS Process, PVOID Object, ACCESS_MASK Granted)
+/* The counting side of a handle that went: close procedure, name, the handle's reference. IRQL: PASSIVE_LEVEL, no lock. */
+VOID ObpUncountHandle(PEPROCESS Process, PVOID Object, ACCESS_MASK Granted)
 {
     POBJECT_HEADER Header = ObpHeader(Object);
-    LONG64 Before = InterlockedDecrement64(&Header->HandleCount) + 1;
+    LONG64 Before = ObpLowerHandleCount(Header);
 
     ASSERT(Before >= 1);
     InterlockedDecrement64(&Header->Type->HandleCount);
@@ -166,68 +125,64 @@ static VOID ObpUncountHandle(PEPROCESS Process, PVOID Object, ACCESS_MASK Grante
     if (Before == 1) {
         ObpDeleteNameCheck(Header);
     }
-    ObfDereferenceObject(Object);
+    ObfDereferenceObjectWithTag(Object, OB_TAG_HANDLE);
 }
 
+/* ---- Making ---- */
+
 /**
- * ObpCreateHandle - a handle to an object.
+ * ObpMakeHandle - a handle to an object in a given table.
  *
  * @Object      body; the handle takes a reference of its own
- * @Attributes  OBJ_KERNEL_HANDLE, OBJ_INHERIT, OBJ_PROTECT_CLOSE count here
+ * @Attributes  OBJ_INHERIT, OBJ_PROTECT_CLOSE, OBJ_AUDIT_OBJECT_CLOSE, OBJ_EXCLUSIVE count here
  * @Granted     rights the handle carries
  * @Handle      gets the handle
- * returns      STATUS_SUCCESS, STATUS_INSUFFICIENT_RESOURCES, or what the type's open procedure says
+ * returns      STATUS_SUCCESS, STATUS_INSUFFICIENT_RESOURCES, or what ObpCountHandle says
  *
  * IRQL: PASSIVE_LEVEL.
  */
-NTSTATUS ObpCreateHandle(PVOID Object, ULONG Attributes, ACCESS_MASK Granted, KPROCESSOR_MODE AccessMode,
-                         PHANDLE Handle)
+NTSTATUS ObpMakeHandle(PHANDLE_TABLE Table, PVOID Object, ULONG Attributes, ACCESS_MASK Granted, PHANDLE Handle)
 {
-    PHANDLE_TABLE Table = ((Attributes & OBJ_KERNEL_HANDLE) != 0) ? ObpKernelHandleTable : ObpCurrentTable();
-    POBP_HANDLE_ENTRY Entry;
-    KIRQL Irql;
     ULONG Index;
     NTSTATUS Status;
 
-    UNREFERENCED_PARAMETER(AccessMode);
-    Status = ObpCountHandle(Table->Process, Object, Granted);
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    ASSERT(((ULONG64)Object & OBP_ENTRY_BITS) == 0);
+    Status = ObpCountHandle(ObpTableProcess(Table), Object, Attributes, Granted);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    ObfReferenceObject(Object);
-    KeAcquireSpinLock(&Table->Lock, &Irql);
-    if (Table->FirstFree == 0) {
-        Status = ObpGrowTable(Table);
-    }
-    Index = Table->FirstFree;
-    if (NT_SUCCESS(Status)) {
-        Entry = ObpEntry(Table, Index);
-        Table->FirstFree = Entry->NextFree;
-        if (Table->FirstFree == 0) {
-            Table->LastFree = 0;
-        }
-        Entry->NextFree = 0;
-        Entry->Object = Object;
-        Entry->Granted = Granted;
-        Entry->Inherit = (Attributes & OBJ_INHERIT) != 0;
-        Entry->Protected = FALSE;
-        Table->Count++;
-    }
-    KeReleaseSpinLock(&Table->Lock, Irql);
+    ObfReferenceObjectWithTag(Object, OB_TAG_HANDLE);
+    Status = ObpAllocateEntry(Table, (ULONG64)Object | ObpValueBits(Attributes), Granted, &Index);
     if (!NT_SUCCESS(Status)) {
-        ObpUncountHandle(Table->Process, Object, Granted);
+        ObpUncountHandle(ObpTableProcess(Table), Object, Granted);
         return Status;
     }
-    *Handle = (HANDLE)(((Attributes & OBJ_KERNEL_HANDLE) != 0) ? (OBP_KERNEL_BITS | ((ULONG64)Index * 4))
-                                                               : (ULONG64)Index * 4);
+    *Handle = ULongToHandle(Index * 4);
+    if (Table == ObpKernelHandleTable && (Attributes & OBJ_KERNEL_HANDLE) != 0) {
+        *Handle = (HANDLE)(OBP_KERNEL_BITS | ((ULONG64)Index * 4));
+    }
     return STATUS_SUCCESS;
 }
 
-/* The pseudo handles of the current process and thread; NULL: Handle is an ordinary one. */
-static PVOID ObpPseudoObject(HANDLE Handle)
+/* A handle for the current process, or for the kernel with OBJ_KERNEL_HANDLE. As ObpMakeHandle. */
+NTSTATUS ObpCreateHandle(PVOID Object, ULONG Attributes, ACCESS_MASK Granted, PHANDLE Handle)
+{
+    PHANDLE_TABLE Table = ObpProcessTable(PsGetCurrentProcess());
+
+    if ((Attributes & OBJ_KERNEL_HANDLE) != 0) {
+        Table = ObpKernelHandleTable;
+    }
+    return ObpMakeHandle(Table, Object, Attributes, Granted, Handle);
+}
+
+/* ---- Using ---- */
+
+/* The pseudo handles of a process itself and of the current thread; NULL: Handle is an ordinary one. */
+static PVOID ObpPseudoObject(PEPROCESS Process, HANDLE Handle)
 {
     if (Handle == ZwCurrentProcess()) {
-        return PsGetCurrentProcess();
+        return Process;
     }
     if (Handle == ZwCurrentThread()) {
         return PsGetCurrentThread();
@@ -235,39 +190,72 @@ static PVOID ObpPseudoObject(HANDLE Handle)
     return NULL;
 }
 
-NTSTATUS NTAPI ObReferenceObjectByHandle(HANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_TYPE ObjectType,
-                                         KPROCESSOR_MODE AccessMode, PVOID *Object,
-                                         POBJECT_HANDLE_INFORMATION HandleInformation)
+/**
+ * ObpReferenceEntry - what a handle of a process stands for.
+ *
+ * @Process     the current one, or one whose table was entered
+ * @Tag         of the reference, for tracing
+ * @Object      gets the object, referenced
+ * @Granted     gets the rights, @Attributes the OBJ_ attributes of the handle
+ * returns      STATUS_SUCCESS; STATUS_INVALID_HANDLE, also for a kernel handle from user mode
+ *
+ * IRQL: <= DISPATCH_LEVEL. Locks: the entry's.
+ */
+NTSTATUS ObpReferenceEntry(PEPROCESS Process, HANDLE Handle, KPROCESSOR_MODE AccessMode, ULONG Tag, PVOID *Object,
+                           PACCESS_MASK Granted, PULONG Attributes)
 {
     PHANDLE_TABLE Table;
     POBP_HANDLE_ENTRY Entry;
-    ACCESS_MASK Granted = MAXIMUM_ALLOWED;
-    ULONG Index, Inherit = 0;
+    ULONG64 Value;
+    ULONG Index;
     KIRQL Irql;
-    PVOID Found = ObpPseudoObject(Handle);
-    NTSTATUS Status = STATUS_SUCCESS;
+
+    *Object = ObpPseudoObject(Process, Handle);
+    if (*Object != NULL) {
+        ObfReferenceObjectWithTag(*Object, Tag);
+        *Granted = ObpHeader(*Object)->Type->Info.ValidAccess;
+        *Attributes = 0;
+        return STATUS_SUCCESS;
+    }
+    Table = ObpDecode(Process, Handle, AccessMode, &Index);
+    Entry = (Table == NULL) ? NULL : ObpLockEntry(Table, Index, &Irql);
+    if (Entry == NULL) {
+        return STATUS_INVALID_HANDLE;
+    }
+    Value = Entry->Value;
+    *Object = ObpEntryObject(Value);
+    *Granted = Entry->Granted;
+    *Attributes = ObpAttributesOfValue(Value);
+    ObfReferenceObjectWithTag(*Object, Tag);
+    ObpUnlockEntry(Entry, Value, Irql);
+    return STATUS_SUCCESS;
+}
+
+/**
+ * ObReferenceObjectByHandleWithTag - the object behind a handle.
+ *
+ * @DesiredAccess      rights the handle must carry; looked at for user mode only
+ * @ObjectType         required type, NULL: any
+ * @Tag                of the reference, for tracing
+ * @Object             gets the object, referenced
+ * @HandleInformation  gets attributes and rights of the handle; may be NULL
+ * returns             STATUS_SUCCESS, STATUS_INVALID_HANDLE, STATUS_OBJECT_TYPE_MISMATCH, STATUS_ACCESS_DENIED
+ *
+ * IRQL: PASSIVE_LEVEL as documented; works up to DISPATCH_LEVEL. Source: WDK documentation.
+ */
+NTSTATUS NTAPI ObReferenceObjectByHandleWithTag(HANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_TYPE ObjectType,
+                                                KPROCESSOR_MODE AccessMode, ULONG Tag, PVOID *Object,
+                                                POBJECT_HANDLE_INFORMATION HandleInformation)
+{
+    ACCESS_MASK Granted;
+    ULONG Attributes;
+    PVOID Found;
+    NTSTATUS Status;
 
     *Object = NULL;
-    if (Found != NULL) {
-        ObfReferenceObject(Found);
-        Granted = ObpHeader(Found)->Type->Info.ValidAccess;
-    } else {
-        Table = ObpDecode(Handle, AccessMode, &Index);
-        if (Table == NULL) {
-            return STATUS_INVALID_HANDLE;
-        }
-        KeAcquireSpinLock(&Table->Lock, &Irql);
-        Entry = ObpEntry(Table, Index);
-        if (Entry != NULL && Entry->Object != NULL) {
-            Found = Entry->Object;
-            Granted = Entry->Granted;
-            Inherit = Entry->Inherit;
-            ObfReferenceObject(Found);
-        }
-        KeReleaseSpinLock(&Table->Lock, Irql);
-        if (Found == NULL) {
-            return STATUS_INVALID_HANDLE;
-        }
+    Status = ObpReferenceEntry(PsGetCurrentProcess(), Handle, AccessMode, Tag, &Found, &Granted, &Attributes);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
     }
     if (ObjectType != NULL && ObpHeader(Found)->Type != ObjectType) {
         Status = STATUS_OBJECT_TYPE_MISMATCH;
@@ -275,76 +263,135 @@ NTSTATUS NTAPI ObReferenceObjectByHandle(HANDLE Handle, ACCESS_MASK DesiredAcces
         Status = STATUS_ACCESS_DENIED;
     }
     if (!NT_SUCCESS(Status)) {
-        ObfDereferenceObject(Found);
+        ObfDereferenceObjectWithTag(Found, Tag);
         return Status;
     }
     if (HandleInformation != NULL) {
         HandleInformation->GrantedAccess = Granted;
-        HandleInformation->HandleAttributes = Inherit ? OBJ_INHERIT : 0;
+        HandleInformation->HandleAttributes = Attributes;
     }
     *Object = Found;
     return STATUS_SUCCESS;
 }
 
-static NTSTATUS ObpCloseHandle(HANDLE Handle, KPROCESSOR_MODE AccessMode)
+NTSTATUS NTAPI ObReferenceObjectByHandle(HANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_TYPE ObjectType,
+                                         KPROCESSOR_MODE AccessMode, PVOID *Object,
+                                         POBJECT_HANDLE_INFORMATION HandleInformation)
+{
+    return ObReferenceObjectByHandleWithTag(Handle, DesiredAccess, ObjectType, AccessMode, OB_TAG_DEFAULT, Object,
+                                            HandleInformation);
+}
+
+/* ---- Attributes and closing ---- */
+
+/**
+ * ObSetHandleAttributes - changes whether a handle is inherited and whether it can be closed.
+ *
+ * returns  STATUS_SUCCESS, STATUS_INVALID_HANDLE
+ *
+ * IRQL: <= APC_LEVEL. Locks: the entry's.
+ */
+NTSTATUS NTAPI ObSetHandleAttributes(HANDLE Handle, POBJECT_HANDLE_FLAG_INFORMATION HandleFlags,
+                                     KPROCESSOR_MODE PreviousMode)
+{
+    PEPROCESS Process = PsGetCurrentProcess();
+    ULONG Index;
+    PHANDLE_TABLE Table = ObpDecode(Process, Handle, PreviousMode, &Index);
+    ULONG64 Bits =
+        (HandleFlags->Inherit ? OBP_ENTRY_INHERIT : 0) | (HandleFlags->ProtectFromClose ? OBP_ENTRY_PROTECT : 0);
+    POBP_HANDLE_ENTRY Entry;
+    KIRQL Irql;
+
+    Entry = (Table == NULL || ObpPseudoObject(Process, Handle) != NULL) ? NULL : ObpLockEntry(Table, Index, &Irql);
+    if (Entry == NULL) {
+        return STATUS_INVALID_HANDLE;
+    }
+    ObpUnlockEntry(Entry, (Entry->Value & ~(OBP_ENTRY_INHERIT | OBP_ENTRY_PROTECT)) | Bits, Irql);
+    return STATUS_SUCCESS;
+}
+
+/* Takes an entry out of its table; *Object: what it held, with its reference. */
+static NTSTATUS ObpRemoveEntry(PHANDLE_TABLE Table, ULONG Index, BOOLEAN Force, PVOID *Object, PACCESS_MASK Granted)
+{
+    KIRQL Irql;
+    POBP_HANDLE_ENTRY Entry = ObpLockEntry(Table, Index, &Irql);
+    ULONG64 Value;
+
+    if (Entry == NULL) {
+        return STATUS_INVALID_HANDLE;
+    }
+    Value = Entry->Value;
+    if ((Value & OBP_ENTRY_PROTECT) != 0 && !Force) {
+        ObpUnlockEntry(Entry, Value, Irql);
+        return STATUS_HANDLE_NOT_CLOSABLE;
+    }
+    *Object = ObpEntryObject(Value);
+    *Granted = Entry->Granted;
+    ObpUnlockEntry(Entry, 0, Irql);
+    ObpFreeEntry(Table, Index);
+    return STATUS_SUCCESS;
+}
+
+/* Closes a handle of the current process, or of one whose table was entered. As ObCloseHandle. */
+NTSTATUS ObpCloseHandle(PEPROCESS Process, HANDLE Handle, KPROCESSOR_MODE PreviousMode)
 {
     PHANDLE_TABLE Table;
-    POBP_HANDLE_ENTRY Entry;
-    ACCESS_MASK Granted = 0;
-    PVOID Object = NULL;
+    ACCESS_MASK Granted;
+    PVOID Object;
     ULONG Index;
-    KIRQL Irql;
-    NTSTATUS Status = STATUS_INVALID_HANDLE;
+    NTSTATUS Status;
 
-    if (ObpPseudoObject(Handle) != NULL) {
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    if (ObpPseudoObject(Process, Handle) != NULL) {
         return STATUS_SUCCESS;
     }
-    Table = ObpDecode(Handle, AccessMode, &Index);
+    Table = ObpDecode(Process, Handle, PreviousMode, &Index);
     if (Table == NULL) {
         return STATUS_INVALID_HANDLE;
     }
-    KeAcquireSpinLock(&Table->Lock, &Irql);
-    Entry = ObpEntry(Table, Index);
-    if (Entry != NULL && Entry->Object != NULL) {
-        if (Entry->Protected) {
-            Status = STATUS_HANDLE_NOT_CLOSABLE;
-        } else {
-            Status = STATUS_SUCCESS;
-            Object = Entry->Object;
-            Granted = Entry->Granted;
-            ObpAppendFree(Table, Index);
-            Table->Count--;
-        }
-    }
-    KeReleaseSpinLock(&Table->Lock, Irql);
-    if (Object != NULL) {
-        ObpUncountHandle(Table->Process, Object, Granted);
+    Status = ObpRemoveEntry(Table, Index, FALSE, &Object, &Granted);
+    if (NT_SUCCESS(Status)) {
+        ObpUncountHandle(ObpTableProcess(Table), Object, Granted);
     }
     return Status;
 }
 
-VOID ObDestroyHandleTable(PHANDLE_TABLE Table)
+/**
+ * ObCloseHandle - gives a handle back.
+ *
+ * @PreviousMode  UserMode: kernel handles are not accepted
+ * returns        STATUS_SUCCESS (a pseudo handle: nothing happens), STATUS_INVALID_HANDLE, STATUS_HANDLE_NOT_CLOSABLE
+ *
+ * IRQL: PASSIVE_LEVEL. Locks: the entry's, then the table's; none while the object is told.
+ */
+NTSTATUS NTAPI ObCloseHandle(HANDLE Handle, KPROCESSOR_MODE PreviousMode)
+{
+    return ObpCloseHandle(PsGetCurrentProcess(), Handle, PreviousMode);
+}
+
+VOID ObCloseAllHandles(PHANDLE_TABLE Table)
 {
     ASSERT_IRQL(PASSIVE_LEVEL);
-    for (ULONG Index = 1; Index < Table->Capacity; Index++) {
-        POBP_HANDLE_ENTRY Entry = ObpEntry(Table, Index);
+    ObpStopTable(Table);
+    for (ULONG Index = 1; Index < ObpTableCapacity(Table); Index++) {
+        ACCESS_MASK Granted;
+        PVOID Object;
 
-        if (Entry->Object != NULL) { /* nobody else uses the table any more */
-            PVOID Object = Entry->Object;
-
-            Entry->Object = NULL;
-            ObpUncountHandle(Table->Process, Object, Entry->Granted);
+        if (NT_SUCCESS(ObpRemoveEntry(Table, Index, TRUE, &Object, &Granted))) {
+            ObpUncountHandle(ObpTableProcess(Table), Object, Granted);
         }
     }
-    for (ULONG Leaf = 0; Leaf < Table->Capacity / OBP_LEAF_ENTRIES; Leaf++) {
-        ExFreePoolWithTag(Table->Middle[Leaf / OBP_MIDDLE_PAGES][Leaf % OBP_MIDDLE_PAGES], OB_TAG_HANDLE);
-    }
-    for (ULONG Top = 0; Top < OBP_TOP_PAGES; Top++) {
-        if (Table->Middle[Top] != NULL) {
-            ExFreePoolWithTag(Table->Middle[Top], OB_TAG_HANDLE);
-        }
-    }
-    ExFreePoolWithTag(Table, OB_TAG_HANDLE);
+}
+
+VOID ObDestroyHandleTable(PHANDLE_TABLE Table)
+{
+    ObCloseAllHandles(Table);
+    ObpFreeTable(Table);
+}
+
+ULONG ObGetTableHandleCount(PHANDLE_TABLE Table)
+{
+    return ObpTableCount(Table);
 }
 
 NTSTATUS ObpInitializeHandles(VOID)
@@ -361,17 +408,16 @@ NTSTATUS ObpInitializeHandles(VOID)
 
 BOOLEAN NTAPI ObIsKernelHandle(HANDLE Handle)
 {
-    return ((ULONG_PTR)Handle & OBP_KERNEL_BITS) == OBP_KERNEL_BITS && ObpPseudoObject(Handle) == NULL;
+    return ((ULONG_PTR)Handle & OBP_KERNEL_BITS) == OBP_KERNEL_BITS && Handle != ZwCurrentProcess() &&
+           Handle != ZwCurrentThread();
 }
 
 NTSTATUS NTAPI NtClose(HANDLE Handle)
 {
-    ASSERT_IRQL(PASSIVE_LEVEL);
-    return ObpCloseHandle(Handle, ExGetPreviousMode());
+    return ObCloseHandle(Handle, ExGetPreviousMode());
 }
 
 NTSTATUS NTAPI ZwClose(HANDLE Handle)
 {
-    ASSERT_IRQL(PASSIVE_LEVEL);
-    return ObpCloseHandle(Handle, KernelMode);
+    return ObCloseHandle(Handle, KernelMode);
 }

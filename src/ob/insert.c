@@ -25,7 +25,7 @@ NTSTATUS NTAPI ObOpenObjectByPointer(PVOID Object, ULONG HandleAttributes, PACCE
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    return ObpCreateHandle(Object, HandleAttributes, Granted, AccessMode, Handle);
+    return ObpCreateHandle(Object, HandleAttributes, Granted, Handle);
 }
 
 /* Looks Object's name up, entering it there. *Result: the object the name stands for now, referenced. */
@@ -42,54 +42,88 @@ static NTSTATUS ObpEnterName(PVOID Object, POBP_CREATION Creation, PVOID *Result
     return ObpLookupObject(&Lookup, Result);
 }
 
+/*
+ * Enters the name, if there is one, and makes the handle, if one is wanted. *Result: the object that the name leads to, referenced.
+ * An existing object (OBJ_OPENIF) that loses its name before the handle counts is no longer what the caller asked for: once more.
+ */
+static NTSTATUS ObpNameAndOpen(PVOID Object, POBP_CREATION Creation, PACCESS_STATE AccessState,
+                               ACCESS_MASK DesiredAccess, PVOID *Result, PHANDLE Handle)
+{
+    ULONG Attributes = Creation->Attributes & OBJ_VALID_ATTRIBUTES;
+    NTSTATUS Status = STATUS_SUCCESS, HandleStatus;
+
+    for (;;) {
+        KPROCESSOR_MODE Mode = KernelMode; /* who makes an object has what rights he wants to it */
+
+        if (Creation->Name.Length == 0) {
+            ObfReferenceObject(Object);
+            *Result = Object;
+        } else {
+            Status = ObpEnterName(Object, Creation, Result);
+            if (!NT_SUCCESS(Status)) {
+                return Status;
+            }
+            Mode = (*Result == Object) ? KernelMode : Creation->ProbeMode;
+        }
+        if (Handle == NULL) {
+            return Status;
+        }
+        HandleStatus = ObOpenObjectByPointer(*Result, Attributes, AccessState, DesiredAccess, NULL, Mode, Handle);
+        if (!NT_SUCCESS(HandleStatus)) {
+            return HandleStatus;
+        }
+        if (*Result == Object || !ObpLostName(ObpHeader(*Result))) {
+            return Status;
+        }
+        ObCloseHandle(*Handle, KernelMode);
+        *Handle = NULL;
+        ObfDereferenceObject(*Result);
+    }
+}
+
+/**
+ * ObInsertObject - gives an object from ObCreateObject its name and a handle. The creator's reference goes in every case.
+ *
+ * @PassedAccessState  rights from a parse procedure's create, or NULL
+ * @ObjectPointerBias  references the caller wants to keep
+ * @NewObject          gets the object the name leads to; may be NULL
+ * @Handle             gets the handle; NULL: none is wanted
+ * returns             STATUS_SUCCESS; STATUS_OBJECT_NAME_EXISTS: OBJ_OPENIF found an object; errors of lookup, access, handles
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
 NTSTATUS NTAPI ObInsertObject(PVOID Object, PACCESS_STATE PassedAccessState, ACCESS_MASK DesiredAccess,
                               ULONG ObjectPointerBias, PVOID *NewObject, PHANDLE Handle)
 {
     POBJECT_HEADER Header = ObpHeader(Object);
-    POBP_CREATION Creation = Header->Creation;
-    ULONG Attributes;
-    PVOID Result = Object;
-    NTSTATUS Status = STATUS_SUCCESS, HandleStatus = STATUS_SUCCESS;
+    PVOID Result = NULL;
+    BOOLEAN Wanted = Handle != NULL || ObjectPointerBias != 0;
+    NTSTATUS Status;
 
     ASSERT_IRQL(PASSIVE_LEVEL);
     ASSERT((Header->Flags & OBP_FLAG_HAS_CREATION) != 0);
     if (Handle != NULL) {
         *Handle = NULL;
     }
-    if (Creation->Name.Length != 0) {
-        Status = ObpEnterName(Object, Creation, &Result); /* references Result */
-    } else {
-        ObfReferenceObject(Object);
+    InterlockedOr(&Header->Flags, OBP_FLAG_INSERTING);
+    Status = ObpNameAndOpen(Object, Header->Creation, PassedAccessState, DesiredAccess, &Result, Handle);
+    InterlockedAnd(&Header->Flags, ~(LONG)OBP_FLAG_INSERTING);
+    ObpFreeCreation(Header);
+    if (NT_SUCCESS(Status)) {
+        for (ULONG Extra = 0; Extra < ObjectPointerBias; Extra++) {
+            ObfReferenceObject(Result);
+        }
+        if (NewObject != NULL) {
+            *NewObject = Result;
+        }
     }
-    if (!NT_SUCCESS(Status)) {
-        ObfDereferenceObject(Object);
-        return Status;
-    }
-    Attributes = Creation->Attributes;
-    if (Result == Object) {
-        ObpFreeCreation(Header);
-    }
-    if (Handle != NULL) {
-        HandleStatus = ObOpenObjectByPointer(Result, Attributes & OBJ_VALID_ATTRIBUTES, PassedAccessState,
-                                             DesiredAccess, NULL, KernelMode, Handle);
+    if (Handle != NULL || !Wanted || !NT_SUCCESS(Status)) {
+        ObpDeleteNameCheck(Header); /* a temporary object whose handle has gone, or that nobody was given */
     }
     ObfDereferenceObject(Object); /* the creator's reference */
-    if (!NT_SUCCESS(HandleStatus)) {
-        ObpDeleteNameCheck(ObpHeader(Result));
+    if (Result != NULL) {
         ObfDereferenceObject(Result);
-        return HandleStatus;
     }
-    for (ULONG Extra = 0; Extra < ObjectPointerBias; Extra++) {
-        ObfReferenceObject(Result);
-    }
-    if (NewObject != NULL) {
-        *NewObject = Result;
-    }
-    if (Handle == NULL && ObjectPointerBias == 0) {
-        ObpDeleteNameCheck(
-            ObpHeader(Result)); /* nobody was given it: a temporary object would keep its name for ever */
-    }
-    ObfDereferenceObject(Result);
     return Status;
 }
 
@@ -99,6 +133,7 @@ NTSTATUS NTAPI ObOpenObjectByName(POBJECT_ATTRIBUTES Attributes, POBJECT_TYPE Ob
 {
     ACCESS_STATE Local;
     OBP_LOOKUP Lookup;
+    BOOLEAN Again;
     PVOID Object;
     NTSTATUS Status;
 
@@ -118,12 +153,20 @@ NTSTATUS NTAPI ObOpenObjectByName(POBJECT_ATTRIBUTES Attributes, POBJECT_TYPE Ob
     Lookup.AccessMode = AccessMode;
     Lookup.AccessState = AccessState;
     Lookup.ParseContext = ParseContext;
-    Status = ObpLookupObject(&Lookup, &Object);
-    if (!NT_SUCCESS(Status)) {
-        return Status;
-    }
-    Status = ObOpenObjectByPointer(Object, Attributes->Attributes, NULL, DesiredAccess, ObjectType, AccessMode, Handle);
-    ObfDereferenceObject(Object);
+    do {
+        Status = ObpLookupObject(&Lookup, &Object);
+        if (!NT_SUCCESS(Status)) {
+            return Status;
+        }
+        Status =
+            ObOpenObjectByPointer(Object, Attributes->Attributes, NULL, DesiredAccess, ObjectType, AccessMode, Handle);
+        Again = NT_SUCCESS(Status) && ObpLostName(ObpHeader(Object));
+        if (Again) {
+            ObCloseHandle(*Handle, KernelMode);
+            *Handle = NULL;
+        }
+        ObfDereferenceObject(Object);
+    } while (Again);
     return Status;
 }
 

@@ -32,6 +32,10 @@ NTSTATUS ObpAllocateObject(POBJECT_TYPE Type, ULONG BodySize, POBJECT_HEADER *He
     New->PointerCount = 1;
     New->Type = Type;
     New->PoolTag = Tag;
+#if NT_CHK
+    New->Trace = (Type == NULL) ? NULL : ObpCreateTrace(Type);
+    OBP_TRACE_REFERENCE(New, 1, 1, OB_TAG_DEFAULT);
+#endif
     if (Type != NULL) {
         InterlockedIncrement64(&Type->ObjectCount);
     }
@@ -105,10 +109,19 @@ static NTSTATUS ObpKeepCreation(POBJECT_HEADER Header, POBJECT_ATTRIBUTES Attrib
     }
     Header->Creation = Creation;
     Header->Flags |= OBP_FLAG_HAS_CREATION;
-    if ((Creation->Attributes & OBJ_PERMANENT) != 0) {
-        Header->Flags |= OBP_FLAG_PERMANENT;
-    }
+    Header->Flags |= ((Creation->Attributes & OBJ_PERMANENT) != 0) ? (LONG)OBP_FLAG_PERMANENT : 0;
+    Header->Flags |= ((Creation->Attributes & OBJ_EXCLUSIVE) != 0) ? (LONG)OBP_FLAG_EXCLUSIVE : 0;
     return STATUS_SUCCESS;
+}
+
+/* The memory of an object that nobody has. */
+static VOID ObpFreeObject(POBJECT_HEADER Header)
+{
+    if (Header->Trace != NULL) {
+        ExFreePoolWithTag(Header->Trace, OB_TAG_TRACE);
+    }
+    InterlockedDecrement64(&Header->Type->ObjectCount);
+    ExFreePoolWithTag(Header, Header->PoolTag);
 }
 
 NTSTATUS NTAPI ObCreateObject(KPROCESSOR_MODE ProbeMode, POBJECT_TYPE Type, POBJECT_ATTRIBUTES Attributes,
@@ -130,8 +143,7 @@ NTSTATUS NTAPI ObCreateObject(KPROCESSOR_MODE ProbeMode, POBJECT_TYPE Type, POBJ
     }
     Status = ObpKeepCreation(Header, Attributes, ProbeMode, ParseContext);
     if (!NT_SUCCESS(Status)) {
-        InterlockedDecrement64(&Type->ObjectCount);
-        ExFreePoolWithTag(Header, Header->PoolTag); /* no delete procedure: the body was never the caller's */
+        ObpFreeObject(Header); /* no delete procedure: the body was never the caller's */
         return Status;
     }
     *Object = ObpBody(Header);
@@ -155,8 +167,7 @@ static VOID ObpDeleteObject(POBJECT_HEADER Header)
     if (Header->SecurityDescriptor != NULL) {
         ExFreePool(Header->SecurityDescriptor);
     }
-    InterlockedDecrement64(&Type->ObjectCount);
-    ExFreePoolWithTag(Header, Header->PoolTag);
+    ObpFreeObject(Header);
 }
 
 /* Work item: deletes what was put off, until the stack is found empty. */
@@ -210,12 +221,21 @@ VOID ObFlushDeferredDeletes(VOID)
     }
 }
 
-LONG_PTR FASTCALL ObfReferenceObject(PVOID Object)
+/* ---- References ---- */
+
+LONG_PTR FASTCALL ObfReferenceObjectWithTag(PVOID Object, ULONG Tag)
 {
-    LONG64 Count = InterlockedIncrement64(&ObpHeader(Object)->PointerCount);
+    POBJECT_HEADER Header = ObpHeader(Object);
+    LONG64 Count = InterlockedIncrement64(&Header->PointerCount);
 
     ASSERT(Count > 1);
+    OBP_TRACE_REFERENCE(Header, 1, Count, Tag);
     return Count;
+}
+
+LONG_PTR FASTCALL ObfReferenceObject(PVOID Object)
+{
+    return ObfReferenceObjectWithTag(Object, OB_TAG_DEFAULT);
 }
 
 BOOLEAN ObReferenceObjectSafe(PVOID Object)
@@ -226,6 +246,7 @@ BOOLEAN ObReferenceObjectSafe(PVOID Object)
     while (Count != 0) {
         Seen = InterlockedCompareExchange64(&Header->PointerCount, Count + 1, Count);
         if (Seen == Count) {
+            OBP_TRACE_REFERENCE(Header, 1, Count + 1, OB_TAG_DEFAULT);
             return TRUE;
         }
         Count = Seen;
@@ -233,12 +254,22 @@ BOOLEAN ObReferenceObjectSafe(PVOID Object)
     return FALSE;
 }
 
-LONG_PTR FASTCALL ObfDereferenceObject(PVOID Object)
+/* Lowers the count; returns the new one. The record comes first: afterwards the object may be gone. */
+static LONG64 ObpLowerCount(POBJECT_HEADER Header, ULONG Tag)
+{
+    LONG64 Count;
+
+    OBP_TRACE_REFERENCE(Header, -1, Header->PointerCount - 1, Tag);
+    Count = InterlockedDecrement64(&Header->PointerCount);
+    ASSERT(Count >= 0);
+    return Count;
+}
+
+LONG_PTR FASTCALL ObfDereferenceObjectWithTag(PVOID Object, ULONG Tag)
 {
     POBJECT_HEADER Header = ObpHeader(Object);
-    LONG64 Count = InterlockedDecrement64(&Header->PointerCount);
+    LONG64 Count = ObpLowerCount(Header, Tag);
 
-    ASSERT(Count >= 0);
     if (Count == 0) {
         if (KeGetCurrentIrql() == PASSIVE_LEVEL) {
             ObpDeleteObject(Header);
@@ -249,27 +280,50 @@ LONG_PTR FASTCALL ObfDereferenceObject(PVOID Object)
     return Count;
 }
 
-VOID NTAPI ObDereferenceObjectDeferDelete(PVOID Object)
+LONG_PTR FASTCALL ObfDereferenceObject(PVOID Object)
+{
+    return ObfDereferenceObjectWithTag(Object, OB_TAG_DEFAULT);
+}
+
+/* Gives a reference up where no delete procedure may run, even at PASSIVE_LEVEL. IRQL: <= DISPATCH_LEVEL. */
+VOID NTAPI ObDereferenceObjectDeferDeleteWithTag(PVOID Object, ULONG Tag)
 {
     POBJECT_HEADER Header = ObpHeader(Object);
 
-    if (InterlockedDecrement64(&Header->PointerCount) == 0) {
+    if (ObpLowerCount(Header, Tag) == 0) {
         ObpDeferDelete(Header);
     }
+}
+
+VOID NTAPI ObDereferenceObjectDeferDelete(PVOID Object)
+{
+    ObDereferenceObjectDeferDeleteWithTag(Object, OB_TAG_DEFAULT);
+}
+
+/**
+ * ObReferenceObjectByPointerWithTag - one more reference on an object the caller has already.
+ *
+ * @DesiredAccess  kept for the record only: a pointer carries no rights to check against
+ * @ObjectType     required type; NULL: any, in kernel mode
+ * returns         STATUS_SUCCESS, STATUS_OBJECT_TYPE_MISMATCH
+ *
+ * IRQL: <= DISPATCH_LEVEL. Source: WDK documentation.
+ */
+NTSTATUS NTAPI ObReferenceObjectByPointerWithTag(PVOID Object, ACCESS_MASK DesiredAccess, POBJECT_TYPE ObjectType,
+                                                 KPROCESSOR_MODE AccessMode, ULONG Tag)
+{
+    UNREFERENCED_PARAMETER(DesiredAccess);
+    if (ObpHeader(Object)->Type != ObjectType && (ObjectType != NULL || AccessMode != KernelMode)) {
+        return STATUS_OBJECT_TYPE_MISMATCH;
+    }
+    ObfReferenceObjectWithTag(Object, Tag);
+    return STATUS_SUCCESS;
 }
 
 NTSTATUS NTAPI ObReferenceObjectByPointer(PVOID Object, ACCESS_MASK DesiredAccess, POBJECT_TYPE ObjectType,
                                           KPROCESSOR_MODE AccessMode)
 {
-    POBJECT_HEADER Header = ObpHeader(Object);
-
-    UNREFERENCED_PARAMETER(DesiredAccess); /* a pointer carries no granted access to check against */
-    UNREFERENCED_PARAMETER(AccessMode);
-    if (ObjectType != NULL && Header->Type != ObjectType) {
-        return STATUS_OBJECT_TYPE_MISMATCH;
-    }
-    ObfReferenceObject(Object);
-    return STATUS_SUCCESS;
+    return ObReferenceObjectByPointerWithTag(Object, DesiredAccess, ObjectType, AccessMode, OB_TAG_DEFAULT);
 }
 
 PVOID ObGetWaitObject(PVOID Object)

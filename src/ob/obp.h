@@ -2,8 +2,8 @@
  * obp.h - what the object manager's files share.
  *
  * Locks: ObpNamespaceLock (fast mutex) guards every directory's contents, the Name field of every header and the
- * directory links of names; it is taken at <= APC_LEVEL and nothing is called under it but pool and string routines. A
- * handle table has a spin lock of its own. Counts are interlocked. Neither lock is taken inside the other.
+ * directory links of names; it is taken at <= APC_LEVEL and nothing is called under it but pool and string routines. Handle
+ * tables and exclusive objects have spin locks of their own. Counts are interlocked. None of these is taken inside another.
  */
 #pragma once
 
@@ -12,6 +12,8 @@
 #define OBP_FLAG_PERMANENT    0x01U /* keeps its name with no handle open */
 #define OBP_FLAG_KERNEL_ONLY  0x02U /* created by the kernel */
 #define OBP_FLAG_HAS_CREATION 0x04U /* Creation is set: not inserted yet */
+#define OBP_FLAG_EXCLUSIVE    0x08U /* handles in one process only: ExclusiveProcess */
+#define OBP_FLAG_INSERTING    0x10U /* keeps its name until ObInsertObject has made its handle */
 
 /* What ObCreateObject keeps for ObInsertObject. */
 typedef struct _OBP_CREATION {
@@ -31,7 +33,7 @@ typedef struct _OBP_NAME {
     UNICODE_STRING Name;              /* (c) own buffer, follows this structure */
 } OBP_NAME, *POBP_NAME;
 
-/* (n) ObpNamespaceLock  (i) interlocked  (c) constant after creation */
+/* (n) ObpNamespaceLock  (x) ObpExclusiveLock  (i) interlocked  (c) constant after creation */
 typedef struct _OBJECT_HEADER {
     volatile LONG64 PointerCount; /* (i) */
     volatile LONG64 HandleCount;  /* (i) */
@@ -44,9 +46,24 @@ typedef struct _OBJECT_HEADER {
         struct _OBJECT_HEADER *NextDelete; /* on the deferred-delete list, when PointerCount is 0 */
     };
     PSECURITY_DESCRIPTOR SecurityDescriptor; /* (c) pool, or NULL */
+    PEPROCESS ExclusiveProcess;              /* (x) compared only: has the handles of an exclusive object */
+    struct _OBP_TRACE *Trace;                /* (c) chk: its references, NULL: not traced */
     ULONG64 Reserved;
 } OBJECT_HEADER, *POBJECT_HEADER;
 C_ASSERT(sizeof(OBJECT_HEADER) % 16 == 0); /* bodies hold 16-byte aligned fields (SLIST headers) */
+
+/* ---- Reference tracing (chk; src/ob/trace.c) ---- */
+
+#if NT_CHK
+VOID ObpTraceReference(struct _OBP_TRACE *Trace, LONG Change, LONG64 Count, ULONG Tag);
+struct _OBP_TRACE *ObpCreateTrace(POBJECT_TYPE Type);
+VOID ObpPrintTrace(PVOID Object);
+BOOLEAN ObpTraceFromBoot(PCUNICODE_STRING Type);
+#define OBP_TRACE_REFERENCE(Header, Change, Count, Tag)                                                                \
+    ((Header)->Trace == NULL ? (VOID)0 : ObpTraceReference((Header)->Trace, (Change), (Count), (Tag)))
+#else
+#define OBP_TRACE_REFERENCE(Header, Change, Count, Tag) ((VOID)(Tag))
+#endif
 
 FORCEINLINE POBJECT_HEADER ObpHeader(PVOID Object)
 {
@@ -88,6 +105,10 @@ extern PHANDLE_TABLE ObpKernelHandleTable;
 
 /* type.c */
 NTSTATUS ObpEnterTypes(VOID);
+#define OBP_TYPE_NAME_BYTES 32U /* of a type's name as a word of the console */
+BOOLEAN ObpTypeIsNamed(PCUNICODE_STRING Type, PCSTR Name);
+BOOLEAN ObpToggleTrace(PCSTR Name);
+BOOLEAN ObpIsType(POBJECT_TYPE Type);
 
 /* object.c */
 NTSTATUS ObpAllocateObject(POBJECT_TYPE Type, ULONG BodySize, POBJECT_HEADER *Header);
@@ -101,6 +122,7 @@ VOID ObpUnlinkName(POBP_NAME Name);
 POBP_NAME ObpAllocateName(POBJECT_HEADER Header, PCUNICODE_STRING Name);
 VOID ObpInitializeDirectory(POBP_DIRECTORY Directory);
 VOID ObpDeleteNameCheck(POBJECT_HEADER Header);
+BOOLEAN ObpLostName(POBJECT_HEADER Header);
 
 /* lookup.c */
 NTSTATUS ObpLookupObject(POBP_LOOKUP Lookup, PVOID *Object);
@@ -112,10 +134,21 @@ NTSTATUS ObpParseSymbolicLink(PVOID ParseObject, POBJECT_TYPE ObjectType, PACCES
 VOID ObpDeleteSymbolicLink(PVOID Object);
 
 /* access.c */
+NTSTATUS ObpCheckAccess(PVOID Object, ULONG Attributes, PACCESS_STATE AccessState, ACCESS_MASK Desired,
+                        KPROCESSOR_MODE AccessMode, PACCESS_MASK Granted);
 NTSTATUS ObpGrantAccess(POBJECT_TYPE Type, ACCESS_MASK Desired, PACCESS_MASK Granted);
 VOID ObpInitializeAccessState(PACCESS_STATE State, POBJECT_TYPE Type, ACCESS_MASK Desired);
 
 /* handle.c */
-NTSTATUS ObpCreateHandle(PVOID Object, ULONG Attributes, ACCESS_MASK Granted, KPROCESSOR_MODE AccessMode,
-                         PHANDLE Handle);
+NTSTATUS ObpCreateHandle(PVOID Object, ULONG Attributes, ACCESS_MASK Granted, PHANDLE Handle);
 NTSTATUS ObpInitializeHandles(VOID);
+
+/* The body of a Zw routine: the service with kernel mode as the previous mode. Needs ke.h. */
+#define OBP_AS_KERNEL(Call)                                                                                            \
+    do {                                                                                                               \
+        KPROCESSOR_MODE Previous = KeSetPreviousMode(KernelMode);                                                      \
+        NTSTATUS Status = (Call);                                                                                      \
+                                                                                                                       \
+        KeSetPreviousMode(Previous);                                                                                   \
+        return Status;                                                                                                 \
+    } while (0)

@@ -48,6 +48,9 @@ static NTSTATUS ObpMakeType(const OBJECT_TYPE_INITIALIZER *Initializer, POBJECT_
     New->Self = New;
     New->Info = *Initializer;
     RtlInitUnicodeString(&New->Name, Initializer->Name);
+#if NT_CHK
+    New->Trace = ObpTraceFromBoot(&New->Name);
+#endif
     Header->Flags = OBP_FLAG_PERMANENT | OBP_FLAG_KERNEL_ONLY;
     if (Header->Type == NULL) { /* the type of types is of itself */
         Header->Type = New;
@@ -86,6 +89,47 @@ NTSTATUS ObpEnterTypes(VOID)
         Status = ObpEnterType(Type);
     }
     return Status;
+}
+
+/* TRUE: Type is one. IRQL: any. */
+BOOLEAN ObpIsType(POBJECT_TYPE Type)
+{
+    POBJECT_TYPE Known = ObpTypeList;
+
+    while (Known != NULL && Known != Type) {
+        Known = Known->Next;
+    }
+    return Known != NULL;
+}
+
+/* TRUE: Name, as it is typed, is the type's name, or "all". */
+BOOLEAN ObpTypeIsNamed(PCUNICODE_STRING Type, PCSTR Name)
+{
+    static const UNICODE_STRING Every = RTL_CONSTANT_STRING(L"all");
+    WCHAR Text[OBP_TYPE_NAME_BYTES];
+    UNICODE_STRING Wanted;
+    ULONG Length = 0;
+
+    for (; Length < RTL_NUMBER_OF(Text) - 1 && Name[Length] != 0; Length++) {
+        Text[Length] = (UCHAR)Name[Length];
+    }
+    Text[Length] = 0;
+    RtlInitUnicodeString(&Wanted, Text);
+    return RtlEqualUnicodeString(&Every, &Wanted, TRUE) || RtlEqualUnicodeString(Type, &Wanted, TRUE);
+}
+
+/* Turns tracing over for the type of a name or for all; FALSE: there is no such type. PASSIVE_LEVEL. */
+BOOLEAN ObpToggleTrace(PCSTR Name)
+{
+    BOOLEAN Found = FALSE;
+
+    for (POBJECT_TYPE Type = ObpTypeList; Type != NULL; Type = Type->Next) {
+        if (ObpTypeIsNamed(&Type->Name, Name)) {
+            Type->Trace = !Type->Trace;
+            Found = TRUE;
+        }
+    }
+    return Found;
 }
 
 static VOID ObpObjectsCommand(ULONG ArgumentCount, PCSTR *Arguments)

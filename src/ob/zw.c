@@ -8,15 +8,6 @@
 
 #include "obp.h"
 
-#define OBP_AS_KERNEL(Call)                                                                                            \
-    do {                                                                                                               \
-        KPROCESSOR_MODE Previous = KeSetPreviousMode(KernelMode);                                                      \
-        NTSTATUS Status = (Call);                                                                                      \
-                                                                                                                       \
-        KeSetPreviousMode(Previous);                                                                                   \
-        return Status;                                                                                                 \
-    } while (0)
-
 NTSTATUS NTAPI ZwCreateDirectoryObject(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes)
 {
     OBP_AS_KERNEL(NtCreateDirectoryObject(Handle, DesiredAccess, Attributes));
