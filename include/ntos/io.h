@@ -36,3 +36,14 @@ typedef struct _HAL_DMA_COUNTERS {
 VOID HalQueryDmaCounters(PHAL_DMA_COUNTERS Counters); /* IRQL: any */
 
 NTSTATUS NTAPI NtFlushBuffersFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock);
+
+/* Calls the re-initialization routines that drivers have registered. PASSIVE_LEVEL. (src/io/driver.c) */
+VOID IoCallDriverReinitialization(VOID);
+
+NTSTATUS NTAPI NtLoadDriver(PUNICODE_STRING DriverServiceName);
+NTSTATUS NTAPI NtUnloadDriver(PUNICODE_STRING DriverServiceName);
+
+/* ---- Known to drivers, but not declared by the DDK's headers ---- */
+
+NTSTATUS NTAPI IoCreateDriver(PUNICODE_STRING DriverName, PDRIVER_INITIALIZE InitializationFunction);
+VOID NTAPI IoDeleteDriver(PDRIVER_OBJECT DriverObject);

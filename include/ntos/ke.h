@@ -127,9 +127,21 @@ C_ASSERT(FIELD_OFFSET(KLDR_DATA_TABLE_ENTRY, DllBase) == 0x30);
 
 extern LIST_ENTRY PsLoadedModuleList;
 
+/* What a lookup copies out of the table of images. The table of functions stays while code of the image runs. */
+typedef struct _KI_IMAGE {
+    ULONG64 Base;
+    ULONG Size;      /* bytes */
+    ULONG TableSize; /* bytes */
+    PVOID Table;     /* .pdata, sorted */
+    CHAR Name[32];   /* cut where it is longer */
+} KI_IMAGE, *PKI_IMAGE;
+
 VOID KiInitializeImages(LOADER_BLOCK *LoaderBlock);
-PKLDR_DATA_TABLE_ENTRY KiFindImage(ULONG64 Address); /* NULL: in no image; IRQL: any */
-BOOLEAN KiIsDriverAddress(ULONG64 Address);          /* in an image, and not the kernel's; IRQL: any */
+BOOLEAN KiFindImage(ULONG64 Address, PKI_IMAGE Image); /* FALSE: in no image; IRQL: any */
+BOOLEAN KiIsDriverAddress(ULONG64 Address);            /* in an image, and not the kernel's; IRQL: any */
+/* For the loader (src/mm/sysimage.c); IRQL <= DISPATCH_LEVEL. STATUS_INSUFFICIENT_RESOURCES: the table is full. */
+NTSTATUS KiEnterImage(PKLDR_DATA_TABLE_ENTRY Entry);
+VOID KiRemoveImage(PKLDR_DATA_TABLE_ENTRY Entry);
 
 /* ---- Threads and processes: the kernel's half; ETHREAD and EPROCESS in ps.h begin with these ---- */
 

@@ -24,6 +24,10 @@
 #define MM_KERNEL_IMAGE_BASE 0xFFFFF80000000000ULL /* ntoskrnl.exe and drivers */
 #define MM_KERNEL_IMAGE_SIZE 0x0000008000000000ULL
 
+/* Drivers that are loaded at run time: the 1 GB below what the loader maps for itself; boot images stay below. */
+#define MM_DRIVER_IMAGE_BASE 0xFFFFF87DC0000000ULL
+#define MM_DRIVER_IMAGE_SIZE 0x0000000040000000ULL
+
 #define MM_SYSTEM_PTE_BASE 0xFFFFF88000000000ULL
 #define MM_SYSTEM_PTE_SIZE 0x0000002000000000ULL
 

@@ -103,6 +103,9 @@ const char *PeStatusText(PE_STATUS Status);
  */
 PE_STATUS PeReadHeader(const void *File, uint64_t FileBytes, PE_HEADER *Header);
 
+/* The same for an image that was laid out and loaded: its sections are where they belong and are not looked at again. */
+PE_STATUS PeReadLoadedHeader(const void *Image, uint64_t ImageBytes, PE_HEADER *Header);
+
 /* Section Index (< SectionCount) of a file that passed PeReadHeader. */
 void PeReadSection(const void *File, const PE_HEADER *Header, uint32_t Index, PE_SECTION *Section);
 

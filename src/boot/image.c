@@ -18,7 +18,7 @@
 #define SLOT_BYTES      MM_LARGE_PAGE
 #define GROUP_BYTES     0x40000000ULL /* one page directory */
 #define GROUP_SLOTS     512u
-#define REGION_GROUPS   ((uint32_t)((LOADER_STACK_VA - MM_KERNEL_IMAGE_BASE) >> 30))
+#define REGION_GROUPS   ((uint32_t)((MM_DRIVER_IMAGE_BASE - MM_KERNEL_IMAGE_BASE) >> 30))
 #define FORWARDER_DEPTH 8
 #define SLOT_TRIES      64
 #define PAGES_OF(Bytes) (((Bytes) + 4095u) >> 12)

@@ -24,6 +24,9 @@ static VOID IopDeleteDeviceObject(PVOID Object)
     if (Device->Timer != NULL) {
         ExFreePool(Device->Timer);
     }
+    if (IopExtension(Device) != NULL && (IopExtension(Device)->Flags & IOP_DEVICE_HOLDS_DRIVER) != 0) {
+        ObfDereferenceObject(Device->DriverObject);
+    }
 }
 
 NTSTATUS IopCreateDeviceType(VOID)
@@ -84,7 +87,11 @@ static NTSTATUS IopFillDevice(PDEVICE_OBJECT Device, PDRIVER_OBJECT Driver, ULON
             return STATUS_INSUFFICIENT_RESOURCES;
         }
     }
-    Device->DriverObject = Driver; /* not referenced: a driver deletes its devices before it goes */
+    Device->DriverObject = Driver;
+    if (Driver->DriverExtension != NULL) { /* a driver object of ours, which keeps the driver's code */
+        ObfReferenceObject(Driver);
+        Extension->Flags |= IOP_DEVICE_HOLDS_DRIVER;
+    }
     return STATUS_SUCCESS;
 }
 
@@ -191,6 +198,7 @@ VOID IopReferenceDevice(PDEVICE_OBJECT Device)
 /* Gives a reference up; the last one of a deleted device lets it go. IRQL <= DISPATCH_LEVEL. */
 VOID IopDereferenceDevice(PDEVICE_OBJECT Device)
 {
+    PDRIVER_OBJECT Unload = NULL;
     BOOLEAN Free;
     KIRQL Irql;
 
@@ -198,7 +206,15 @@ VOID IopDereferenceDevice(PDEVICE_OBJECT Device)
     ASSERT(Device->ReferenceCount > 0);
     Device->ReferenceCount--;
     Free = (Device->ReferenceCount == 0 && (IopExtension(Device)->Flags & IOP_DEVICE_DELETE_PENDING) != 0);
+    if (Device->ReferenceCount == 0 && (IopExtension(Device)->Flags & IOP_DEVICE_UNLOAD_PENDING) != 0) {
+        Unload = Device->DriverObject;
+        ObfReferenceObject(Unload);
+    }
     KeReleaseSpinLock(&IopDatabaseLock, Irql);
+    if (Unload != NULL) {
+        IopCheckPendingUnload(Unload);
+        ObfDereferenceObject(Unload);
+    }
     if (Free) {
         ObfDereferenceObject(Device);
     }
@@ -275,7 +291,8 @@ PDEVICE_OBJECT NTAPI IoAttachDeviceToDeviceStack(PDEVICE_OBJECT SourceDevice, PD
 
     KeAcquireSpinLock(&IopDatabaseLock, &Irql);
     Top = IopTopDevice(TargetDevice);
-    if ((IopExtension(Top)->Flags & IOP_DEVICE_DELETE_PENDING) != 0 || (Top->Flags & DO_DEVICE_INITIALIZING) != 0) {
+    if ((IopExtension(Top)->Flags & (IOP_DEVICE_DELETE_PENDING | IOP_DEVICE_UNLOAD_PENDING)) != 0 ||
+        (Top->Flags & DO_DEVICE_INITIALIZING) != 0) {
         Top = NULL;
     } else {
         Top->AttachedDevice = SourceDevice;
@@ -290,13 +307,22 @@ PDEVICE_OBJECT NTAPI IoAttachDeviceToDeviceStack(PDEVICE_OBJECT SourceDevice, PD
 
 VOID NTAPI IoDetachDevice(PDEVICE_OBJECT TargetDevice)
 {
+    PDRIVER_OBJECT Unload = NULL;
     KIRQL Irql;
 
     KeAcquireSpinLock(&IopDatabaseLock, &Irql);
     ASSERT(TargetDevice->AttachedDevice != NULL);
     IopExtension(TargetDevice->AttachedDevice)->AttachedTo = NULL;
     TargetDevice->AttachedDevice = NULL;
+    if ((IopExtension(TargetDevice)->Flags & IOP_DEVICE_UNLOAD_PENDING) != 0) {
+        Unload = TargetDevice->DriverObject;
+        ObfReferenceObject(Unload);
+    }
     KeReleaseSpinLock(&IopDatabaseLock, Irql);
+    if (Unload != NULL) {
+        IopCheckPendingUnload(Unload);
+        ObfDereferenceObject(Unload);
+    }
 }
 
 NTSTATUS NTAPI IoAttachDevice(PDEVICE_OBJECT SourceDevice, PUNICODE_STRING TargetDevice, PDEVICE_OBJECT *AttachedDevice)

@@ -32,6 +32,8 @@
 
 #define IOP_DEVICE_DELETE_PENDING 0x01U
 #define IOP_DEVICE_LINKED         0x02U /* on its driver's list */
+#define IOP_DEVICE_UNLOAD_PENDING 0x04U /* its driver is to be unloaded: no new opens and attachments */
+#define IOP_DEVICE_HOLDS_DRIVER   0x08U /* references its driver object */
 
 /* The I/O manager's own part of a device object. (b) IopDatabaseLock  (i) interlocked  (c) constant after creation */
 typedef struct _IOP_DEVICE_EXTENSION {
@@ -80,8 +82,40 @@ VOID IopReferenceDevice(PDEVICE_OBJECT Device);
 VOID IopDereferenceDevice(PDEVICE_OBJECT Device);
 
 /* driver.c */
+typedef struct _IOP_CLIENT_EXTENSION {
+    struct _IOP_CLIENT_EXTENSION *Next; /* (b) */
+    PVOID Identifier;
+    DECLSPEC_ALIGN(16) UCHAR Body[]; /* the driver's */
+} IOP_CLIENT_EXTENSION, *PIOP_CLIENT_EXTENSION;
+
+/* A driver object and what belongs to it. */
+typedef struct _IOP_DRIVER {
+    DRIVER_OBJECT Driver; /* first: the object's body */
+    DRIVER_EXTENSION Extension;
+    PIOP_CLIENT_EXTENSION Clients;        /* (b) IoAllocateDriverObjectExtension */
+    struct _KLDR_DATA_TABLE_ENTRY *Image; /* (c) loaded at run time, goes with the object; or NULL */
+    WORK_QUEUE_ITEM UnloadItem;           /* of the one who set DRVO_UNLOAD_INVOKED */
+} IOP_DRIVER, *PIOP_DRIVER;
+
+/* What IopStartDriver makes a driver object from. */
+typedef struct _IOP_DRIVER_START {
+    PCWSTR Directory; /* what stands before the name: L"\\Driver\\" */
+    UNICODE_STRING Name;
+    PDRIVER_INITIALIZE Entry;
+    PVOID Base;
+    ULONG Size, Flags;                    /* DRVO_* */
+    struct _KLDR_DATA_TABLE_ENTRY *Image; /* NULL: not loaded at run time */
+} IOP_DRIVER_START;
+
 NTSTATUS IopCreateDriverType(VOID);
 VOID IopStartBootDrivers(LOADER_BLOCK *LoaderBlock);
+NTSTATUS IopStartDriver(const IOP_DRIVER_START *Start, PUNICODE_STRING RegistryPath);
+NTSTATUS IopMakeName(PCWSTR Prefix, PCUNICODE_STRING Name, PUNICODE_STRING String);
+VOID IopDropReinits(PDRIVER_OBJECT Driver);
+
+/* load.c */
+NTSTATUS IopLoadDriver(PUNICODE_STRING RegistryPath, PCUNICODE_STRING ImagePath);
+VOID IopCheckPendingUnload(PDRIVER_OBJECT Driver);
 NTSTATUS NTAPI IopInvalidDeviceRequest(PDEVICE_OBJECT DeviceObject, PIRP Irp);
 
 /* file.c */

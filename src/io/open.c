@@ -37,7 +37,7 @@ static NTSTATUS IopClaimDevice(PDEVICE_OBJECT Device, PIOP_OPEN_PACKET Packet)
     KIRQL Irql;
 
     KeAcquireSpinLock(&IopDatabaseLock, &Irql);
-    if ((IopExtension(Device)->Flags & IOP_DEVICE_DELETE_PENDING) != 0 ||
+    if ((IopExtension(Device)->Flags & (IOP_DEVICE_DELETE_PENDING | IOP_DEVICE_UNLOAD_PENDING)) != 0 ||
         (Device->Flags & DO_DEVICE_INITIALIZING) != 0) {
         Status = STATUS_NO_SUCH_DEVICE;
     } else if ((Device->Flags & DO_EXCLUSIVE) != 0 && Device->ReferenceCount != 0 &&

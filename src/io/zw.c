@@ -95,3 +95,13 @@ NTSTATUS NTAPI ZwFsControlFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE 
     IOP_AS_KERNEL(NtFsControlFile(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, FsControlCode, InputBuffer,
                                   InputBufferLength, OutputBuffer, OutputBufferLength));
 }
+
+NTSTATUS NTAPI ZwLoadDriver(PUNICODE_STRING DriverServiceName)
+{
+    IOP_AS_KERNEL(NtLoadDriver(DriverServiceName));
+}
+
+NTSTATUS NTAPI ZwUnloadDriver(PUNICODE_STRING DriverServiceName)
+{
+    IOP_AS_KERNEL(NtUnloadDriver(DriverServiceName));
+}

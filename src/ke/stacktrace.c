@@ -15,13 +15,12 @@
 
 static VOID KiPrintFrame(ULONG Number, ULONG64 Address)
 {
-    PKLDR_DATA_TABLE_ENTRY Image = KiFindImage(Address);
+    KI_IMAGE Image;
 
-    if (Image == NULL) {
+    if (!KiFindImage(Address, &Image)) {
         ConPrint("  #%u 0x%016llX\n", (unsigned)Number, Address);
     } else {
-        ConPrint("  #%u 0x%016llX %s+0x%llx\n", (unsigned)Number, Address, Image->Name,
-                 Address - (ULONG64)Image->DllBase);
+        ConPrint("  #%u 0x%016llX %s+0x%llx\n", (unsigned)Number, Address, Image.Name, Address - Image.Base);
     }
 }
 

@@ -13,6 +13,7 @@
  * returns what the loader held.
  */
 #include <ntos/console.h>
+#include <ntos/sysimage.h>
 #include "bootp.h"
 #include "range.h"
 
@@ -241,6 +242,7 @@ static VOID MiFreeLoaderFrames(const LOADER_MEMORY_DESCRIPTOR *Descriptor)
 VOID MmInitializePhase1(VOID)
 {
     ASSERT_IRQL(PASSIVE_LEVEL);
+    ExInitializeResourceLite(&PsLoadedModuleResource);
     MiStartZeroThread();
 }
 

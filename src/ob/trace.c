@@ -92,10 +92,11 @@ VOID ObpPrintTrace(PVOID Object)
 
         ConPrint("%6lld %+d -> %lld tag %.4s\n", Number, (int)Record->Change, Record->Count, (PCSTR)&Record->Tag);
         for (ULONG Index = 0; Index < OBP_TRACE_FRAMES && Record->Frames[Index] != 0; Index++) {
-            PKLDR_DATA_TABLE_ENTRY Image = KiFindImage(Record->Frames[Index]);
+            KI_IMAGE Image = {.Base = Record->Frames[Index], .Name = "?"};
 
-            ConPrint("         0x%016llX %s+0x%llX\n", Record->Frames[Index], (Image != NULL) ? Image->Name : "?",
-                     (Image != NULL) ? Record->Frames[Index] - (ULONG64)Image->DllBase : 0);
+            KiFindImage(Record->Frames[Index], &Image);
+            ConPrint("         0x%016llX %s+0x%llX\n", Record->Frames[Index], Image.Name,
+                     Record->Frames[Index] - Image.Base);
         }
     }
 }

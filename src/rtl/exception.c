@@ -257,8 +257,8 @@ DECLSPEC_NORETURN VOID NTAPI ExRaiseDatatypeMisalignment(VOID)
 
 PVOID NTAPI RtlPcToFileHeader(PVOID PcValue, PVOID *BaseOfImage)
 {
-    PKLDR_DATA_TABLE_ENTRY Image = KiFindImage((ULONG64)PcValue);
+    KI_IMAGE Image;
 
-    *BaseOfImage = Image == NULL ? NULL : Image->DllBase;
+    *BaseOfImage = KiFindImage((ULONG64)PcValue, &Image) ? (PVOID)Image.Base : NULL;
     return *BaseOfImage;
 }

@@ -191,22 +191,22 @@ static PE_STATUS ReadOptionalHeader(const uint8_t *Optional, uint32_t OptionalBy
     return PeOk;
 }
 
-PE_STATUS PeReadHeader(const void *File, uint64_t FileBytes, PE_HEADER *Header)
+/* Everything before the section table; Bytes: the file, or an image in memory. */
+static PE_STATUS ReadHeaders(const uint8_t *Bytes, uint64_t Limit, PE_HEADER *Header)
 {
-    const uint8_t *Bytes = File;
     uint32_t NewHeader, OptionalBytes;
     uint64_t Optional;
     PE_STATUS Status;
 
     *Header = (PE_HEADER){0};
-    if (FileBytes < DOS_BYTES) {
+    if (Limit < DOS_BYTES) {
         return PeTruncated;
     }
     if (Get16(Bytes) != DOS_MAGIC) {
         return PeNotImage;
     }
     NewHeader = Get32(Bytes + DOS_NEW_HEADER);
-    if (!Within(NewHeader, 4 + COFF_BYTES, FileBytes)) {
+    if (!Within(NewHeader, 4 + COFF_BYTES, Limit)) {
         return PeTruncated;
     }
     if (Get32(Bytes + NewHeader) != PE_SIGNATURE) {
@@ -220,7 +220,7 @@ PE_STATUS PeReadHeader(const void *File, uint64_t FileBytes, PE_HEADER *Header)
     OptionalBytes = Get16(Bytes + NewHeader + 20);
     Header->Characteristics = Get16(Bytes + NewHeader + 22);
     Optional = (uint64_t)NewHeader + 4 + COFF_BYTES;
-    if (!Within(Optional, OptionalBytes, FileBytes)) {
+    if (!Within(Optional, OptionalBytes, Limit)) {
         return PeTruncated;
     }
     Status = ReadOptionalHeader(Bytes + Optional, OptionalBytes, Header);
@@ -230,12 +230,24 @@ PE_STATUS PeReadHeader(const void *File, uint64_t FileBytes, PE_HEADER *Header)
     if (Header->SectionCount > PE_MAXIMUM_SECTIONS) {
         return PeBadHeader;
     }
-    if (Header->SizeOfHeaders > FileBytes ||
-        !Within(Optional + OptionalBytes, Header->SectionCount * SECTION_BYTES, FileBytes)) {
+    if (Header->SizeOfHeaders > Limit ||
+        !Within(Optional + OptionalBytes, Header->SectionCount * SECTION_BYTES, Limit)) {
         return PeTruncated;
     }
     Header->SectionTable = (uint32_t)(Optional + OptionalBytes);
-    return CheckSections(Bytes, FileBytes, Header);
+    return PeOk;
+}
+
+PE_STATUS PeReadHeader(const void *File, uint64_t FileBytes, PE_HEADER *Header)
+{
+    PE_STATUS Status = ReadHeaders(File, FileBytes, Header);
+
+    return Status == PeOk ? CheckSections(File, FileBytes, Header) : Status;
+}
+
+PE_STATUS PeReadLoadedHeader(const void *Image, uint64_t ImageBytes, PE_HEADER *Header)
+{
+    return ReadHeaders(Image, ImageBytes, Header);
 }
 
 static void CopyBytes(uint8_t *To, const uint8_t *From, uint32_t Bytes)

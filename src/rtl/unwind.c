@@ -66,16 +66,16 @@ static VOID RtlpRestoreFloating(PUNWIND_STATE State, ULONG Register, ULONG64 Add
 PRUNTIME_FUNCTION NTAPI RtlLookupFunctionEntry(ULONG64 ControlPc, PULONG64 ImageBase,
                                                PUNWIND_HISTORY_TABLE HistoryTable)
 {
-    PKLDR_DATA_TABLE_ENTRY Image = KiFindImage(ControlPc);
+    KI_IMAGE Image;
 
-    if (Image == NULL) {
+    if (!KiFindImage(ControlPc, &Image)) {
         *ImageBase = 0;
         return NULL;
     }
-    *ImageBase = (ULONG64)Image->DllBase;
+    *ImageBase = Image.Base;
     ULONG Offset = (ULONG)(ControlPc - *ImageBase);
-    PRUNTIME_FUNCTION Table = Image->ExceptionTable;
-    ULONG Low = 0, High = Image->ExceptionTableSize / sizeof(RUNTIME_FUNCTION);
+    PRUNTIME_FUNCTION Table = Image.Table;
+    ULONG Low = 0, High = Image.TableSize / sizeof(RUNTIME_FUNCTION);
 
     while (Low < High) {
         ULONG Middle = (Low + High) / 2;

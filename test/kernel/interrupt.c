@@ -26,11 +26,12 @@ static volatile ULONG InterruptOrder;
 static VOID InterruptSee(PKTRAP_FRAME Frame, PVOID Context)
 {
     PINTERRUPT_SEEN Seen = Context;
+    KI_IMAGE Image;
 
     Seen->Irql = KeGetCurrentIrql();
     Seen->PreviousIrql = Frame->PreviousIrql;
     Seen->Enabled = (__readeflags() & EFLAGS_IF) != 0;
-    Seen->Kernel = KiFindImage(Frame->Rip) != NULL;
+    Seen->Kernel = KiFindImage(Frame->Rip, &Image);
     Seen->Order = ++InterruptOrder;
     Seen->Count++;
 }

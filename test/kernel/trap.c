@@ -366,14 +366,16 @@ static VOID UnwindLookup(PKTAP_CONTEXT Ktap)
     KTAP_CHECK(RtlLookupFunctionEntry(0, &Base, NULL) == NULL);
     KTAP_EQUAL(Base, 0);
     KTAP_CHECK(RtlLookupFunctionEntry((ULONG64)UnwindLookup, &Base, NULL) != NULL);
-    PKLDR_DATA_TABLE_ENTRY Image = KiFindImage((ULONG64)UnwindLookup);
+    KI_IMAGE Image, Other;
+    PKLDR_DATA_TABLE_ENTRY First = CONTAINING_RECORD(PsLoadedModuleList.Flink, KLDR_DATA_TABLE_ENTRY, InLoadOrderLinks);
 
-    KTAP_CHECK(Image != NULL && Base == (ULONG64)Image->DllBase);
-    KTAP_CHECK(KiFindImage((ULONG64)Image->DllBase + Image->SizeOfImage) != Image);
-    KTAP_CHECK(PsLoadedModuleList.Flink == &Image->InLoadOrderLinks); /* the kernel comes first */
-    PRUNTIME_FUNCTION Table = Image->ExceptionTable;
+    KTAP_CHECK(KiFindImage((ULONG64)UnwindLookup, &Image));
+    KTAP_CHECK(Base == Image.Base);
+    KTAP_CHECK(!KiFindImage(Image.Base + Image.Size, &Other) || Other.Base != Image.Base);
+    KTAP_CHECK(Base == (ULONG64)First->DllBase); /* the kernel comes first */
+    PRUNTIME_FUNCTION Table = Image.Table;
 
-    for (ULONG Index = 1; Index < Image->ExceptionTableSize / sizeof(*Table); Index++) {
+    for (ULONG Index = 1; Index < Image.TableSize / sizeof(*Table); Index++) {
         KTAP_CHECK(Table[Index - 1].EndAddress <= Table[Index].BeginAddress);
     }
 }

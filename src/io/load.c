@@ -1,0 +1,247 @@
+/*
+ * load.c - ZwLoadDriver and ZwUnloadDriver: drivers that come from disk and go again.
+ *
+ * A driver is named by its service key, \Registry\Machine\System\CurrentControlSet\Services\NAME. The key's ImagePath says where the
+ * file is: a full path, or one below \SystemRoot; without it the file is \SystemRoot\System\drivers\NAME.sys. Type
+ * 2 (a file system) puts the object under \FileSystem, anything else under \Driver.
+ *
+ * Unloading is in three steps. ZwUnloadDriver marks the driver's devices: they are neither opened nor attached to any more. When none of them is open
+ * or attached to, at once or when the last reference goes, DRVO_UNLOAD_INVOKED is set, by one winner, and DriverUnload is called in a
+ * worker thread or the caller. After it the object loses its name and its start's reference; the image goes with the object's last
+ * reference, which devices that are still held (a work item that runs) may keep for a while.
+ *
+ * Loading runs in the system process, in a worker if the caller is elsewhere. Lock: IopDatabaseLock for marks. PASSIVE_LEVEL.
+ */
+#include <ntos/console.h>
+#include <ntos/sysimage.h>
+
+#include "iop.h"
+
+/* A call made in a worker thread on behalf of a thread of another process. */
+typedef struct _IOP_LOAD {
+    WORK_QUEUE_ITEM Item;
+    PUNICODE_STRING RegistryPath;
+    PCUNICODE_STRING ImagePath;
+    KEVENT Done;
+    NTSTATUS Status;
+} IOP_LOAD, *PIOP_LOAD;
+
+/* The last component of a path. */
+static UNICODE_STRING IopLastComponent(PCUNICODE_STRING Path)
+{
+    UNICODE_STRING Name = *Path;
+    USHORT Chars = Path->Length / sizeof(WCHAR), Start = Chars;
+
+    while (Start != 0 && Path->Buffer[Start - 1] != '\\') {
+        Start--;
+    }
+    Name.Buffer += Start;
+    Name.Length = Name.MaximumLength = (USHORT)((Chars - Start) * sizeof(WCHAR));
+    return Name;
+}
+
+/* The driver object of that name, referenced. */
+static NTSTATUS IopFindDriver(PCUNICODE_STRING Name, PDRIVER_OBJECT *Driver)
+{
+    static const PCWSTR Directories[] = {L"\\Driver\\", L"\\FileSystem\\"};
+    NTSTATUS Status = STATUS_OBJECT_NAME_NOT_FOUND;
+
+    for (ULONG Index = 0; Index < RTL_NUMBER_OF(Directories); Index++) {
+        UNICODE_STRING Path;
+
+        Status = IopMakeName(Directories[Index], Name, &Path);
+        if (!NT_SUCCESS(Status)) {
+            return Status;
+        }
+        Status = ObReferenceObjectByName(&Path, OBJ_CASE_INSENSITIVE, NULL, 0, IopDriverObjectType, KernelMode, NULL,
+                                         (PVOID *)Driver);
+        ExFreePoolWithTag(Path.Buffer, IOP_TAG_DRIVER);
+        if (NT_SUCCESS(Status)) {
+            return Status;
+        }
+    }
+    return Status;
+}
+
+/* Where the driver's file is when nothing else is said; pool, the caller's. */
+static NTSTATUS IopDefaultImagePath(PCUNICODE_STRING Service, PUNICODE_STRING Path)
+{
+    UNICODE_STRING Extension, Bare;
+    NTSTATUS Status = IopMakeName(L"\\SystemRoot\\System\\drivers\\", Service, &Bare);
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    RtlInitUnicodeString(&Extension, L".sys");
+    Status = IopMakeName(Bare.Buffer, &Extension, Path);
+    ExFreePoolWithTag(Bare.Buffer, IOP_TAG_DRIVER);
+    return Status;
+}
+
+/* Loads the image and starts the driver; Service and the paths are known. */
+static NTSTATUS IopLoadImage(PUNICODE_STRING RegistryPath, PCUNICODE_STRING Service, PCUNICODE_STRING ImagePath)
+{
+    IOP_DRIVER_START Start = {.Directory = L"\\Driver\\", .Name = *Service};
+    NTSTATUS Status = MmLoadSystemImage(ImagePath, &Start.Image);
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Start.Entry = (PDRIVER_INITIALIZE)Start.Image->EntryPoint;
+    Start.Base = Start.Image->DllBase;
+    Start.Size = Start.Image->SizeOfImage;
+    Status = IopStartDriver(&Start, RegistryPath);
+    if (NT_SUCCESS(Status)) {
+        IoCallDriverReinitialization();
+    }
+    return Status;
+}
+
+static NTSTATUS IopLoadHere(PUNICODE_STRING RegistryPath, PCUNICODE_STRING ImagePath)
+{
+    UNICODE_STRING Service = IopLastComponent(RegistryPath), Path;
+    PDRIVER_OBJECT Driver;
+    NTSTATUS Status;
+
+    if (Service.Length == 0) {
+        return STATUS_OBJECT_NAME_INVALID;
+    }
+    if (NT_SUCCESS(IopFindDriver(&Service, &Driver))) {
+        ObfDereferenceObject(Driver);
+        return STATUS_IMAGE_ALREADY_LOADED;
+    }
+    if (ImagePath != NULL) {
+        return IopLoadImage(RegistryPath, &Service, ImagePath);
+    }
+    Status = IopDefaultImagePath(&Service, &Path);
+    if (NT_SUCCESS(Status)) {
+        Status = IopLoadImage(RegistryPath, &Service, &Path);
+        ExFreePoolWithTag(Path.Buffer, IOP_TAG_DRIVER);
+    }
+    return Status;
+}
+
+static VOID NTAPI IopLoadWorker(PVOID Parameter)
+{
+    PIOP_LOAD Load = Parameter;
+
+    Load->Status = IopLoadHere(Load->RegistryPath, Load->ImagePath);
+    KeSetEvent(&Load->Done, IO_NO_INCREMENT, FALSE);
+}
+
+/**
+ * IopLoadDriver - loads and starts a driver.
+ *
+ * @RegistryPath  its service key; the last component names the driver object
+ * @ImagePath     its file; NULL: what the key or the default says
+ * returns        what DriverEntry returned; STATUS_IMAGE_ALREADY_LOADED; errors of MmLoadSystemImage
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS IopLoadDriver(PUNICODE_STRING RegistryPath, PCUNICODE_STRING ImagePath)
+{
+    IOP_LOAD Load = {.RegistryPath = RegistryPath, .ImagePath = ImagePath};
+
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    if (IoGetCurrentProcess() == PsInitialSystemProcess) {
+        return IopLoadHere(RegistryPath, ImagePath);
+    }
+    KeInitializeEvent(&Load.Done, NotificationEvent, FALSE);
+    ExInitializeWorkItem(&Load.Item, IopLoadWorker, &Load);
+    ExQueueWorkItem(&Load.Item, DelayedWorkQueue);
+    KeWaitForSingleObject(&Load.Done, Executive, KernelMode, FALSE, NULL);
+    return Load.Status;
+}
+
+/* The last step: nobody uses the driver's devices. */
+static VOID IopUnloadNow(PDRIVER_OBJECT Driver)
+{
+    Driver->DriverUnload(Driver);
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    IopDropReinits(Driver);
+    if (Driver->DeviceObject != NULL) {
+        ConPrint("%wZ: unloaded, but did not delete its devices: its image stays\n", &Driver->DriverName);
+    }
+    ObMakeTemporaryObject(Driver);
+    ObfDereferenceObject(Driver); /* its start's */
+}
+
+static VOID NTAPI IopUnloadWorker(PVOID Parameter)
+{
+    PIOP_DRIVER Driver = Parameter;
+
+    IopUnloadNow(&Driver->Driver);
+    ObfDereferenceObject(Driver); /* taken when the item was queued */
+}
+
+/* TRUE, for one caller: every device is marked and none in use, so the driver is the caller's to unload. */
+static BOOLEAN IopClaimUnload(PDRIVER_OBJECT Driver, BOOLEAN Mark)
+{
+    BOOLEAN Claimed = (Driver->DriverUnload != NULL);
+    KIRQL Irql;
+
+    KeAcquireSpinLock(&IopDatabaseLock, &Irql);
+    for (PDEVICE_OBJECT Device = Driver->DeviceObject; Device != NULL; Device = Device->NextDevice) {
+        if (Mark) {
+            IopExtension(Device)->Flags |= IOP_DEVICE_UNLOAD_PENDING;
+        }
+        if (Device->ReferenceCount != 0 || Device->AttachedDevice != NULL ||
+            (IopExtension(Device)->Flags & IOP_DEVICE_UNLOAD_PENDING) == 0) {
+            Claimed = FALSE;
+        }
+    }
+    if ((Driver->Flags & DRVO_UNLOAD_INVOKED) != 0) {
+        Claimed = FALSE;
+    }
+    if (Claimed) {
+        Driver->Flags |= DRVO_UNLOAD_INVOKED;
+    }
+    KeReleaseSpinLock(&IopDatabaseLock, Irql);
+    return Claimed;
+}
+
+/* A device of a driver that is to be unloaded has lost a reference. The caller keeps the driver. IRQL <= DISPATCH_LEVEL. */
+VOID IopCheckPendingUnload(PDRIVER_OBJECT Driver)
+{
+    PIOP_DRIVER Ours = CONTAINING_RECORD(Driver, IOP_DRIVER, Driver);
+
+    if (IopClaimUnload(Driver, FALSE)) {
+        ObfReferenceObject(Driver);
+        ExInitializeWorkItem(&Ours->UnloadItem, IopUnloadWorker, Ours);
+        ExQueueWorkItem(&Ours->UnloadItem, DelayedWorkQueue);
+    }
+}
+
+NTSTATUS NTAPI NtLoadDriver(PUNICODE_STRING DriverServiceName)
+{
+    return IopLoadDriver(DriverServiceName, NULL);
+}
+
+/**
+ * NtUnloadDriver - has a driver unloaded.
+ *
+ * returns  STATUS_SUCCESS: it is, or will be once nothing uses its devices any more; STATUS_INVALID_DEVICE_REQUEST: it has no DriverUnload, or
+ *          is being unloaded by somebody else; STATUS_OBJECT_NAME_NOT_FOUND
+ *
+ * IRQL: PASSIVE_LEVEL. Source: WDK documentation of ZwUnloadDriver.
+ */
+NTSTATUS NTAPI NtUnloadDriver(PUNICODE_STRING DriverServiceName)
+{
+    UNICODE_STRING Service = IopLastComponent(DriverServiceName);
+    PDRIVER_OBJECT Driver;
+    NTSTATUS Status;
+
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    Status = IopFindDriver(&Service, &Driver);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    if (Driver->DriverUnload == NULL ||
+        (Driver->Flags & (DRVO_UNLOAD_INVOKED | DRVO_INITIALIZED)) != DRVO_INITIALIZED) {
+        Status = STATUS_INVALID_DEVICE_REQUEST;
+    } else if (IopClaimUnload(Driver, TRUE)) {
+        IopUnloadNow(Driver);
+    }
+    ObfDereferenceObject(Driver);
+    return Status;
+}
