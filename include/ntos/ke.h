@@ -98,9 +98,9 @@ VOID KiInitializeProcessor(struct _KI_PROCESSOR_AREA *Area, ULONG Number, ULONG 
 /* Starts the other processors. Phase 1. (src/ke/mp.c) */
 VOID KeStartAllProcessors(VOID);
 
-/* Stop the other processors, and interrupts here, and let them go on. DISPATCH_LEVEL; no locks between. (src/ke/ipi.c) */
-VOID KeFreezeProcessors(VOID);
-VOID KeThawProcessors(VOID);
+/* Stop the other processors outside anything they do at DISPATCH_LEVEL, and let them go on. (src/ke/ipi.c) */
+KIRQL KeFreezeProcessors(VOID);
+VOID KeThawProcessors(KIRQL OldIrql);
 
 /* Prints one line a frame, "  #0 0xFFFFF80000001234 ntoskrnl.exe+0x1234"; NULL: the caller's stack. IRQL: any. */
 VOID KiPrintStack(PKTRAP_FRAME Frame);

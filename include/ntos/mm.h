@@ -80,5 +80,5 @@ BOOLEAN MmIsMemoryLow(SIZE_T Bytes);
 VOID MmQueryExposure(PMM_EXPOSURE Exposure);  /* counters; IRQL <= DISPATCH_LEVEL */
 VOID MmVerifyExposure(PMM_EXPOSURE Exposure); /* recomputed by walking the kernel half; PASSIVE_LEVEL */
 VOID MmResetExposurePeak(VOID);
-/* Checks every invariant (docs/page-states.md), prints what is wrong, returns the number of findings. chk and fre. */
+/* Checks every invariant (docs/page-states.md), prints what is wrong, returns the number of findings. IRQL: <= APC_LEVEL, no locks. */
 ULONG MiVerify(VOID);

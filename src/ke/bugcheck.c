@@ -1,12 +1,13 @@
 /*
  * bugcheck.c - the end of the kernel when it can no longer be trusted.
  *
- * One processor wins the right to report; others that arrive halt quietly. The report goes out polled, without
- * locks, with interrupts off, and reads memory only through KiCopyMemoryNoFault and the unwinder, so that a
- * damaged stack or list cannot stop it. Its format is a contract with the test harness and scripts/symbolize:
+ * One processor wins the right to report; others that arrive halt quietly. It stops the others by NMI first, and shows their
+ * stacks behind its own. The report goes out polled, without locks, with interrupts off, and reads memory only through
+ * KiCopyMemoryNoFault and the unwinder, so that a damaged stack or list cannot stop it. Its format is a contract with the test harness and scripts/symbolize:
  *
  *   *** STOP 0x0000000A (0x..., 0x..., 0x..., 0x...) IRQL_NOT_LESS_OR_EQUAL
  *   registers, then stack lines "  #0 0xFFFFF80000001234 ntoskrnl.exe+0x1234"
+ *   for each other processor "processor N at IRQL L" and its stack lines
  *   *** END STOP
  *
  * With boot option `test` the emulator is then ended; otherwise every processor halts.
@@ -22,6 +23,7 @@
 #define BOCHS_SHUTDOWN_PORT 0x8900
 
 volatile LONG KiBugCheckActive;
+volatile BOOLEAN KiBugCheckReported;
 
 typedef struct _KI_BUGCHECK_NAME {
     ULONG Code;
@@ -137,16 +139,19 @@ DECLSPEC_NORETURN VOID KiBugCheckTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, UL
         RtlCaptureContext(&Context);
     }
     InterlockedIncrement(&KiPrintUnlocked);
+    KiStopOthers();
     ConPrint("\n*** STOP 0x%08X (0x%016llX, 0x%016llX, 0x%016llX, 0x%016llX) %s\n", (unsigned)Code, P1, P2, P3, P4,
              KiBugCheckName(Code));
     KiPrintRegisters(&Context);
     KiPrintContextStack(&Context);
+    KiPrintStopped();
     ConPrint("*** END STOP\n");
     KdBugCheck(Frame);
     if (KeBootOption("test", NULL, 0)) {
         HalDebugExit(BUGCHECK_EXIT_CODE);
         KiEndBochs();
     }
+    KiBugCheckReported = TRUE;
     KiStopForever();
 }
 

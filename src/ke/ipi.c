@@ -2,8 +2,8 @@
  * ipi.c - what processors ask of one another by interrupt.
  *
  *   reschedule      KI_VECTOR_DPC, sent by whoever sets NextThread or queues a DPC (sched.c, dpc.c)
- *   call function   KI_VECTOR_IPI: all processors meet, then each calls the function, then all part (KeIpiGenericCall);
- *                   a freeze is the same meeting with the initiator doing its work before the others may part
+ *   call function   KI_VECTOR_IPI: all processors meet, then each calls the function, then all part (KeIpiGenericCall)
+ *   freeze          a DPC on each, in which it waits: so it stops outside whatever is done at DISPATCH_LEVEL
  *   shootdown       KI_VECTOR_TLB: Mm's request, see src/mm/tlb.c
  *   stop            NMI: bug check, debugger, and the stacks that an NMI from outside prints (trap.c, bugcheck.c, kd)
  *
@@ -32,9 +32,7 @@ static VOID CallInterrupt(PKTRAP_FRAME Frame, PVOID Context)
     while (KiMeeting.Go == 0) {
         YieldProcessor();
     }
-    if (KiMeeting.Function != NULL) {
-        KiMeeting.Function(KiMeeting.Context);
-    }
+    KiMeeting.Function(KiMeeting.Context);
     KeGetCurrentPrcb()->IpiCalls++;
     InterlockedIncrement(&KiMeeting.Parted);
 }
@@ -108,25 +106,62 @@ ULONG_PTR NTAPI KeIpiGenericCall(PKIPI_BROADCAST_WORKER BroadcastFunction, ULONG
     return Result;
 }
 
-/**
- * KeFreezeProcessors - stops all other processors until KeThawProcessors, and interrupts on this one.
- *
- * A processor is stopped between two instructions below IPI_LEVEL: whatever it holds stays held.
- *
- * IRQL: DISPATCH_LEVEL, interrupts on; stays there. Must not take a lock, or wait for one, until the thaw.
- */
-VOID KeFreezeProcessors(VOID)
+/* ---- Freezing ---- */
+
+static volatile LONG KiFreezer;             /* 1: somebody freezes, or is about to; interlocked */
+static volatile LONG KiFrozen, KiFreezeEnd; /* processors that have stopped; they may go on */
+static KDPC KiFreezeDpc[KI_MAXIMUM_PROCESSORS];
+
+static VOID NTAPI FreezeHere(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
 {
-    ASSERT_IRQL(DISPATCH_LEVEL);
-    Gather(NULL, 0);
-    _disable();
+    InterlockedIncrement(&KiFrozen);
+    while (KiFreezeEnd == 0) {
+        YieldProcessor();
+    }
+    InterlockedDecrement(&KiFrozen);
 }
 
-VOID KeThawProcessors(VOID)
+/**
+ * KeFreezeProcessors - stops all other processors below DISPATCH_LEVEL until KeThawProcessors.
+ *
+ * Each waits in a DPC: none of them is inside anything that is done at DISPATCH_LEVEL or above, and none holds a
+ * spin lock. Their interrupts go on, and shootdowns are answered.
+ *
+ * returns  the previous IRQL, for KeThawProcessors
+ *
+ * IRQL: <= APC_LEVEL, no locks; DISPATCH_LEVEL on return. Waits for another freeze to end.
+ */
+KIRQL KeFreezeProcessors(VOID)
 {
-    LONG Count = KiMeeting.Arrived;
+    LONG Others = 0;
 
-    InterlockedExchange(&KiMeeting.Go, 1);
-    _enable();
-    Part(Count);
+    ASSERT_IRQL_MAX(APC_LEVEL);
+    while (InterlockedCompareExchange(&KiFreezer, 1, 0) != 0) {
+        YieldProcessor();
+    }
+    KIRQL OldIrql = KfRaiseIrql(DISPATCH_LEVEL);
+    KiFreezeEnd = 0;
+    for (ULONG Number = 0; Number < KeNumberOfActiveProcessors; Number++) {
+        if (Number != KeGetCurrentPrcb()->Number) {
+            KeInitializeDpc(&KiFreezeDpc[Number], FreezeHere, NULL);
+            KeSetTargetProcessorDpc(&KiFreezeDpc[Number], (CCHAR)Number);
+            KeSetImportanceDpc(&KiFreezeDpc[Number], HighImportance);
+            KeInsertQueueDpc(&KiFreezeDpc[Number], NULL, NULL);
+            Others++;
+        }
+    }
+    while (KiFrozen != Others) {
+        YieldProcessor();
+    }
+    return OldIrql;
+}
+
+VOID KeThawProcessors(KIRQL OldIrql)
+{
+    InterlockedExchange(&KiFreezeEnd, 1);
+    while (KiFrozen != 0) {
+        YieldProcessor();
+    }
+    InterlockedExchange(&KiFreezer, 0);
+    KeLowerIrql(OldIrql);
 }

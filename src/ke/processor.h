@@ -55,3 +55,9 @@ VOID KiContextFromFrame(PKTRAP_FRAME Frame, PCONTEXT Context);
 VOID KiPrintContextStack(PCONTEXT Context); /* modifies it */
 extern volatile LONG KiPrintUnlocked;       /* > 0: the console's lock is not waited for (debugprint.c) */
 extern volatile LONG KiBugCheckActive;      /* != 0: a processor is reporting the end */
+extern volatile BOOLEAN KiBugCheckReported; /* the report is out */
+
+/* nmi.c. Interrupts off. */
+VOID KiNmi(PKTRAP_FRAME Frame);
+VOID KiStopOthers(VOID);   /* by NMI, and waits until they are, for some seconds at most */
+VOID KiPrintStopped(VOID); /* the stacks of the processors that an NMI has stopped */

@@ -127,23 +127,6 @@ static VOID KiPageFault(PKTRAP_FRAME Frame)
 
 /* ---- Exceptions ---- */
 
-static VOID KiNmi(PKTRAP_FRAME Frame)
-{
-    if (KdNmi(Frame)) {
-        return;
-    }
-    if (KiBugCheckActive != 0) {
-        for (;;) {
-            KeHalt(); /* this processor is being stopped; NMIs stay blocked */
-        }
-    }
-    InterlockedIncrement(&KiPrintUnlocked);
-    ConPrint("\n*** NMI on processor %u at IRQL %u\n", KeGetCurrentPrcb()->Number, Frame->PreviousIrql);
-    KiPrintStack(Frame);
-    ConPrint("*** END NMI\n");
-    InterlockedDecrement(&KiPrintUnlocked);
-}
-
 /* The #DB cause is sticky: it is cleared for the next one, and the debugger reads it from the frame. */
 static VOID KiDebugTrap(PKTRAP_FRAME Frame)
 {

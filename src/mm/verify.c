@@ -11,8 +11,8 @@
  *   6. exposure counters equal the walk.
  *
  * Share counts are checked without memory of their own: every find is subtracted from the entry, what must be left is
- * known, and a second pass adds the finds back. All of it runs under the PFN lock at DISPATCH_LEVEL, so it sees one moment.
- * On several processors the others must be frozen or idle in Mm for invariant 6 to be exact.
+ * known, and a second pass adds the finds back. All of it runs under the PFN lock at DISPATCH_LEVEL with the other processors
+ * frozen below it, so it sees one moment: PTEs and their counters change together at DISPATCH_LEVEL.
  */
 #include <ntos/console.h>
 #include "bootp.h"
@@ -265,9 +265,10 @@ static VOID MiVerifyCounters(VOID)
 
 ULONG MiVerify(VOID)
 {
-    KIRQL Irql = MiLockPfn();
+    KIRQL Irql = KeFreezeProcessors();
     ULONG Findings;
 
+    MiLockPfn();
     MiFindings = 0;
     MiVerifyLists();
     for (ULONG Run = 0; Run < MiRamRunCount; Run++) {
@@ -280,7 +281,8 @@ ULONG MiVerify(VOID)
     MiVerifyZeroed();
     MiVerifyCounters();
     Findings = MiFindings;
-    MiUnlockPfn(Irql);
+    MiUnlockPfn(DISPATCH_LEVEL);
+    KeThawProcessors(Irql);
     if (Findings > MI_REPORTED) {
         ConPrint("verify: %u findings in all\n", (unsigned)Findings);
     }
