@@ -18,7 +18,8 @@ typedef enum _MM_REGION {
     MmRegionSystemPtes, /* stacks, MDL maps; I/O maps of non-RAM are not exposure */
     MmRegionSystemCache,
     MmRegionWindow,
-    MmRegionOther, /* shared user page, loader block while it lasts */
+    MmRegionProcess, /* page tables and working-set lists of processes, seen in their own kernel half */
+    MmRegionOther,   /* shared user page, loader block while it lasts */
     MmRegionMax
 } MM_REGION;
 
@@ -76,6 +77,54 @@ BOOLEAN MmQueryPoolPages(PVOID Address, PSIZE_T Bytes, PULONG Tag, PBOOLEAN Page
 VOID MmFreePoolPages(PVOID Address);
 /* TRUE if taking Bytes more would leave less than an eighth of RAM available. IRQL: any; a hint. */
 BOOLEAN MmIsMemoryLow(SIZE_T Bytes);
+
+/* ---- Address spaces of processes (src/mm/process.c and its neighbours) ---- */
+
+/**
+ * MmCreateProcessAddressSpace - gives a process an address space of its own.
+ *
+ * @Process  its Pcb.DirectoryTableBase and MmSupport are set; the user half is empty
+ *
+ * IRQL: <= APC_LEVEL. Fails: STATUS_INSUFFICIENT_RESOURCES, STATUS_COMMITMENT_LIMIT.
+ */
+NTSTATUS MmCreateProcessAddressSpace(PEPROCESS Process);
+
+/*
+ * Takes it apart, with everything in it. No processor may have it loaded, no thread be attached or about to attach; does
+ * nothing for a process that has none. IRQL: <= APC_LEVEL; no locks.
+ */
+VOID MmDeleteProcessAddressSpace(PEPROCESS Process);
+
+/*
+ * Copies between the kernel and the current process's user half; the range is probed, faults end the copy. IRQL: <= APC_LEVEL.
+ * Fails: STATUS_ACCESS_VIOLATION, STATUS_GUARD_PAGE_VIOLATION, STATUS_IN_PAGE_ERROR; what was copied until then stays.
+ */
+NTSTATUS MmCopyFromUser(PVOID Destination, const VOID *Source, SIZE_T Bytes);
+NTSTATUS MmCopyToUser(PVOID Destination, const VOID *Source, SIZE_T Bytes);
+/* TRUE: [Address, Address + Bytes) lies below the user limit and does not wrap. IRQL: any. */
+BOOLEAN MmIsUserRange(const VOID *Address, SIZE_T Bytes);
+
+/* Services that the DDK's headers do not declare. */
+typedef enum _MI_MEMORY_INFORMATION_CLASS { MemoryBasicInformation } MI_MEMORY_INFORMATION_CLASS;
+
+typedef struct _MEMORY_BASIC_INFORMATION { /* as winnt.h declares it for 64 bits */
+    PVOID BaseAddress;
+    PVOID AllocationBase;
+    ULONG AllocationProtect;
+    USHORT PartitionId; /* 0 */
+    SIZE_T RegionSize;  /* bytes */
+    ULONG State, Protect, Type;
+} MEMORY_BASIC_INFORMATION, *PMEMORY_BASIC_INFORMATION;
+C_ASSERT(sizeof(MEMORY_BASIC_INFORMATION) == 48);
+
+NTSTATUS NTAPI NtQueryVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress, MI_MEMORY_INFORMATION_CLASS Class,
+                                    PVOID Buffer, SIZE_T Length, PSIZE_T ReturnLength);
+NTSTATUS NTAPI ZwQueryVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress, MI_MEMORY_INFORMATION_CLASS Class,
+                                    PVOID Buffer, SIZE_T Length, PSIZE_T ReturnLength);
+NTSTATUS NTAPI NtProtectVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress, PSIZE_T RegionSize, ULONG NewProtect,
+                                      PULONG OldProtect);
+NTSTATUS NTAPI ZwProtectVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress, PSIZE_T RegionSize, ULONG NewProtect,
+                                      PULONG OldProtect);
 
 VOID MmQueryExposure(PMM_EXPOSURE Exposure);  /* counters; IRQL <= DISPATCH_LEVEL */
 VOID MmVerifyExposure(PMM_EXPOSURE Exposure); /* recomputed by walking the kernel half; PASSIVE_LEVEL */

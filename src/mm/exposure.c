@@ -9,7 +9,7 @@
  * Window slots are counted per processor (MI_PROCESSOR.WindowLive), because they change too often for a shared
  * counter; the peak adds the highest of each processor, which may overstate it, never the opposite.
  *
- * Counters are interlocked: any IRQL, no lock. The walk runs at DISPATCH_LEVEL, so that this processor changes nothing meanwhile.
+ * Counters are interlocked: any IRQL, no lock. The walk holds the PFN lock, under which mappings and counters change together.
  */
 #include "bootp.h"
 
@@ -23,6 +23,7 @@ MM_REGION MiRegionOf(PVOID Address)
         MM_REGION Region;
     } Map[] = {
         {MM_PTE_BASE, MM_PTE_SIZE, MmRegionPageTables},
+        {MM_HYPERSPACE_BASE, MM_HYPERSPACE_SIZE, MmRegionProcess},
         {MM_WINDOW_BASE, MM_WINDOW_STRIDE * KI_MAXIMUM_PROCESSORS, MmRegionWindow},
         {LOADER_STACK_VA, MM_KERNEL_IMAGE_BASE + MM_KERNEL_IMAGE_SIZE - LOADER_STACK_VA, MmRegionOther},
         {MM_KERNEL_IMAGE_BASE, MM_KERNEL_IMAGE_SIZE, MmRegionImages},
@@ -59,6 +60,11 @@ VOID MiCountMapped(MM_REGION Region, LONG64 Frames)
 {
     InterlockedAdd64(&MiMapped[Region], Frames);
     MiRaisePeak(InterlockedAdd64(&MiMappedTotal, Frames));
+}
+
+ULONG64 MiMappedFrames(MM_REGION Region)
+{
+    return (ULONG64)MiMapped[Region];
 }
 
 VOID MmQueryExposure(PMM_EXPOSURE Exposure)
@@ -128,12 +134,27 @@ static VOID MiSeeTable(PMI_WALK Walk, PMMPTE Entry)
     MiSeeFrames((MI_EXPOSURE_WALK *)Walk, MmRegionPageTables, MiPteFrame(*Entry), 1);
 }
 
+/* Pages of the working-set list count, pages of the user half do not: the kernel half does not show them. */
+static VOID MiSeeProcessLeaf(PMI_WALK Walk, PVOID Address, PMMPTE Entry, ULONG Level)
+{
+    if ((LONG64)Address < 0) {
+        MiSeeFrames((MI_EXPOSURE_WALK *)Walk, MmRegionProcess, MiPteFrame(*Entry), 1);
+    }
+}
+
+static VOID MiSeeProcessTable(PMI_WALK Walk, PMMPTE Entry)
+{
+    MiSeeFrames((MI_EXPOSURE_WALK *)Walk, MmRegionProcess, MiPteFrame(*Entry), 1);
+}
+
 VOID MiWalkExposure(PMM_EXPOSURE Exposure, PUCHAR Seen)
 {
     MI_EXPOSURE_WALK Walk = {{MiSeeLeaf, MiSeeTable}, Exposure, Seen};
+    MI_EXPOSURE_WALK Process = {{MiSeeProcessLeaf, MiSeeProcessTable}, Exposure, Seen};
 
     RtlZeroMemory(Exposure, sizeof(*Exposure));
     MiWalkKernelHalf(&Walk.Walk);
+    MiWalkProcesses(&Process.Walk);
     for (ULONG Region = 0; Region < MmRegionMax; Region++) {
         Exposure->Total += Exposure->Frames[Region];
     }
@@ -147,9 +168,9 @@ VOID MmVerifyExposure(PMM_EXPOSURE Exposure)
     PUCHAR Seen = MmAllocatePoolPages(FALSE, Bytes, 'xEmM', TRUE);
     KIRQL Irql;
 
-    KeRaiseIrql(DISPATCH_LEVEL, &Irql);
+    Irql = MiLockPfn();
     MiWalkExposure(Exposure, Seen);
-    KeLowerIrql(Irql);
+    MiUnlockPfn(Irql);
     if (Seen != NULL) {
         /* the bitmap is gone when the caller compares: it is taken out of the result */
         MmFreePoolPages(Seen);
@@ -162,8 +183,11 @@ VOID MmVerifyExposure(PMM_EXPOSURE Exposure)
 VOID MiInitializeExposure(VOID)
 {
     MM_EXPOSURE Exposure;
+    KIRQL Irql;
 
+    Irql = MiLockPfn();
     MiWalkExposure(&Exposure, NULL);
+    MiUnlockPfn(Irql);
     for (ULONG Region = 0; Region < MmRegionMax; Region++) {
         MiMapped[Region] = (LONG64)Exposure.Frames[Region];
     }

@@ -14,9 +14,10 @@
  * lock. The handler decides, drops the lock, makes one thing resident and lets the instruction run again: it never recurses under a
  * lock and does no I/O under one. A shortage of frames waits at IRQL <= APC_LEVEL and never fails.
  *
- * Only the kernel half has pages that can be made valid until processes have address spaces of their own.
+ * User addresses have a tree of their own (userfault.c): their tables come and go, under the working-set lock.
  */
 #include "misection.h"
+#include "miprocess.h"
 
 /* Bug check parameter 3 of IRQL_NOT_LESS_OR_EQUAL (Bug Check 0xA, Windows debugger documentation): bit 0 write, bit 3 execute. */
 static ULONG MiAccessKind(ULONG64 ErrorCode)
@@ -163,13 +164,27 @@ NTSTATUS MiMakeSystemPageValid(PVOID Address, BOOLEAN Write)
     return STATUS_ACCESS_VIOLATION;
 }
 
+/* A user address below DISPATCH_LEVEL. A present page is refused for good only by the SMAP and SMEP rules. */
+static NTSTATUS MiUserFault(ULONG64 ErrorCode, PVOID Address, MMPTE Content, PKTRAP_FRAME Frame)
+{
+    MI_ACCESS Access = {.Write = (ErrorCode & PF_WRITE) != 0,
+                        .Execute = (ErrorCode & PF_EXECUTE) != 0,
+                        .User = (ErrorCode & PF_USER) != 0};
+
+    if (!Access.User && Content.Hard.Valid && (Access.Execute || (Frame->EFlags & EFLAGS_AC) == 0) && KiSmapEnabled) {
+        return STATUS_ACCESS_VIOLATION;
+    }
+    return MiMakeUserPageValid(Address, &Access);
+}
+
 /* See ntos/mm.h. */
 NTSTATUS MmAccessFault(ULONG64 ErrorCode, PVOID Address, PKTRAP_FRAME Frame)
 {
-    ULONG Level;
-    PMMPTE Leaf = MiFindLeaf(Address, &Level);
-    MMPTE Content = {.Long = Leaf == NULL ? 0 : *(volatile ULONG64 *)&Leaf->Long};
+    MMPTE Content = MiReadLeaf(Address);
 
+    if (!MiIsSystemAddress(Address) && Frame->PreviousIrql < DISPATCH_LEVEL && (Frame->EFlags & EFLAGS_IF) != 0) {
+        return MiUserFault(ErrorCode, Address, Content, Frame);
+    }
     if (Content.Hard.Valid) {
         return MiFaultOnValidPage(Content, ErrorCode, Address, Frame);
     }

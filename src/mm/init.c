@@ -32,7 +32,7 @@ static VOID MiPrepareRoot(VOID)
     static const struct {
         ULONG64 Base, Size;
     } Regions[] = {
-        {MM_HYPERSPACE_BASE, MM_HYPERSPACE_SIZE},     {MM_SHARED_USER_DATA, MM_PTE_SIZE},
+        {MM_SHARED_USER_DATA, MM_PTE_SIZE}, /* hyperspace belongs to each process */
         {MM_KERNEL_IMAGE_BASE, MM_KERNEL_IMAGE_SIZE}, {MM_SYSTEM_PTE_BASE, MM_SYSTEM_PTE_SIZE + MM_PAGED_POOL_SIZE},
         {MM_SYSTEM_CACHE_BASE, MM_SYSTEM_CACHE_SIZE}, {MM_PFN_DATABASE, MM_KASAN_SHADOW_BASE - MM_PFN_DATABASE},
     };

@@ -73,9 +73,9 @@ static VOID MiPrintShare(PCSTR Name, ULONG64 Frames, ULONG64 Of)
 
 static VOID MiPrintExposure(const MM_EXPOSURE *Counted, const MM_EXPOSURE *Walked)
 {
-    static const PCSTR Names[MmRegionMax] = {"images",        "page tables", "PFN database",
-                                             "nonpaged pool", "paged pool",  "system PTEs",
-                                             "system cache",  "window",      "other"};
+    static const PCSTR Names[MmRegionMax] = {"images",     "page tables", "PFN database", "nonpaged pool",
+                                             "paged pool", "system PTEs", "system cache", "window",
+                                             "processes",  "other"};
     BOOLEAN Equal = TRUE;
 
     ConPrint("exposure: RAM that the kernel half maps\n");

@@ -63,6 +63,8 @@ FORCEINLINE PVOID MiAddressOf(const MMPTE *Pte)
  * IRQL: any. Locks: the caller keeps the tables from going away (kernel half: they never do).
  */
 PMMPTE MiFindLeaf(const VOID *Address, PULONG Level);
+MMPTE MiReadLeaf(
+    const VOID *Address); /* what it holds, 0 if there is no table; also safe for user addresses. IRQL: any */
 
 /* ---- Valid PTEs ---- */
 
@@ -164,7 +166,17 @@ typedef struct _MI_WALK {
     VOID (*Table)(struct _MI_WALK *Walk,
                   PMMPTE Entry); /* the entry, in the self-map, that names the table; may be NULL */
 } MI_WALK, *PMI_WALK;
-VOID MiWalkKernelHalf(PMI_WALK Walk); /* IRQL: <= DISPATCH_LEVEL (walk.c) */
+VOID MiWalkKernelHalf(PMI_WALK Walk); /* IRQL: DISPATCH_LEVEL. Locks: PFN lock (walk.c) */
+/*
+ * The user half and hyperspace of one process, or of all, the same way; the PML4 goes to Table too. Loads the process's
+ * PML4 for the length of the walk. IRQL: DISPATCH_LEVEL. Locks: PFN lock.
+ */
+struct _MI_ADDRESS_SPACE;
+VOID MiWalkProcess(struct _MI_ADDRESS_SPACE *Space, PMI_WALK Walk);
+VOID MiWalkProcesses(PMI_WALK Walk);
+/* Loads another PML4 (physical address; 0: none) for a moment; returns CR3 as it was. IRQL: DISPATCH_LEVEL, PFN lock. */
+ULONG64 MiLoadRoot(ULONG64 Root);
+ULONG64 MiSystemRoot(VOID); /* the system process's; 0: it does not exist yet */
 
 /* The region a kernel address belongs to; MmRegionMax: none. IRQL: any. (exposure.c) */
 MM_REGION MiRegionOf(PVOID Address);
@@ -226,6 +238,7 @@ VOID MiStartZeroThread(VOID);  /* phase 1 */
 /* ---- Exposure (exposure.c): leaf PTEs of the kernel half that name RAM ---- */
 
 VOID MiCountMapped(MM_REGION Region, LONG64 Frames); /* Frames < 0: unmapped. IRQL: any. No lock. */
+ULONG64 MiMappedFrames(MM_REGION Region);            /* the counter of one region. IRQL: any; a snapshot */
 
 /* ---- Per processor ---- */
 

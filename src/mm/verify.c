@@ -6,8 +6,9 @@
  *   2. an owner PTE names its frame (valid for Active, transition for Standby, Modified and Transition); share counts equal
  *      what is found: 1 for a kernel page or table, plus one for each frame whose owner PTE lies in it; for
  *      a prototype frame the valid PTEs of views that name it; prototype PTEs and their frames agree;
- *   3. no valid kernel PTE names a frame on a list;
+ *   3. no valid PTE, of the kernel half or of a process, names a frame on a list;
  *   4. zeroed frames are zero (the first of the list are looked at);
+ *   5. processes: used entries, working-set lists and charges (verifyprocess.c);
  *   6. exposure counters equal the walk.
  *
  * Share counts are checked without memory of their own: every find is subtracted from the entry, what must be left is
@@ -16,6 +17,7 @@
  */
 #include <ntos/console.h>
 #include "bootp.h"
+#include "miprocess.h"
 #include "misection.h"
 
 #define MI_REPORTED 12 /* findings printed; the rest are counted */
@@ -181,7 +183,7 @@ static VOID MiVerifyLeaf(PMI_WALK Walk, PVOID Address, PMMPTE Entry, ULONG Level
     }
     State = MiPfnState(MiPfn(Frame));
     if (Change == 0 && State != MiActive && (State != MiTransition || MiPfnReferences(MiPfn(Frame)) == 0)) {
-        MiReport("named by a valid kernel PTE, but not in use", Frame);
+        MiReport("named by a valid PTE, but not in use", Frame);
     }
     if (Entry->Hard.Prototype && State == MiActive) { /* a view's PTE: a share; an alias is none */
         MiPfn(Frame)->u1.ShareCount += Change;
@@ -209,9 +211,11 @@ static VOID MiVerifyShares(VOID)
     MI_VERIFY_WALK Walk = {{MiVerifyLeaf, NULL}, 0};
 
     MiWalkKernelHalf(&Walk.Walk);
+    MiWalkProcesses(&Walk.Walk);
     MiChangeContainers(-1);
     Walk.Change = -1;
     MiWalkKernelHalf(&Walk.Walk);
+    MiWalkProcesses(&Walk.Walk);
     for (ULONG Run = 0; Run < MiRamRunCount; Run++) {
         for (ULONG64 Index = 0; Index < MiRamRuns[Run].Count; Index++) {
             PMMPFN Pfn = MiPfn(MiRamRuns[Run].Base + Index);
@@ -224,6 +228,7 @@ static VOID MiVerifyShares(VOID)
     }
     Walk.Change = 1;
     MiWalkKernelHalf(&Walk.Walk);
+    MiWalkProcesses(&Walk.Walk);
     MiChangeContainers(1);
 }
 
@@ -266,9 +271,11 @@ static VOID MiVerifyCounters(VOID)
 ULONG MiVerify(VOID)
 {
     KIRQL Irql = KeFreezeProcessors();
+    ULONG64 Loaded;
     ULONG Findings;
 
     MiLockPfn();
+    Loaded = MiLoadRoot(MiSystemRoot());
     MiFindings = 0;
     MiVerifyLists();
     for (ULONG Run = 0; Run < MiRamRunCount; Run++) {
@@ -277,10 +284,11 @@ ULONG MiVerify(VOID)
         }
     }
     MiVerifyShares();
-    MiFindings += MiVerifySections();
+    MiFindings += MiVerifySections() + MiVerifyProcesses();
     MiVerifyZeroed();
     MiVerifyCounters();
     Findings = MiFindings;
+    MiLoadRoot(Loaded & PTE_FRAME_MASK);
     MiUnlockPfn(DISPATCH_LEVEL);
     KeThawProcessors(Irql);
     if (Findings > MI_REPORTED) {

@@ -1,0 +1,272 @@
+/*
+ * allocvm.c - NtAllocateVirtualMemory: reserving addresses and committing pages of private memory.
+ *
+ * Reserving makes a VAD. Reserving and committing at once makes one that is committed as a whole: its PTEs stay 0 until they are
+ * touched, so a gigabyte costs its charge and nothing else. Committing a part of a reserved VAD writes demand-zero PTEs, after
+ * the charge for all of it was granted. Whatever fails leaves no trace.
+ *
+ * Locks: address lock for the whole of it, working-set lock where PTEs are looked at or written.
+ *
+ * Source: ZwAllocateVirtualMemory in the Windows driver documentation; statuses as Windows returns them.
+ */
+#include "misection.h"
+#include "miprocess.h"
+
+typedef struct _MI_ALLOCATION {
+    ULONG64 Base, Size; /* bytes, as the caller gave them */
+    ULONG64 Highest;    /* highest address the zero bits allow */
+    ULONG Type;         /* MEM_... */
+    ULONG Protection;   /* MM_... */
+} MI_ALLOCATION, *PMI_ALLOCATION;
+
+#define MI_ALLOCATION_TYPES (MEM_COMMIT | MEM_RESERVE | MEM_TOP_DOWN | MEM_RESET)
+#define MI_MOST_ZERO_BITS   21
+
+/* Zero bits up to 32 count in the low 4 GB; a larger value is a mask of the bits that may be set. */
+static NTSTATUS MiDecodeZeroBits(ULONG_PTR ZeroBits, PULONG64 Highest)
+{
+    *Highest = MI_HIGHEST_VAD;
+    if (ZeroBits == 0) {
+        return STATUS_SUCCESS;
+    }
+    if (ZeroBits <= 32) {
+        *Highest = 0xFFFFFFFFULL >> ZeroBits;
+        return ZeroBits > MI_MOST_ZERO_BITS ? STATUS_INVALID_PARAMETER_3 : STATUS_SUCCESS;
+    }
+    for (ULONG Shift = 1; Shift < 64; Shift *= 2) {
+        ZeroBits |= ZeroBits >> Shift;
+    }
+    *Highest = min(*Highest, ZeroBits);
+    return STATUS_SUCCESS;
+}
+
+/* Everything that can be told without looking at the process. */
+static NTSTATUS MiDecodeAllocation(PVOID Base, SIZE_T Size, ULONG_PTR ZeroBits, ULONG AllocationType, ULONG Protect,
+                                   PMI_ALLOCATION Allocation)
+{
+    NTSTATUS Status = MiDecodeZeroBits(ZeroBits, &Allocation->Highest);
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    if ((AllocationType & ~MI_ALLOCATION_TYPES) != 0 ||
+        (AllocationType & (MEM_COMMIT | MEM_RESERVE | MEM_RESET)) == 0 ||
+        ((AllocationType & MEM_RESET) != 0 && AllocationType != MEM_RESET)) {
+        return STATUS_INVALID_PARAMETER_5;
+    }
+    Allocation->Protection = MiMakeProtection(Protect);
+    if (Allocation->Protection == MM_INVALID_PROTECTION || (Protect & (PAGE_WRITECOPY | PAGE_EXECUTE_WRITECOPY)) != 0) {
+        return STATUS_INVALID_PAGE_PROTECTION;
+    }
+    if ((ULONG64)Base > MI_HIGHEST_VAD || (Base != NULL && (ULONG64)Base < MI_LOWEST_USER)) {
+        return STATUS_INVALID_PARAMETER_2;
+    }
+    if (Size == 0 || Size > MI_HIGHEST_VAD + 1 - (ULONG64)Base) {
+        return STATUS_INVALID_PARAMETER_4;
+    }
+    Allocation->Base = (ULONG64)Base;
+    Allocation->Size = Size;
+    Allocation->Type = AllocationType | (Base == NULL && (AllocationType & MEM_COMMIT) != 0 ? MEM_RESERVE : 0);
+    return (AllocationType == MEM_RESET && Base == NULL) ? STATUS_INVALID_PARAMETER_2 : STATUS_SUCCESS;
+}
+
+/* ---- Reserving ---- */
+
+/* Where the range goes: [*First, *Last]. Address lock held. */
+static NTSTATUS MiPlaceRange(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocation, PULONG64 First, PULONG64 Last)
+{
+    if (Allocation->Base == 0) {
+        ULONG64 Pages = BYTES_TO_PAGES(Allocation->Size);
+
+        *First = MiFindGap(Space, Pages, Allocation->Highest, (Allocation->Type & MEM_TOP_DOWN) != 0);
+        *Last = *First + Pages - 1;
+        return *First == 0 ? STATUS_NO_MEMORY : STATUS_SUCCESS;
+    }
+    *First = MI_VPN(Allocation->Base & ~(MI_GRANULARITY - 1));
+    *Last = MI_VPN(Allocation->Base + Allocation->Size - 1);
+    return MiVadsOverlap(Space, *First, *Last) ? STATUS_CONFLICTING_ADDRESSES : STATUS_SUCCESS;
+}
+
+static NTSTATUS MiReserveMemory(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocation, PULONG64 First, PULONG64 Last)
+{
+    PMI_VAD Vad = MiCreateVad(MiVadPrivate, 0, 0, Allocation->Protection);
+    NTSTATUS Status;
+
+    if (Vad == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    Status = MiPlaceRange(Space, Allocation, First, Last);
+    if (NT_SUCCESS(Status)) {
+        Vad->StartVpn = *First;
+        Vad->EndVpn = *Last;
+        Vad->CommitAll = (Allocation->Type & MEM_COMMIT) != 0;
+        if (Vad->CommitAll && !MiChargeCommit(&Space->Commit, *Last - *First + 1)) {
+            Status = STATUS_COMMITMENT_LIMIT;
+        }
+    }
+    if (!NT_SUCCESS(Status)) {
+        ExFreePoolWithTag(Vad, MI_TAG_VAD);
+        return Status;
+    }
+    Vad->Commit = Vad->CommitAll ? *Last - *First + 1 : 0;
+    ExAcquireFastMutex(&Space->WorkingSetLock);
+    MiInsertVad(Space, Vad);
+    ExReleaseFastMutex(&Space->WorkingSetLock);
+    return STATUS_SUCCESS;
+}
+
+/* ---- Committing ---- */
+
+/* Pages of [First, Last] that are committed already. Working-set lock held. */
+static ULONG64 MiCountCommitted(PMI_VAD Vad, ULONG64 First, ULONG64 Last)
+{
+    ULONG64 NonZero, Decommitted;
+
+    MiCountPtes(First, Last, &NonZero, &Decommitted);
+    return Vad->CommitAll ? Last - First + 1 - Decommitted : NonZero;
+}
+
+/* Writes demand-zero PTEs for the pages of one table that are not committed. FALSE: no frame for the table now. */
+static BOOLEAN MiCommitTable(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 First, ULONG64 Last, ULONG Protection)
+{
+    PMMPTE Pte = MiPteOf(MI_VPN_ADDRESS(First));
+    LONG Used = 0, Added = 0;
+    KIRQL Irql;
+
+    if (!MiMakeProcessTables(Space, MI_VPN_ADDRESS(First))) {
+        return FALSE;
+    }
+    Irql = MiLockPfn();
+    for (ULONG64 Index = 0; Index <= Last - First; Index++) {
+        BOOLEAN Missing = Pte[Index].Long == 0 ? !Vad->CommitAll : MiIsDecommitted(Pte[Index]);
+
+        if (Missing) {
+            Used += Pte[Index].Long == 0;
+            Added++;
+            Pte[Index] = MiMakeDemandZeroPte(Protection);
+        }
+    }
+    MiAddUsedEntries(Pte, Used);
+    Vad->Commit += (ULONG64)Added;
+    MiUnlockPfn(Irql);
+    MiReleaseEmptyTables(Space, MI_VPN_ADDRESS(First));
+    return TRUE;
+}
+
+static VOID MiCommitPages(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 First, ULONG64 Last, ULONG Protection)
+{
+    ExAcquireFastMutex(&Space->WorkingSetLock);
+    for (ULONG64 Vpn = First; Vpn <= Last;) {
+        ULONG64 End = min(Last, Vpn | 511);
+
+        if (MiCommitTable(Space, Vad, Vpn, End, Protection)) {
+            Vpn = End + 1;
+        } else {
+            ExReleaseFastMutex(&Space->WorkingSetLock);
+            MiWaitForFrames();
+            ExAcquireFastMutex(&Space->WorkingSetLock);
+        }
+    }
+    ExReleaseFastMutex(&Space->WorkingSetLock);
+}
+
+static NTSTATUS MiCommitMemory(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocation, PULONG64 First, PULONG64 Last)
+{
+    PMI_VAD Vad;
+    ULONG64 Committed;
+
+    *First = MI_VPN(Allocation->Base);
+    *Last = MI_VPN(Allocation->Base + Allocation->Size - 1);
+    Vad = MiFindVad(Space, *First);
+    if (Vad == NULL || *Last > Vad->EndVpn) {
+        return STATUS_CONFLICTING_ADDRESSES;
+    }
+    if (Vad->Type != MiVadPrivate) {
+        return STATUS_ALREADY_COMMITTED;
+    }
+    ExAcquireFastMutex(&Space->WorkingSetLock);
+    Committed = MiCountCommitted(Vad, *First, *Last);
+    ExReleaseFastMutex(&Space->WorkingSetLock);
+    if (Committed != 0 && Vad->Secured != 0) {
+        return STATUS_INVALID_PAGE_PROTECTION;
+    }
+    if (!MiChargeCommit(&Space->Commit, *Last - *First + 1 - Committed)) {
+        return STATUS_COMMITMENT_LIMIT;
+    }
+    MiCommitPages(Space, Vad, *First, *Last, Allocation->Protection);
+    if (Committed != 0) {
+        MiSetProtection(Space, Vad, *First, *Last, Allocation->Protection);
+    }
+    return STATUS_SUCCESS;
+}
+
+/* MEM_RESET: the content is of no more interest. Without a page file there is nothing that could be spared. */
+static NTSTATUS MiResetMemory(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocation, PULONG64 First, PULONG64 Last)
+{
+    PMI_VAD Vad;
+
+    *First = MI_VPN(Allocation->Base);
+    *Last = MI_VPN(Allocation->Base + Allocation->Size - 1);
+    Vad = MiFindVad(Space, *First);
+    return Vad == NULL || *Last > Vad->EndVpn ? STATUS_CONFLICTING_ADDRESSES : STATUS_SUCCESS;
+}
+
+static NTSTATUS MiAllocate(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocation, PULONG64 First, PULONG64 Last)
+{
+    NTSTATUS Status;
+
+    ExAcquireFastMutex(&Space->AddressLock);
+    if (Space->Deleted) {
+        Status = STATUS_PROCESS_IS_TERMINATING;
+    } else if ((Allocation->Type & MEM_RESERVE) != 0) {
+        Status = MiReserveMemory(Space, Allocation, First, Last);
+    } else if ((Allocation->Type & MEM_RESET) != 0) {
+        Status = MiResetMemory(Space, Allocation, First, Last);
+    } else {
+        Status = MiCommitMemory(Space, Allocation, First, Last);
+    }
+    ExReleaseFastMutex(&Space->AddressLock);
+    return Status;
+}
+
+/**
+ * NtAllocateVirtualMemory - reserves addresses of a process, commits pages, or both.
+ *
+ * @ProcessHandle   with PROCESS_VM_OPERATION
+ * @BaseAddress     in: where, NULL: anywhere; out: the start of the region
+ * @ZeroBits        high bits of the low 4 GB that must be 0 (at most 21), or above 32 a mask; for NULL only
+ * @RegionSize      bytes in; out: what the region has
+ * @AllocationType  MEM_RESERVE, MEM_COMMIT, both, or MEM_RESET; MEM_TOP_DOWN
+ * @Protect         PAGE_...
+ *
+ * IRQL: PASSIVE_LEVEL. Fails: STATUS_INVALID_PARAMETER_2 (base), _3 (zero bits), _4 (size), _5 (type),
+ * STATUS_INVALID_PAGE_PROTECTION, STATUS_CONFLICTING_ADDRESSES, STATUS_NO_MEMORY (addresses), STATUS_COMMITMENT_LIMIT,
+ * STATUS_ALREADY_COMMITTED (a mapped view), STATUS_PROCESS_IS_TERMINATING, STATUS_ACCESS_VIOLATION (the pointers).
+ */
+NTSTATUS NTAPI NtAllocateVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress, ULONG_PTR ZeroBits, PSIZE_T RegionSize,
+                                       ULONG AllocationType, ULONG Protect)
+{
+    MI_ALLOCATION Allocation;
+    MI_TARGET Target;
+    PVOID Base;
+    SIZE_T Size;
+    ULONG64 First, Last;
+    NTSTATUS Status;
+
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    Status = MiCaptureRange(BaseAddress, RegionSize, &Base, &Size);
+    if (NT_SUCCESS(Status)) {
+        Status = MiDecodeAllocation(Base, Size, ZeroBits, AllocationType, Protect, &Allocation);
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = MiOpenTarget(ProcessHandle, MI_PROCESS_VM_OPERATION, &Target);
+    }
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = MiAllocate(Target.Space, &Allocation, &First, &Last);
+    MiCloseTarget(&Target);
+    return NT_SUCCESS(Status)
+               ? MiReturnRange(BaseAddress, RegionSize, MI_VPN_ADDRESS(First), (Last - First + 1) << PAGE_SHIFT)
+               : Status;
+}

@@ -1,0 +1,222 @@
+/*
+ * miprocess.h - the address space of a process, inside Mm: VADs, page tables of the user half, working-set list.
+ *
+ * (a) is the space's AddressLock, (w) its WorkingSetLock, (p) the PFN lock, (c) constant after creation. Page tables and the
+ * working-set list of a space are seen through the self-map and hyperspace, so only while its PML4 is loaded: whoever
+ * works on another process attaches to it first. What share counts, used entries and charges depend on changes under (p) as
+ * well, so that MiVerify finds them in step at any moment.
+ */
+#pragma once
+
+#include "mip.h"
+#include "../rtl/avl.h"
+#include <ntos/ps.h>
+
+#define MI_TAG_SPACE 'sAmM'
+#define MI_TAG_VAD   ' daV'
+
+/* The lowest and highest addresses that a VAD may hold: 64 KB stay free at either end of the user half. */
+#define MI_LOWEST_USER      0x10000ULL
+#define MI_HIGHEST_USER     (MM_USER_PROBE_END - 1)
+#define MI_HIGHEST_VAD      (MI_HIGHEST_USER - 0x10000)
+#define MI_GRANULARITY      0x10000ULL
+#define MI_VPN(Address)     ((ULONG64)(Address) >> PAGE_SHIFT)
+#define MI_VPN_ADDRESS(Vpn) ((PVOID)((Vpn) << PAGE_SHIFT))
+
+/* Rights to a process, as documented for OpenProcess. */
+#define MI_PROCESS_VM_OPERATION      0x0008
+#define MI_PROCESS_QUERY_INFORMATION 0x0400
+
+/* Software protections beyond those of pfndef.h. */
+#define MM_NOACCESS           0x18 /* committed, no access */
+#define MM_DECOMMIT           0x10 /* not committed, in a VAD that is committed as a whole */
+#define MM_INVALID_PROTECTION MAXULONG
+#define MI_PROTECT_EXECUTE    0x02
+#define MI_PROTECT_WRITE      0x04
+
+typedef enum _MI_VAD_TYPE { MiVadPrivate, MiVadMapped } MI_VAD_TYPE;
+
+typedef struct _MI_VAD {
+    RTL_BALANCED_LINKS Links; /* (a), (w) and (p) to change, one of them to follow */
+    ULONG64 StartVpn, EndVpn; /* both inclusive; as Links */
+    MI_VAD_TYPE Type;         /* (c) */
+    ULONG Protection;         /* (c) MM_... given at allocation */
+    BOOLEAN CommitAll;        /* (a)(w) a PTE of 0 is a committed page */
+    ULONG Secured;            /* (a) MmSecureVirtualMemory handles that lie in it */
+    ULONG64 Commit;           /* (p) pages charged */
+    /* mapped views */
+    struct _CONTROL_AREA *ControlArea; /* (c) a view is counted on it */
+    ULONG64 FirstPage;                 /* (c) page of the section at StartVpn */
+    ULONG Inherit;                     /* (c) SECTION_INHERIT */
+} MI_VAD, *PMI_VAD;
+
+struct _MI_ADDRESS_SPACE {
+    LIST_ENTRY Link;           /* (p) in MiAddressSpaces */
+    PEPROCESS Process;         /* (c) */
+    ULONG RootFrame;           /* (c) PML4 */
+    FAST_MUTEX AddressLock;    /* VADs; outside WorkingSetLock */
+    FAST_MUTEX WorkingSetLock; /* page tables and the working-set list */
+    RTL_AVL_TABLE Vads;        /* see MI_VAD.Links */
+    ULONG64 Commit;            /* (p) pages charged: VADs, TablePages */
+    ULONG64 TablePages;        /* (p) PML4, page tables, pages of the working-set list */
+    ULONG64 WorkingSet;        /* (p) entries in use: valid PTEs of the user half */
+    ULONG64 PeakWorkingSet;    /* (p) */
+    ULONG WslFree;             /* (p) first free entry of the list; 0: none */
+    ULONG WslEntries;          /* (w) entries that are backed */
+    BOOLEAN Deleted;           /* (a) no more VADs */
+};
+typedef struct _MI_ADDRESS_SPACE MI_ADDRESS_SPACE, *PMI_ADDRESS_SPACE;
+
+extern LIST_ENTRY MiAddressSpaces; /* (p) */
+
+FORCEINLINE PMI_ADDRESS_SPACE MiSpaceOf(PEPROCESS Process)
+{
+    return Process->MmSupport;
+}
+
+FORCEINLINE PMI_ADDRESS_SPACE MiCurrentSpace(VOID)
+{
+    return MiSpaceOf(PsGetCurrentProcess());
+}
+
+/* ---- commit.c: all under the PFN lock unless said otherwise ---- */
+
+typedef struct _MI_COMMIT {
+    ULONG64 Charged; /* (p) promised to processes and sections */
+    ULONG64 Peak;    /* (p) */
+    ULONG64 Refused; /* (p) requests that would have exceeded the limit */
+} MI_COMMIT;
+extern MI_COMMIT MiCommit;
+
+ULONG64 MiCommitLimit(VOID); /* pages that may be charged now. IRQL: any; a snapshot */
+/* Takes the PFN lock. FALSE: the limit would be exceeded. Counter: the owner's own count (Space->Commit, ...). */
+BOOLEAN MiChargeCommit(PULONG64 Counter, ULONG64 Pages);
+VOID MiReturnCommit(PULONG64 Counter, ULONG64 Pages);
+/* The same with the PFN lock held; the charge is never refused (page tables that a promised page needs). */
+VOID MiForceCommitLocked(PULONG64 Counter, ULONG64 Pages);
+VOID MiReturnCommitLocked(PULONG64 Counter, ULONG64 Pages);
+
+/* ---- vad.c ---- */
+
+PMI_VAD MiFindVad(PMI_ADDRESS_SPACE Space, ULONG64 Vpn);                     /* (a) or (w) */
+PMI_VAD MiFirstVadFrom(PMI_ADDRESS_SPACE Space, ULONG64 Vpn);                /* lowest with EndVpn >= Vpn; (a) or (w) */
+PMI_VAD MiNextVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad);                     /* NULL: the first of all */
+BOOLEAN MiVadsOverlap(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 Last); /* (a) or (w) */
+PMI_VAD MiCreateVad(MI_VAD_TYPE Type, ULONG64 First, ULONG64 Last, ULONG Protection);
+VOID MiInsertVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad); /* (a) and (w) held */
+VOID MiRemoveVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad); /* (a) and (w) held; the caller frees it */
+
+/**
+ * MiFindGap - free addresses for an allocation.
+ *
+ * @Pages     size
+ * @Highest   the last byte must not lie above it
+ * @TopDown   highest gap instead of the lowest
+ * returns    first VPN, aligned to 64 KB; 0: no gap
+ *
+ * IRQL: APC_LEVEL. Locks: (a).
+ */
+ULONG64 MiFindGap(PMI_ADDRESS_SPACE Space, ULONG64 Pages, ULONG64 Highest, BOOLEAN TopDown);
+
+/* ---- usertables.c: (w) held, process current ---- */
+
+/* The PTE of a user address if its page table is resident, else NULL. */
+PMMPTE MiResidentUserPte(const VOID *Address);
+/* Makes the tables above a user or hyperspace address exist. FALSE: no frame now: drop the locks, MiWaitForFrames, again. */
+BOOLEAN MiMakeProcessTables(PMI_ADDRESS_SPACE Space, PVOID Address);
+/* Counts PTEs that became non-zero (or zero again) in the page table that holds Pte. PFN lock. */
+VOID MiAddUsedEntries(PMMPTE Pte, LONG Delta);
+/* Frees the page table of Address, and those above, that hold nothing any more. */
+VOID MiReleaseEmptyTables(PMI_ADDRESS_SPACE Space, PVOID Address);
+/* Moves *Vpn up to the next page whose table is resident. FALSE: there is none up to Last. */
+BOOLEAN MiNextResidentTable(PULONG64 Vpn, ULONG64 Last);
+FORCEINLINE ULONG MiTableFrameOf(const MMPTE *Pte)
+{
+    return (ULONG)MiPteFrame(*MiPteOf(Pte));
+}
+
+/* What a group of PTEs is replaced by, and what that changed. */
+#define MI_DELETE_BATCH 64 /* PTEs under one hold of the PFN lock: about 10,000 instructions */
+/* Gives up all pages of a range; PTEs that are not 0 become New. Returns private pages (non-zero, not decommitted PTEs) given up. */
+ULONG64 MiDeleteUserRange(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 Last, MMPTE New);
+/* PTEs of a range that are not 0, and of those the decommitted ones. */
+VOID MiCountPtes(ULONG64 First, ULONG64 Last, PULONG64 NonZero, PULONG64 Decommitted);
+
+/* ---- teardown.c ---- */
+VOID MiDeleteSpace(PMI_ADDRESS_SPACE Space); /* everything in it; nobody has the space loaded; no locks */
+
+/* ---- workingset.c: (w) held, process current ---- */
+
+typedef union _MI_WSLE {
+    ULONG64 Long;
+    struct {
+        ULONG64 Valid : 1, Age : 3, Locked : 1, Shared : 1, Spare : 6, Vpn : 52; /* Valid 0: Vpn is the next free */
+    };
+} MI_WSLE, *PMI_WSLE;
+#define MI_WSL                  ((volatile MI_WSLE *)MM_HYPERSPACE_BASE)
+#define MI_WSL_ENTRIES_PER_PAGE (MM_PAGE_SIZE / sizeof(MI_WSLE))
+
+BOOLEAN MiReserveWsle(PMI_ADDRESS_SPACE Space); /* one is free afterwards; FALSE: no frame now */
+VOID MiTakeWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address); /* PFN lock; after MiReserveWsle */
+VOID MiGiveWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address); /* PFN lock; the frame's u1 still names it */
+
+/* ---- protection.c ---- */
+ULONG MiMakeProtection(ULONG PageProtection); /* MM_...; MM_INVALID_PROTECTION */
+ULONG MiPageProtection(ULONG Protection);     /* PAGE_... */
+/* Hardware bits of a private user page; 0 for what is never valid (guard, no access). */
+ULONG64 MiUserPteBits(ULONG Protection);
+MI_CACHE_TYPE MiProtectionCacheType(ULONG Protection);
+
+FORCEINLINE BOOLEAN MiIsGuardProtection(ULONG Protection)
+{
+    return (Protection & MM_NOACCESS) == MM_GUARD_PAGE && (Protection & 7) != 0;
+}
+
+FORCEINLINE BOOLEAN MiIsDecommitted(MMPTE Pte)
+{
+    return Pte.Long == MiMakeDemandZeroPte(MM_DECOMMIT).Long;
+}
+
+/* What a user address holds: its PTE, or what its VAD says for a PTE of 0. (a) or (w). */
+typedef struct _MI_PAGE_INFO {
+    PMI_VAD Vad;
+    MMPTE Pte;
+    BOOLEAN Committed;
+    ULONG Protection; /* MM_..., if committed */
+} MI_PAGE_INFO, *PMI_PAGE_INFO;
+VOID MiQueryPage(PMI_VAD Vad, ULONG64 Vpn, PMI_PAGE_INFO Info); /* (w) held */
+
+/* ---- userfault.c ---- */
+
+typedef struct _MI_ACCESS {
+    BOOLEAN Write, Execute;
+    BOOLEAN User; /* by ring 3, or on its behalf */
+} MI_ACCESS, *PMI_ACCESS;
+
+/* One step towards a valid page of the current process; as MiMakeSystemPageValid. IRQL: <= APC_LEVEL; no locks. */
+NTSTATUS MiMakeUserPageValid(PVOID Address, const MI_ACCESS *Access);
+
+/* ---- protectvm.c ---- */
+/* Changes the protection of one committed page. (w) held. FALSE: no frame for its page table now. */
+BOOLEAN MiSetPageProtection(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 Vpn, ULONG Protection);
+/* Changes the protection of committed pages of one VAD. (a) held, process current; takes (w). */
+VOID MiSetProtection(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 First, ULONG64 Last, ULONG Protection);
+
+/* ---- verifyprocess.c: PFN lock; prints and counts what is wrong with address spaces and commit ---- */
+ULONG MiVerifyProcesses(VOID);
+
+/* ---- service.c: what the services of virtual memory share ---- */
+
+typedef struct _MI_TARGET { /* the process that a service works on, attached to */
+    PEPROCESS Process;
+    PMI_ADDRESS_SPACE Space;
+    BOOLEAN Attached;
+    KAPC_STATE ApcState;
+} MI_TARGET, *PMI_TARGET;
+
+NTSTATUS MiOpenTarget(HANDLE ProcessHandle, ACCESS_MASK Access, PMI_TARGET Target);
+VOID MiCloseTarget(PMI_TARGET Target);
+/* Reads and writes the caller's variables, in the mode it called from. */
+NTSTATUS MiCaptureRange(PVOID *BaseAddress, PSIZE_T RegionSize, PVOID *Base, PSIZE_T Size);
+NTSTATUS MiReturnRange(PVOID *BaseAddress, PSIZE_T RegionSize, PVOID Base, SIZE_T Size);
+NTSTATUS MiReturnBytes(PVOID Destination, const VOID *Source, SIZE_T Bytes);

@@ -1,0 +1,130 @@
+/*
+ * teardown.c - the end of an address space.
+ *
+ * Nobody has it loaded and nobody can attach to it, so its tables change only here: they are walked through windows, from any
+ * context, and no translation has to be flushed. Pages go first, a table's worth at a time, then the table, then what was above;
+ * VADs last. Frames that an MDL still locks stay in Transition, marked deleted, until they are unlocked.
+ *
+ * Locks: PFN lock, for at most MI_DELETE_BATCH entries at a time. The space stays on the list with what is left of it, so that
+ * MiVerify finds shares and charges in step at any moment.
+ */
+#include "misection.h"
+#include "miprocess.h"
+
+/* Gives up what one entry of the lowest level holds. PFN lock. */
+static VOID MiDeleteLeaf(PMI_ADDRESS_SPACE Space, MMPTE Pte)
+{
+    if (Pte.Hard.Valid) {
+        PFN_FRAME Frame = MiPteFrame(Pte);
+
+        Space->WorkingSet--;
+        if (!Pte.Hard.Prototype) {
+            MiDeletePfn(Frame);
+        } else if (Pte.Hard.Dirty) {
+            MiSetModified(Frame);
+        }
+        MiDecrementShareCount(Frame);
+    } else if (MiIsTransitionPte(Pte)) {
+        MiDeletePfn(MiTransitionFrame(Pte));
+    }
+}
+
+/* Takes the entries [First, First + MI_DELETE_BATCH) of a table of user pages. */
+static VOID MiDeleteLeaves(PMI_ADDRESS_SPACE Space, ULONG TableFrame, ULONG First)
+{
+    KIRQL Irql = MiLockPfn();
+    PMMPTE Table = MiMapFrame(TableFrame, MiWriteBack);
+
+    for (ULONG Index = First; Index < First + MI_DELETE_BATCH; Index++) {
+        MMPTE Pte = Table[Index];
+
+        if (Pte.Long != 0) {
+            Table[Index].Long = 0;
+            MiPfn(TableFrame)->OriginalPte.Soft.UsedEntries--;
+            MiDeleteLeaf(Space, Pte);
+        }
+    }
+    MiUnmapFrame(Table);
+    MiUnlockPfn(Irql);
+}
+
+/* Frees the frame of a table. PFN lock. */
+static VOID MiFreeTableFrame(PMI_ADDRESS_SPACE Space, ULONG Frame)
+{
+    MiDeletePfn(Frame);
+    MiDecrementShareCount(Frame);
+    Space->TablePages--;
+    MiReturnCommitLocked(&Space->Commit, 1);
+    MiCountMapped(MmRegionProcess, -1);
+}
+
+/* A table (or page of the working-set list) that holds nothing any more. Its entry in Parent is cleared. */
+static VOID MiDeleteTable(PMI_ADDRESS_SPACE Space, ULONG Frame, ULONG Parent, ULONG Index)
+{
+    KIRQL Irql = MiLockPfn();
+
+    MiWritePteInFrame(Parent, (PMMPTE)((ULONG64)Index * sizeof(MMPTE)), (MMPTE){.Long = 0});
+    if (Parent != Space->RootFrame) {
+        MiPfn(Parent)->OriginalPte.Soft.UsedEntries--;
+    }
+    MiFreeTableFrame(Space, Frame);
+    MiUnlockPfn(Irql);
+}
+
+static MMPTE MiReadEntry(ULONG TableFrame, ULONG Index)
+{
+    KIRQL Irql;
+    MMPTE Entry;
+
+    KeRaiseIrql(DISPATCH_LEVEL, &Irql);
+    Entry = MiReadPteInFrame(TableFrame, (PMMPTE)((ULONG64)Index * sizeof(MMPTE)));
+    KeLowerIrql(Irql);
+    return Entry;
+}
+
+/* Empties the entries [First, End) of a table; Level 3: PML4 ... 0: page table. Own: level 0 names pages of the list. */
+static VOID MiEmptyTable(PMI_ADDRESS_SPACE Space, ULONG Frame, ULONG Level, ULONG First, ULONG End, BOOLEAN Own)
+{
+    if (Level == 0 && !Own) {
+        for (ULONG Index = First; Index < End; Index += MI_DELETE_BATCH) {
+            MiDeleteLeaves(Space, Frame, Index);
+        }
+        return;
+    }
+    for (ULONG Index = First; Index < End; Index++) {
+        MMPTE Entry = MiReadEntry(Frame, Index);
+
+        if (Entry.Hard.Valid) {
+            if (Level != 0) {
+                MiEmptyTable(Space, (ULONG)MiPteFrame(Entry), Level - 1, 0, 512, Own);
+            }
+            MiDeleteTable(Space, (ULONG)MiPteFrame(Entry), Frame, Index);
+        }
+    }
+}
+
+VOID MiDeleteSpace(PMI_ADDRESS_SPACE Space)
+{
+    ULONG Hyperspace = (ULONG)(MiPxeOf((PVOID)MM_HYPERSPACE_BASE) - (PMMPTE)MI_PXE_BASE);
+    PMI_VAD Vad;
+    KIRQL Irql;
+
+    ExAcquireFastMutex(&Space->AddressLock);
+    ExAcquireFastMutex(&Space->WorkingSetLock);
+    Space->Deleted = TRUE;
+    MiEmptyTable(Space, Space->RootFrame, 3, 0, 256, FALSE);
+    while ((Vad = MiNextVad(Space, NULL)) != NULL) {
+        MiRemoveVad(Space, Vad);
+        MiReturnCommit(&Space->Commit, Vad->Commit);
+        ExFreePoolWithTag(Vad, MI_TAG_VAD);
+    }
+    MiEmptyTable(Space, Space->RootFrame, 3, Hyperspace, Hyperspace + 1, TRUE);
+    ExReleaseFastMutex(&Space->WorkingSetLock);
+    ExReleaseFastMutex(&Space->AddressLock);
+
+    Irql = MiLockPfn();
+    RemoveEntryList(&Space->Link);
+    MiFreeTableFrame(Space, Space->RootFrame);
+    ASSERT(Space->Commit == 0 && Space->TablePages == 0 && Space->WorkingSet == 0);
+    MiUnlockPfn(Irql);
+}

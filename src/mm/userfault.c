@@ -1,0 +1,153 @@
+/*
+ * userfault.c - page faults in the user half: one decision tree, one function a branch.
+ *
+ *     no VAD, or reserved only .......... access violation
+ *     decommitted, no access ............ access violation
+ *     guard page ........................ the guard goes, STATUS_GUARD_PAGE_VIOLATION
+ *     protection forbids the access ..... access violation
+ *     PTE valid, access allowed ......... spurious: another thread was first
+ *     transition ........................ soft fault: the frame comes back
+ *     committed, no content ............. a zeroed frame
+ *
+ * A PTE of 0 is what its VAD says: a committed page of a VAD that is committed as a whole, or nothing. Page tables are made on
+ * the way. Each step runs under the working-set lock; when a frame is short the step undoes nothing but empty tables, the
+ * lock is dropped, the thread waits and the instruction runs again. Whoever comes second finds the PTE valid.
+ *
+ * IRQL: <= APC_LEVEL, also in the kernel on behalf of an attached process. No lock may be held by the caller that a fault takes.
+ */
+#include "misection.h"
+#include "miprocess.h"
+
+#define MI_FAULT_SHORT STATUS_NO_MEMORY /* inside this file: no frame now */
+
+/* Does a protection allow the access? Guard and decommitted pages are dealt with before. x86 has no execute-only pages. */
+static BOOLEAN MiProtectionAllows(ULONG Protection, const MI_ACCESS *Access)
+{
+    if ((Protection & 7) == 0) {
+        return FALSE;
+    }
+    return (!Access->Write || (Protection & MI_PROTECT_WRITE) != 0) &&
+           (!Access->Execute || (Protection & MI_PROTECT_EXECUTE) != 0);
+}
+
+static NTSTATUS MiUserFaultOnValid(MMPTE Pte, PVOID Address, const MI_ACCESS *Access)
+{
+    if ((Access->Write && !Pte.Hard.Write) || (Access->Execute && Pte.Hard.NoExecute)) {
+        return STATUS_ACCESS_VIOLATION;
+    }
+    KeInvalidatePage(Address);
+    MmFaultCounters.Spurious++;
+    return STATUS_SUCCESS;
+}
+
+/* A frame of another cache type must have left every cache before it is mapped. */
+static VOID MiSetFrameCacheType(PFN_FRAME Frame, ULONG Protection)
+{
+    MI_CACHE_TYPE Type = MiProtectionCacheType(Protection);
+
+    if (Type != MiWriteBack) {
+        MiFlushFrameFromCaches(Frame);
+        MiPfnChange(MiPfn(Frame), MI_U4_CACHE, (ULONG64)Type << MI_U4_CACHE_SHIFT);
+    }
+}
+
+/* A committed page without content gets a zeroed frame. @Pte holds @Content: 0 or a demand-zero PTE. */
+static NTSTATUS MiUserDemandZero(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address, ULONG Protection)
+{
+    PFN_FRAME Frame;
+    KIRQL Irql;
+
+    if (!MiReserveWsle(Space)) {
+        return MI_FAULT_SHORT;
+    }
+    Irql = MiLockPfn();
+    Frame = MiAllocateFrame(MI_FRAME_ZEROED);
+    if (Frame != 0) {
+        MiAddUsedEntries(Pte, Pte->Long == 0);
+        MiInitializePfn(Frame, Pte, MiTableFrameOf(Pte), MiMakeDemandZeroPte(Protection), MI_U4_MODIFIED);
+        MiSetFrameCacheType(Frame, Protection);
+        MiWriteValidPte(Pte, MiMakeValidPte(Frame, MiUserPteBits(Protection)));
+        MiTakeWsle(Space, Frame, Address);
+        MmFaultCounters.DemandZero++;
+    }
+    MiUnlockPfn(Irql);
+    return Frame == 0 ? MI_FAULT_SHORT : STATUS_SUCCESS;
+}
+
+/* A private page whose frame is in memory though its PTE is not valid. */
+static NTSTATUS MiUserTransition(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address, ULONG Protection)
+{
+    PFN_FRAME Frame = MiTransitionFrame(*Pte);
+    KIRQL Irql;
+
+    if (!MiReserveWsle(Space)) {
+        return MI_FAULT_SHORT;
+    }
+    Irql = MiLockPfn();
+    MiUnlinkTransition(Frame);
+    MiWriteValidPte(Pte, MiMakeValidPte(Frame, MiUserPteBits(Protection)));
+    MiTakeWsle(Space, Frame, Address);
+    MmFaultCounters.Soft++;
+    MiUnlockPfn(Irql);
+    return STATUS_SUCCESS;
+}
+
+/* The first touch of a guard page takes the guard away. */
+static NTSTATUS MiUserGuardPage(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 Vpn, ULONG Protection)
+{
+    return MiSetPageProtection(Space, Vad, Vpn, Protection & ~MM_GUARD_PAGE) ? STATUS_GUARD_PAGE_VIOLATION
+                                                                             : MI_FAULT_SHORT;
+}
+
+/* The decision; working-set lock held. */
+static NTSTATUS MiResolveUserFault(PMI_ADDRESS_SPACE Space, PVOID Address, const MI_ACCESS *Access)
+{
+    PMI_VAD Vad = MiFindVad(Space, MI_VPN(Address));
+    MI_PAGE_INFO Info;
+    PMMPTE Pte;
+
+    if (Vad == NULL) {
+        return STATUS_ACCESS_VIOLATION;
+    }
+    MiQueryPage(Vad, MI_VPN(Address), &Info);
+    if (!Info.Committed) {
+        return STATUS_ACCESS_VIOLATION;
+    }
+    if (Info.Pte.Hard.Valid) {
+        return MiUserFaultOnValid(Info.Pte, Address, Access);
+    }
+    if (MiIsGuardProtection(Info.Protection)) {
+        return MiUserGuardPage(Space, Vad, MI_VPN(Address), Info.Protection);
+    }
+    if (!MiProtectionAllows(Info.Protection, Access)) {
+        return STATUS_ACCESS_VIOLATION;
+    }
+    if (!MiMakeProcessTables(Space, Address)) {
+        return MI_FAULT_SHORT;
+    }
+    Pte = MiPteOf(Address);
+    if (MiIsTransitionPte(*Pte)) {
+        return MiUserTransition(Space, Pte, Address, Info.Protection);
+    }
+    return MiUserDemandZero(Space, Pte, Address, Info.Protection);
+}
+
+NTSTATUS MiMakeUserPageValid(PVOID Address, const MI_ACCESS *Access)
+{
+    PMI_ADDRESS_SPACE Space = MiCurrentSpace();
+    NTSTATUS Status;
+
+    ASSERT_IRQL_MAX(APC_LEVEL);
+    if (Space == NULL || (ULONG64)Address > MI_HIGHEST_USER) {
+        return STATUS_ACCESS_VIOLATION;
+    }
+    ExAcquireFastMutex(&Space->WorkingSetLock);
+    Status = MiResolveUserFault(Space, PAGE_ALIGN(Address), Access);
+    ExReleaseFastMutex(&Space->WorkingSetLock);
+    if (Status == MI_FAULT_SHORT) {
+        MmFaultCounters.ShortageWaits++;
+        MiWaitForFrames();
+        return STATUS_SUCCESS;
+    }
+    return Status;
+}
