@@ -1,0 +1,27 @@
+"""The long forms of the kernel's own suites: `make torture`. Not collected by `make test`.
+
+Every suite with its race tests twenty times as long (millions of rounds) on each kind of machine, and the soak for five
+minutes with a fresh seed, which is printed so that a failure can be repeated.
+"""
+
+import random
+
+from conftest import machines
+from harness import parse_ktap
+
+HOUR = 3600
+
+
+@machines("qemu-bios-256-4cpu-stress2000", "qemu-uefi-512-8cpu-stress1000", "qemu-bios-256-4cpu-icount-stress200",
+          "bochs-bios-256-2cpu-stress100", "qemu-bios-64-stress2000")
+def test_kernel_suites(console):
+    ktap = parse_ktap(console.run("test", 2 * HOUR))
+    told = [f"{result.name}: {' '.join(result.diagnostics)}" for result in ktap.failed()]
+    assert ktap.ok(), "\n".join(ktap.problems + told)
+
+
+@machines("qemu-bios-512-4cpu", "bochs-bios-256-2cpu")
+def test_soak(console):
+    seed = random.getrandbits(31)
+    output = console.run(f"soak 300 {seed}", 2 * HOUR)
+    assert "soak: ok" in output, f"soak 300 {seed}:\n{output}"
