@@ -4,7 +4,7 @@
  * Phase 0 runs on the boot stack with interrupts off: HalSerialInitialize, KiInitializeProcessor0 (GDT, IDT,
  * TSS, PCR, CR0/CR4/PAT), KdInitialize, HalInitializePhase0, MmInitializePhase0, ExInitializePoolPhase0,
  * HalInitializePhase1, KiInitializeDispatcher (idle and phase-1 threads); then interrupts go on and phase 1 runs in a
- * system thread at PASSIVE_LEVEL: MmInitializePhase1, ObInitialize, PsInitialize, ExInitialize, CcInitialize,
+ * system thread at PASSIVE_LEVEL: MmInitializePhase1, ObInitialize, PsInitialize, ExInitialize, CmInitialize, CcInitialize,
  * IoInitialize (boot drivers, mounts, \SystemRoot), MmFreeLoaderMemory, ConsoleStart.
  */
 #pragma once

@@ -7,6 +7,7 @@
  *
  * It never returns, and nothing of the loader's stack or block is kept: what is needed later is copied by its owner.
  */
+#include <ntos/cm.h>
 #include <ntos/console.h>
 #include <ntos/hal.h>
 #include <ntos/init.h>
@@ -31,6 +32,9 @@ static VOID NTAPI KiPhase1(PVOID Context)
     PsInitialize();
     if (!NT_SUCCESS(ExInitialize())) {
         KeBugCheckEx(PHASE1_INITIALIZATION_FAILED, 0, 0, 0, 0);
+    }
+    if (!NT_SUCCESS(CmInitialize(KeLoaderBlock))) {
+        KeBugCheckEx(CONFIG_INITIALIZATION_FAILED, 0, 0, 0, 0);
     }
     MmInitializeSections();
     if (!NT_SUCCESS(CcInitialize())) {
