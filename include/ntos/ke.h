@@ -227,6 +227,8 @@ typedef struct _KTHREAD {
     KAFFINITY UserAffinity;                         /* (d) to restore after KeRevertToUserAffinityThread */
     PVOID Teb;                                      /* (c) user address */
     ULONG64 ReadyTime;                              /* (d) tick at which the thread became ready */
+    ULONG ReadyScan;                                /* (d) its processor's Scans when it entered the queue */
+    BOOLEAN StarvationBoost;                        /* (d) PriorityDecrement is to go whole at the quantum's end */
     ULONG KernelTime, UserTime;                     /* clock ticks charged (own processor) */
     ULONG64 ContextSwitches;                        /* (d) */
     LONG SuspendCount;                              /* (d) */
@@ -275,7 +277,12 @@ VOID KeInitializeThread(PKTHREAD Thread, PKPROCESS Process, PVOID StackTop, KPRI
 VOID KeReadyThread(PKTHREAD Thread);
 DECLSPEC_NORETURN VOID KeTerminateThread(PLIST_ENTRY Dead, PKEVENT Reaper);
 PKTHREAD KeTakeDeadThread(PLIST_ENTRY Dead);
+VOID KeDeleteThread(PKTHREAD Thread);
+PKTHREAD KeGetNextThread(PKPROCESS Process, PKTHREAD Thread);
 VOID KeStopApcs(PLIST_ENTRY List);
+
+/* Checks what must hold of the ready queues and processors; the number of findings. IRQL: <= DISPATCH_LEVEL. (show.c) */
+ULONG KiVerifyScheduler(VOID);
 
 /* Charges the interrupted thread with a tick, looks at its quantum and at due timers. CLOCK_LEVEL. (src/ke/sched.c) */
 VOID KeUpdateRunTime(PKTRAP_FRAME Frame);
@@ -295,4 +302,5 @@ VOID NTAPI KeInitializeApc(PRKAPC Apc, PRKTHREAD Thread, KAPC_ENVIRONMENT Enviro
 BOOLEAN NTAPI KeInsertQueueApc(PRKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2, KPRIORITY Increment);
 BOOLEAN NTAPI KeRemoveQueueApc(PRKAPC Apc);
 BOOLEAN NTAPI KeAlertThread(PKTHREAD Thread, KPROCESSOR_MODE AlertMode);
+KAFFINITY NTAPI KeSetAffinityThread(PKTHREAD Thread, KAFFINITY Affinity);
 LONG NTAPI KeReleaseMutant(PRKMUTANT Mutant, KPRIORITY Increment, BOOLEAN Abandoned, BOOLEAN Wait);

@@ -7,12 +7,20 @@
 
 #include <ntos/ke.h>
 
+/* Makes an object known by its identifier (src/ps/cid.c). */
+typedef struct _PSP_CID {
+    LIST_ENTRY Link; /* (cid lock) */
+    HANDLE Id;       /* (c) */
+    PVOID Object;    /* (c) NULL: not entered */
+} PSP_CID, *PPSP_CID;
+
 typedef struct _ETHREAD {
     KTHREAD Tcb; /* first: a KTHREAD and its ETHREAD have one address */
     LARGE_INTEGER CreateTime;
     LARGE_INTEGER ExitTime;
-    NTSTATUS ExitStatus;              /* valid once Tcb.Header is signalled */
-    CLIENT_ID Cid;                    /* (c) */
+    NTSTATUS ExitStatus; /* valid once Tcb.Header is signalled */
+    CLIENT_ID Cid;       /* (c) */
+    PSP_CID CidEntry;
     struct _EPROCESS *ThreadsProcess; /* (c) referenced */
     PKSTART_ROUTINE StartAddress;     /* (c) */
     PVOID StartContext;               /* (c) */
@@ -35,8 +43,11 @@ C_ASSERT(FIELD_OFFSET(ETHREAD, Tcb) == 0);
 typedef struct _EPROCESS {
     KPROCESS Pcb;           /* first: as for ETHREAD */
     HANDLE UniqueProcessId; /* (c) */
-    LIST_ENTRY ActiveProcessLinks;
-    LARGE_INTEGER CreateTime;
+    PSP_CID CidEntry;
+    LIST_ENTRY ActiveProcessLinks; /* (process list lock) from complete creation to deletion */
+    LARGE_INTEGER CreateTime;      /* (c) */
+    LARGE_INTEGER ExitTime;        /* valid once Pcb.Header is signalled, as ExitStatus is */
+    volatile LONG ActiveThreads;   /* interlocked: threads that have not begun to end */
     NTSTATUS ExitStatus;
     PVOID ObjectTable;   /* Ob: handle table */
     PVOID VadRoot;       /* Mm */
@@ -65,3 +76,14 @@ NTSTATUS PspCreateSystemThread(PETHREAD *Thread, PKSTART_ROUTINE StartRoutine, P
 
 /* The system process, before the first thread. Boot processor, interrupts off. (src/ps/process.c) */
 VOID PspInitializePhase0(VOID);
+
+/**
+ * PsGetNextProcess - walks the processes, in the order of their creation.
+ *
+ * @Process  NULL, or the one returned last, whose reference is dropped
+ * returns   a process, referenced; NULL: no more
+ *
+ * IRQL: <= APC_LEVEL. PsGetNextProcessThread does the same for the threads of a process.
+ */
+PEPROCESS PsGetNextProcess(PEPROCESS Process);
+PETHREAD PsGetNextProcessThread(PEPROCESS Process, PETHREAD Thread);

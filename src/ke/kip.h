@@ -21,10 +21,18 @@
 /* Clock ticks a thread may run while others of its priority wait: about 31 ms. */
 #define KI_QUANTUM 2
 
+/* Clock ticks of a processor between two searches of its queues for starved threads: one second. */
+#define KI_SCAN_TICKS 64
+
 /* One processor's dispatcher state. */
 typedef struct _KI_DISPATCH {
     LIST_ENTRY ReadyList[KI_PRIORITIES]; /* (d) */
     ULONG ReadySummary;                  /* (d) bit n: ReadyList[n] is not empty */
+    ULONG ReadyCount;                    /* (d) threads in ReadyList */
+    ULONG Scans;                         /* (d) searches for starved threads so far */
+    ULONG64 StarvationBoosts;            /* (d) threads that were lent a priority */
+    ULONG ScanTicks;                     /* this processor's clock: ticks since the last search, with threads ready */
+    BOOLEAN ScanDue;                     /* set by this processor's clock, cleared by its DPC interrupt */
     BOOLEAN QuantumEnd;                  /* set by this processor's clock, cleared by its DPC interrupt */
     BOOLEAN TimerDue;                    /* likewise */
     BOOLEAN DpcActive;                   /* this processor drains its DPC queue */
@@ -45,7 +53,14 @@ VOID KiReleaseDispatcherLock(KIRQL OldIrql);
 VOID KiReadyThread(PKTHREAD Thread);
 /* Gives the processor away; the current thread's state must be Waiting or Terminated. Returns its WaitStatus. */
 LONG_PTR KiSwapThread(VOID);
-VOID KiSetPriorityThread(PKTHREAD Thread, KPRIORITY Priority);
+/* Takes a Ready thread out of its queue. */
+VOID KiRemoveReady(PKTHREAD Thread);
+/* The best ready thread of all queues, of at least Minimum priority, that may run on Prcb; taken out. NULL: none. */
+PKTHREAD KiSelectThread(PKPRCB Prcb, KPRIORITY Minimum);
+/* Makes a thread the next one of a processor that has none, and tells that processor if it is another one. */
+VOID KiSetNextThread(PKPRCB Prcb, PKTHREAD Thread);
+/* Puts the running thread back among the ready ones and switches to NextThread. */
+VOID KiYieldToNext(BOOLEAN Preempted);
 /* What the DPC interrupt does about the running thread: end of quantum, NextThread. DISPATCH_LEVEL, lock not held. */
 VOID KiDispatchNext(VOID);
 /* The first act of every thread: releases the dispatcher lock that came with the switch. */
@@ -63,6 +78,15 @@ BOOLEAN KiInitializeIdleThread(PKPRCB Prcb, struct _ETHREAD *Ethread, PKPROCESS 
 /* ---- ipi.c ---- */
 
 VOID KiInitializeIpis(VOID); /* before a second processor runs */
+
+/* ---- priority.c: all under the dispatcher lock ---- */
+
+VOID KiSetPriorityThread(PKTHREAD Thread, KPRIORITY Priority);
+/* The end of a wait raises a thread's priority, each quantum it uses up lowers it again. */
+VOID KiBoostThread(PKTHREAD Thread, KPRIORITY Increment);
+VOID KiDecayPriority(PKTHREAD Thread);
+/* Lends priority to the threads that have been in a processor's queues for too long. */
+VOID KiBoostStarved(PKPRCB Prcb);
 
 /* ---- wait.c: all but KiWait under the dispatcher lock ---- */
 

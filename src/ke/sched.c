@@ -1,14 +1,14 @@
 /*
- * sched.c - which thread runs where: ready queues, preemption, quantum, priorities.
+ * sched.c - which thread runs where: ready queues, preemption, quantum.
  *
  * Each processor has 32 ready queues with a summary bit each. A thread that becomes ready goes, in this order, to an
- * idle processor of its affinity (its ideal one first, then the one it ran on last), to its last processor if it
- * outranks what runs there, else into that processor's queue: at the tail, or at the head if it was preempted. A processor
- * that runs out of threads takes the best one it may from the others' queues.
+ * idle processor of its affinity (its ideal one first, then the one it ran on last), to the one whose thread it outranks
+ * most, else into a queue: at the tail, or at the head if it was preempted; that of its last processor unless another's is
+ * shorter. A processor that looks for a thread takes the best one from all queues, its own first. So as long as
+ * affinities allow, the threads that run are those of the highest priorities, and no processor idles while one is ready.
  *
  * Ready -> Standby (a processor's NextThread) -> Running -> Waiting or Ready or Terminated: every arrow is in this
- * file, under the dispatcher lock. Priorities 16..31 are fixed; below, a wait's end may boost a thread, and each
- * quantum it uses up afterwards takes one level back until it is at its base priority again.
+ * file, under the dispatcher lock. Priorities, boosts and decay are priority.c's, affinity is affinity.c's.
  *
  * Locks: the dispatcher lock (see kip.h) for all of it; KeUpdateRunTime runs at CLOCK_LEVEL and touches only its
  * own processor's counters and flags. Must never touch pageable memory or another processor's CurrentThread stack.
@@ -34,6 +34,7 @@ static VOID InsertReady(PKPRCB Prcb, PKTHREAD Thread)
 
     Thread->State = Ready;
     Thread->NextProcessor = (UCHAR)Prcb->Number;
+    Thread->ReadyScan = Dispatch->Scans;
     if (Thread->Preempted) {
         InsertHeadList(&Dispatch->ReadyList[Thread->Priority], &Thread->ReadyListEntry);
     } else {
@@ -41,28 +42,29 @@ static VOID InsertReady(PKPRCB Prcb, PKTHREAD Thread)
     }
     Thread->Preempted = FALSE;
     Dispatch->ReadySummary |= 1U << Thread->Priority;
+    Dispatch->ReadyCount++;
 }
 
-static VOID RemoveReady(PKTHREAD Thread)
+VOID KiRemoveReady(PKTHREAD Thread)
 {
     PKI_DISPATCH Dispatch = KiProcessorBlock[Thread->NextProcessor]->Dispatch;
 
     if (RemoveEntryList(&Thread->ReadyListEntry)) {
         Dispatch->ReadySummary &= ~(1U << Thread->Priority);
     }
+    Dispatch->ReadyCount--;
 }
 
-/* The best ready thread in From's queues of at least Minimum priority that may run on Prcb; taken out. NULL: none. */
-static PKTHREAD TakeReady(PKPRCB From, PKPRCB Prcb, KPRIORITY Minimum)
+/* The best thread in From's queues of at least Minimum priority that may run on Prcb; left there. NULL: none. */
+static PKTHREAD PeekReady(PKPRCB From, PKPRCB Prcb, KPRIORITY Minimum)
 {
-    ULONG Level, Summary = From->Dispatch->ReadySummary & (0xFFFFFFFFU << Minimum);
+    ULONG Level, Summary = Minimum < KI_PRIORITIES ? From->Dispatch->ReadySummary & (0xFFFFFFFFU << Minimum) : 0;
 
     while (_BitScanReverse(&Level, Summary)) {
         PLIST_ENTRY Head = &From->Dispatch->ReadyList[Level];
         for (PLIST_ENTRY Entry = Head->Flink; Entry != Head; Entry = Entry->Flink) {
             PKTHREAD Thread = CONTAINING_RECORD(Entry, KTHREAD, ReadyListEntry);
             if ((Thread->Affinity & Prcb->SetMember) != 0) {
-                RemoveReady(Thread);
                 return Thread;
             }
         }
@@ -71,21 +73,23 @@ static PKTHREAD TakeReady(PKPRCB From, PKPRCB Prcb, KPRIORITY Minimum)
     return NULL;
 }
 
-/* What Prcb should run instead of nothing: its own best thread, else another processor's. */
-static PKTHREAD SelectThread(PKPRCB Prcb)
+PKTHREAD KiSelectThread(PKPRCB Prcb, KPRIORITY Minimum)
 {
-    PKTHREAD Thread = TakeReady(Prcb, Prcb, 0);
+    PKTHREAD Best = PeekReady(Prcb, Prcb, Minimum);
 
-    for (ULONG i = 0; Thread == NULL && i < KeNumberOfActiveProcessors; i++) {
+    for (ULONG i = 0; i < KeNumberOfActiveProcessors; i++) {
         if (KiProcessorBlock[i] != Prcb) {
-            Thread = TakeReady(KiProcessorBlock[i], Prcb, 0);
+            PKTHREAD Other = PeekReady(KiProcessorBlock[i], Prcb, Best != NULL ? Best->Priority + 1 : Minimum);
+            Best = Other != NULL ? Other : Best;
         }
     }
-    return Thread;
+    if (Best != NULL) {
+        KiRemoveReady(Best);
+    }
+    return Best;
 }
 
-/* Makes a thread the next one of a processor and tells that processor if it is another one. */
-static VOID SetNextThread(PKPRCB Prcb, PKTHREAD Thread)
+VOID KiSetNextThread(PKPRCB Prcb, PKTHREAD Thread)
 {
     ASSERT(Prcb->NextThread == NULL);
     Thread->State = Standby;
@@ -97,26 +101,70 @@ static VOID SetNextThread(PKPRCB Prcb, PKTHREAD Thread)
     }
 }
 
-static PKPRCB ChooseProcessor(PKTHREAD Thread)
+/* ---- Where a ready thread goes ---- */
+
+/* What a newcomer must outrank to run on a processor next: -1 for one that has nothing to run. */
+static KPRIORITY RivalPriority(PKPRCB Prcb)
 {
-    KAFFINITY Ideal = (KAFFINITY)1 << Thread->IdealProcessor, Last = (KAFFINITY)1 << Thread->NextProcessor;
+    PKTHREAD Rival = Prcb->NextThread != NULL ? Prcb->NextThread : Prcb->CurrentThread;
+    BOOLEAN Leaving = Prcb->NextThread == NULL && Rival->State != Running;
+
+    /* An idle thread has priority 0, and so may a ready thread: what counts is that it is the idle one. */
+    return Leaving || Rival == Prcb->IdleThread ? -1 : Rival->Priority;
+}
+
+static PKPRCB ChooseIdle(PKTHREAD Thread)
+{
     KAFFINITY Idle = KiIdleSummary & Thread->Affinity;
     ULONG Number;
 
-    if ((Idle & Ideal) != 0) {
+    if ((Idle >> Thread->IdealProcessor & 1) != 0) {
         return KiProcessorBlock[Thread->IdealProcessor];
     }
-    if ((Idle & Last) != 0) {
+    if ((Idle >> Thread->NextProcessor & 1) != 0) {
         return KiProcessorBlock[Thread->NextProcessor];
     }
-    if (_BitScanForward64(&Number, Idle)) {
-        return KiProcessorBlock[Number];
+    return _BitScanForward64(&Number, Idle) ? KiProcessorBlock[Number] : NULL;
+}
+
+/* The processor whose thread is outranked most; of equal ones the thread's last. NULL: none is outranked. */
+static PKPRCB ChooseVictim(PKTHREAD Thread)
+{
+    KPRIORITY Lowest = Thread->Priority;
+    PKPRCB Victim = NULL;
+    ULONG Number;
+
+    for (KAFFINITY Rest = Thread->Affinity; _BitScanForward64(&Number, Rest); Rest &= Rest - 1) {
+        KPRIORITY Rival = RivalPriority(KiProcessorBlock[Number]);
+        if (Rival < Lowest || (Victim != NULL && Rival == Lowest && Number == Thread->NextProcessor)) {
+            Lowest = Rival;
+            Victim = KiProcessorBlock[Number];
+        }
     }
-    if ((Thread->Affinity & Last) != 0) {
-        return KiProcessorBlock[Thread->NextProcessor];
+    return Victim;
+}
+
+/* The processor whose queues to wait in: the thread's last, unless another one's are shorter by more than one thread. */
+static PKPRCB ChooseQueue(PKTHREAD Thread)
+{
+    PKPRCB Best = NULL;
+    ULONG Number, Least = MAXULONG;
+
+    if ((Thread->Affinity >> Thread->NextProcessor & 1) != 0) {
+        Best = KiProcessorBlock[Thread->NextProcessor];
+        if (Thread->Preempted || Best->Dispatch->ReadyCount == 0) {
+            return Best;
+        }
+        Least = Best->Dispatch->ReadyCount - 1;
     }
-    _BitScanForward64(&Number, Thread->Affinity);
-    return KiProcessorBlock[Number];
+    for (KAFFINITY Rest = Thread->Affinity; _BitScanForward64(&Number, Rest); Rest &= Rest - 1) {
+        PKPRCB Prcb = KiProcessorBlock[Number];
+        if (Prcb->Dispatch->ReadyCount < Least) {
+            Least = Prcb->Dispatch->ReadyCount;
+            Best = Prcb;
+        }
+    }
+    return Best;
 }
 
 /**
@@ -128,22 +176,26 @@ static PKPRCB ChooseProcessor(PKTHREAD Thread)
  */
 VOID KiReadyThread(PKTHREAD Thread)
 {
-    PKPRCB Prcb = ChooseProcessor(Thread);
-    PKTHREAD Rival = Prcb->NextThread != NULL ? Prcb->NextThread : Prcb->CurrentThread;
-
     Thread->ReadyTime = SharedUserData->TickCountQuad;
-    /* An idle thread has priority 0, and so may a ready thread: what counts is that it is the idle one. */
-    if (Rival != Prcb->IdleThread && Thread->Priority <= Rival->Priority) {
-        InsertReady(Prcb, Thread);
-        return;
-    }
-    if (Prcb->NextThread != NULL) {
-        PKTHREAD Displaced = Prcb->NextThread;
+    while (Thread != NULL) {
+        PKPRCB Prcb = ChooseIdle(Thread);
+        if (Prcb == NULL) {
+            Prcb = ChooseVictim(Thread);
+        }
+        if (Prcb == NULL) {
+            InsertReady(ChooseQueue(Thread), Thread);
+            return;
+        }
+        /* Whoever was to run there next looks for another place, with a lower priority every time. */
+        PKTHREAD Displaced = Prcb->NextThread != Prcb->IdleThread ? Prcb->NextThread : NULL;
         Prcb->NextThread = NULL;
-        Displaced->Preempted = TRUE;
-        InsertReady(Prcb, Displaced);
+        Thread->Preempted = FALSE;
+        KiSetNextThread(Prcb, Thread);
+        if (Displaced != NULL) {
+            Displaced->Preempted = TRUE;
+        }
+        Thread = Displaced;
     }
-    SetNextThread(Prcb, Thread);
 }
 
 /* ---- Switching ---- */
@@ -185,14 +237,13 @@ LONG_PTR KiSwapThread(VOID)
     ASSERT(Thread->State == Waiting || Thread->State == Terminated);
     Prcb->NextThread = NULL;
     if (Next == NULL) {
-        Next = SelectThread(Prcb);
+        Next = KiSelectThread(Prcb, LOW_PRIORITY);
     }
     SwitchTo(Next != NULL ? Next : Prcb->IdleThread);
     return Thread->WaitStatus;
 }
 
-/* Puts the running thread back among the ready ones and switches to NextThread. */
-static VOID YieldToNext(BOOLEAN Preempted)
+VOID KiYieldToNext(BOOLEAN Preempted)
 {
     PKPRCB Prcb = KeGetCurrentPrcb();
     PKTHREAD Thread = Prcb->CurrentThread;
@@ -214,7 +265,7 @@ VOID KiReleaseDispatcherLock(KIRQL OldIrql)
 {
     if (KeGetCurrentPrcb()->NextThread != NULL) {
         if (OldIrql < DISPATCH_LEVEL) {
-            YieldToNext(TRUE);
+            KiYieldToNext(TRUE);
         } else {
             HalSendSelfIpi(KI_VECTOR_DPC);
         }
@@ -223,7 +274,7 @@ VOID KiReleaseDispatcherLock(KIRQL OldIrql)
     KeLowerIrql(OldIrql);
 }
 
-/* The running thread has used up its quantum: it falls by one boosted level and lets its equals run. */
+/* The running thread has used up its quantum: it loses a level of its boost, and lets its equals run. */
 static VOID QuantumEnd(PKPRCB Prcb)
 {
     PKTHREAD Thread = Prcb->CurrentThread;
@@ -233,18 +284,15 @@ static VOID QuantumEnd(PKPRCB Prcb)
         return;
     }
     Thread->Quantum = (SCHAR)Thread->QuantumReset;
-    if (Thread->Priority < LOW_REALTIME_PRIORITY && Thread->PriorityDecrement > 0) {
-        Thread->PriorityDecrement--;
-        Thread->Priority--;
-    }
+    KiDecayPriority(Thread);
     if (Prcb->NextThread == NULL) {
-        PKTHREAD Next = TakeReady(Prcb, Prcb, Thread->Priority);
+        PKTHREAD Next = KiSelectThread(Prcb, Thread->Priority);
         if (Next != NULL) {
-            SetNextThread(Prcb, Next);
+            KiSetNextThread(Prcb, Next);
         }
     }
     if (Prcb->NextThread != NULL) {
-        YieldToNext(FALSE);
+        KiYieldToNext(FALSE);
     }
 }
 
@@ -252,16 +300,19 @@ VOID KiDispatchNext(VOID)
 {
     PKPRCB Prcb = KeGetCurrentPrcb();
 
-    if (!Prcb->Dispatch->QuantumEnd && Prcb->NextThread == NULL) {
+    if (!Prcb->Dispatch->QuantumEnd && !Prcb->Dispatch->ScanDue && Prcb->NextThread == NULL) {
         return;
     }
     KiAcquireSpinLock(&KiDispatcherLock);
+    if (Prcb->Dispatch->ScanDue) {
+        KiBoostStarved(Prcb);
+    }
     if (Prcb->Dispatch->QuantumEnd) {
         QuantumEnd(Prcb);
     }
     /* The thread may have come back on another processor. */
     if (KeGetCurrentPrcb()->NextThread != NULL) {
-        YieldToNext(TRUE);
+        KiYieldToNext(TRUE);
     }
     KiReleaseSpinLock(&KiDispatcherLock);
 }
@@ -280,199 +331,18 @@ VOID KeUpdateRunTime(PKTRAP_FRAME Frame)
     } else {
         Thread->KernelTime++;
     }
-    if (Thread != Prcb->IdleThread && --Thread->Quantum <= 0) {
+    if (Thread != Prcb->IdleThread && (Thread->Quantum <= 0 || --Thread->Quantum <= 0)) {
         Dispatch->QuantumEnd = TRUE;
+    }
+    if (Dispatch->ReadySummary != 0 && ++Dispatch->ScanTicks >= KI_SCAN_TICKS) {
+        Dispatch->ScanTicks = 0;
+        Dispatch->ScanDue = TRUE;
     }
     if (Prcb->Number == 0 && KiTimersDue()) {
         Dispatch->TimerDue = TRUE;
     }
-    if (Dispatch->QuantumEnd || Dispatch->TimerDue || (Dispatch->DpcDepth != 0 && !Dispatch->DpcActive)) {
+    if (Dispatch->QuantumEnd || Dispatch->ScanDue || Dispatch->TimerDue ||
+        (Dispatch->DpcDepth != 0 && !Dispatch->DpcActive)) {
         HalSendSelfIpi(KI_VECTOR_DPC);
     }
-}
-
-/* ---- Priorities ---- */
-
-/* A running or next thread fell in priority: a ready one of its processor may outrank it now. */
-static VOID ReconsiderProcessor(PKPRCB Prcb, PKTHREAD Thread)
-{
-    PKTHREAD Better = TakeReady(Prcb, Prcb, Thread->Priority + 1);
-
-    if (Better == NULL) {
-        return;
-    }
-    if (Thread->State == Standby) {
-        Prcb->NextThread = NULL;
-        Thread->Preempted = TRUE;
-        InsertReady(Prcb, Thread);
-    }
-    SetNextThread(Prcb, Better);
-}
-
-/**
- * KiSetPriorityThread - changes a thread's effective priority with all that follows from it.
- *
- * @Priority  0..31
- *
- * IRQL: DISPATCH_LEVEL. Locks: dispatcher.
- */
-VOID KiSetPriorityThread(PKTHREAD Thread, KPRIORITY Priority)
-{
-    KPRIORITY OldPriority = Thread->Priority;
-
-    if (Priority == OldPriority) {
-        return;
-    }
-    if (Thread->State == Ready) {
-        RemoveReady(Thread);
-        Thread->Priority = (SCHAR)Priority;
-        KiReadyThread(Thread);
-        return;
-    }
-    Thread->Priority = (SCHAR)Priority;
-    if (Priority < OldPriority && (Thread->State == Running || Thread->State == Standby)) {
-        PKPRCB Prcb = KiProcessorBlock[Thread->NextProcessor];
-        if (Thread->State == Standby || Prcb->NextThread == NULL) {
-            ReconsiderProcessor(Prcb, Thread);
-        }
-    }
-}
-
-/**
- * KeSetPriorityThread - sets a thread's priority, base and effective.
- *
- * @Priority  1..31
- * returns    the old one
- *
- * IRQL: <= DISPATCH_LEVEL. Source: WDK documentation.
- */
-KPRIORITY NTAPI KeSetPriorityThread(PKTHREAD Thread, KPRIORITY Priority)
-{
-    ASSERT(Priority >= LOW_PRIORITY && Priority <= HIGH_PRIORITY);
-    KIRQL OldIrql = KiAcquireDispatcherLock();
-    KPRIORITY OldPriority = Thread->Priority;
-    Thread->BasePriority = (SCHAR)Priority;
-    Thread->PriorityDecrement = 0;
-    Thread->Quantum = (SCHAR)Thread->QuantumReset;
-    KiSetPriorityThread(Thread, Priority);
-    KiReleaseDispatcherLock(OldIrql);
-    return OldPriority;
-}
-
-/**
- * KeSetBasePriorityThread - sets a thread's base priority relative to its process.
- *
- * @Increment  added to the process's base; the result stays on its side of the real-time limit
- * returns     the old increment
- *
- * IRQL: <= DISPATCH_LEVEL.
- */
-LONG NTAPI KeSetBasePriorityThread(PKTHREAD Thread, LONG Increment)
-{
-    KIRQL OldIrql = KiAcquireDispatcherLock();
-    KPRIORITY ProcessBase = Thread->Process->BasePriority, Base = ProcessBase + Increment;
-    LONG OldIncrement = Thread->BasePriority - ProcessBase;
-    KPRIORITY Low = ProcessBase >= LOW_REALTIME_PRIORITY ? LOW_REALTIME_PRIORITY : 1;
-    KPRIORITY High = ProcessBase >= LOW_REALTIME_PRIORITY ? HIGH_PRIORITY : LOW_REALTIME_PRIORITY - 1;
-
-    Base = Base < Low ? Low : Base > High ? High : Base;
-    Thread->BasePriority = (SCHAR)Base;
-    Thread->PriorityDecrement = 0;
-    KiSetPriorityThread(Thread, Base);
-    KiReleaseDispatcherLock(OldIrql);
-    return OldIncrement;
-}
-
-/* The effective priority. IRQL: <= DISPATCH_LEVEL. */
-KPRIORITY NTAPI KeQueryPriorityThread(PKTHREAD Thread)
-{
-    return Thread->Priority;
-}
-
-/* Lets an equal run, if one is ready; returns STATUS_NO_YIELD_PERFORMED if none was. IRQL: <= APC_LEVEL. */
-NTSTATUS NTAPI ZwYieldExecution(VOID)
-{
-    KIRQL OldIrql = KiAcquireDispatcherLock();
-    PKPRCB Prcb = KeGetCurrentPrcb();
-    PKTHREAD Thread = Prcb->CurrentThread;
-    NTSTATUS Status = STATUS_NO_YIELD_PERFORMED;
-
-    if (Prcb->NextThread == NULL) {
-        PKTHREAD Next = TakeReady(Prcb, Prcb, Thread->Priority);
-        if (Next != NULL) {
-            SetNextThread(Prcb, Next);
-        }
-    }
-    if (Prcb->NextThread != NULL) {
-        Thread->Quantum = (SCHAR)Thread->QuantumReset;
-        YieldToNext(FALSE);
-        Status = STATUS_SUCCESS;
-    }
-    KiReleaseDispatcherLock(OldIrql);
-    return Status;
-}
-
-/* ---- Affinity ---- */
-
-/**
- * KeSetSystemAffinityThreadEx - confines the calling thread to a set of processors; returns there.
- *
- * @Affinity  at least one active processor
- * returns    the old set if one was set this way, else 0: what KeRevertToUserAffinityThreadEx takes
- *
- * IRQL: <= APC_LEVEL.
- */
-KAFFINITY NTAPI KeSetSystemAffinityThreadEx(KAFFINITY Affinity)
-{
-    KIRQL OldIrql = KiAcquireDispatcherLock();
-    PKPRCB Prcb = KeGetCurrentPrcb();
-    PKTHREAD Thread = Prcb->CurrentThread;
-    KAFFINITY Old = Thread->SystemAffinityActive ? Thread->Affinity : 0;
-    KAFFINITY Active = Thread->Process->Affinity;
-
-    Affinity = (Affinity & Active) != 0 ? Affinity & Active : Active;
-    Thread->Affinity = Affinity;
-    Thread->SystemAffinityActive = TRUE;
-    if ((Affinity & Prcb->SetMember) == 0) {
-        if (Prcb->NextThread == NULL) {
-            PKTHREAD Next = SelectThread(Prcb);
-            SetNextThread(Prcb, Next != NULL ? Next : Prcb->IdleThread);
-        }
-        YieldToNext(TRUE);
-    }
-    KiReleaseDispatcherLock(OldIrql);
-    return Old;
-}
-
-VOID NTAPI KeRevertToUserAffinityThreadEx(KAFFINITY Affinity)
-{
-    KIRQL OldIrql = KiAcquireDispatcherLock();
-    PKTHREAD Thread = KeGetCurrentThread();
-
-    Thread->SystemAffinityActive = Affinity != 0;
-    Thread->Affinity = Affinity != 0 ? Affinity : Thread->UserAffinity;
-    KiReleaseDispatcherLock(OldIrql);
-}
-
-VOID NTAPI KeSetSystemAffinityThread(KAFFINITY Affinity)
-{
-    KeSetSystemAffinityThreadEx(Affinity);
-}
-
-VOID NTAPI KeRevertToUserAffinityThread(VOID)
-{
-    KeRevertToUserAffinityThreadEx(0);
-}
-
-KAFFINITY NTAPI KeQueryActiveProcessors(VOID)
-{
-    return ((KAFFINITY)1 << (KeNumberOfActiveProcessors - 1) << 1) - 1;
-}
-
-ULONG NTAPI KeQueryActiveProcessorCount(PKAFFINITY ActiveProcessors)
-{
-    if (ActiveProcessors != NULL) {
-        *ActiveProcessors = KeQueryActiveProcessors();
-    }
-    return KeNumberOfActiveProcessors;
 }

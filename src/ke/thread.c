@@ -13,6 +13,7 @@
 #include "kip.h"
 
 #include <ntos/init.h>
+#include <ntos/ob.h>
 #include <ntos/ps.h>
 
 #define MXCSR_INITIAL 0x1F80 /* every exception masked, as after reset */
@@ -142,7 +143,7 @@ DECLSPEC_NORETURN VOID KiThreadStart(PKTHREAD Thread)
 /* ---- Ending ---- */
 
 /**
- * KeTerminateThread - the calling thread's last act: signalled, out of its process, never to run again.
+ * KeTerminateThread - the calling thread's last act: signalled, never to run again.
  *
  * @Dead    list that the thread is entered in by QueueListEntry
  * @Reaper  event set once it is; who waits for it may free the stack and drop the thread's reference on itself
@@ -156,7 +157,6 @@ DECLSPEC_NORETURN VOID KeTerminateThread(PLIST_ENTRY Dead, PKEVENT Reaper)
     KiAcquireDispatcherLock();
     KiAbandonMutants(Thread);
     KiLeaveQueue(Thread);
-    RemoveEntryList(&Thread->ThreadListEntry);
     Thread->Process->KernelTime += Thread->KernelTime;
     Thread->Process->UserTime += Thread->UserTime;
     Thread->State = Terminated;
@@ -170,6 +170,41 @@ DECLSPEC_NORETURN VOID KeTerminateThread(PLIST_ENTRY Dead, PKEVENT Reaper)
     KiWaitTest(&Reaper->Header, IO_NO_INCREMENT);
     KiSwapThread();
     KeBugCheckEx(THREAD_STUCK_IN_DEVICE_DRIVER, (ULONG_PTR)Thread, 0, 0, 0);
+}
+
+/* A thread object goes: out of its process's list, if it ever came to run. IRQL: <= DISPATCH_LEVEL. */
+VOID KeDeleteThread(PKTHREAD Thread)
+{
+    KIRQL OldIrql = KiAcquireDispatcherLock();
+
+    if (Thread->ThreadListEntry.Flink != NULL) {
+        RemoveEntryList(&Thread->ThreadListEntry);
+    }
+    KiReleaseDispatcherLock(OldIrql);
+}
+
+/**
+ * KeGetNextThread - the thread after one in its process's list, ended ones included.
+ *
+ * @Thread  referenced by the caller; NULL: from the beginning
+ * returns  a thread, referenced; NULL: no more
+ *
+ * IRQL: <= DISPATCH_LEVEL.
+ */
+PKTHREAD KeGetNextThread(PKPROCESS Process, PKTHREAD Thread)
+{
+    KIRQL OldIrql = KiAcquireDispatcherLock();
+    PLIST_ENTRY Entry = Thread != NULL ? &Thread->ThreadListEntry : &Process->ThreadListHead;
+    PKTHREAD Next = NULL;
+
+    while (Next == NULL && (Entry = Entry->Flink) != &Process->ThreadListHead) {
+        PKTHREAD Candidate = CONTAINING_RECORD(Entry, KTHREAD, ThreadListEntry);
+        if (ObReferenceObjectSafe(Candidate)) {
+            Next = Candidate;
+        }
+    }
+    KiReleaseDispatcherLock(OldIrql);
+    return Next;
 }
 
 /* Takes a dead thread off the list; NULL: none. IRQL: <= DISPATCH_LEVEL. */

@@ -86,22 +86,6 @@ static LONG_PTR SatisfyAll(PKWAIT_BLOCK First, PKTHREAD Thread)
 
 /* ---- Ending waits ---- */
 
-static VOID BoostThread(PKTHREAD Thread, KPRIORITY Increment)
-{
-    if (Thread->Priority >= LOW_REALTIME_PRIORITY || Thread->PriorityDecrement != 0 || Thread->AutoBoostDisabled) {
-        return;
-    }
-    KPRIORITY Boosted = Thread->BasePriority + Increment;
-    if (Boosted >= LOW_REALTIME_PRIORITY) {
-        Boosted = LOW_REALTIME_PRIORITY - 1;
-    }
-    if (Boosted > Thread->Priority) {
-        Thread->PriorityDecrement = (SCHAR)(Boosted - Thread->BasePriority);
-        Thread->Priority = (SCHAR)Boosted;
-        Thread->Quantum = (SCHAR)Thread->QuantumReset;
-    }
-}
-
 VOID KiUnwaitThread(PKTHREAD Thread, LONG_PTR WaitStatus, KPRIORITY Increment)
 {
     PKWAIT_BLOCK First = Thread->WaitBlockList, Block = First;
@@ -118,7 +102,7 @@ VOID KiUnwaitThread(PKTHREAD Thread, LONG_PTR WaitStatus, KPRIORITY Increment)
         KiQueueThreadRuns(Thread->Queue);
     }
     Thread->WaitStatus = WaitStatus;
-    BoostThread(Thread, Increment);
+    KiBoostThread(Thread, Increment);
     KiReadyThread(Thread);
 }
 

@@ -17,11 +17,18 @@ POBJECT_TYPE PspProcessType, PspThreadType;
 POBJECT_TYPE *PsProcessType = &PspProcessType,
              *PsThreadType = &PspThreadType; /* the kernel's own view of the exports */
 
-static volatile LONG64 PspLastId;
+static KSPIN_LOCK PspProcessListLock;
+static LIST_ENTRY PspProcessList = {&PspProcessList, &PspProcessList}; /* (PspProcessListLock) of ActiveProcessLinks */
 
-HANDLE PspNewId(VOID)
+/* Makes a process that is complete visible to all. */
+static VOID PublishProcess(PEPROCESS Process)
 {
-    return (HANDLE)(ULONG_PTR)InterlockedAdd64(&PspLastId, 4);
+    KIRQL Irql;
+
+    KeAcquireSpinLock(&PspProcessListLock, &Irql);
+    InsertTailList(&PspProcessList, &Process->ActiveProcessLinks);
+    KeReleaseSpinLock(&PspProcessListLock, Irql);
+    PspEnterCid(&Process->CidEntry, Process->UniqueProcessId, Process);
 }
 
 static const OBJECT_TYPE_INITIALIZER PspProcessTypeInfo = {
@@ -44,6 +51,7 @@ static const OBJECT_TYPE_INITIALIZER PspThreadTypeInfo = {
     .ValidAccess = THREAD_ALL_ACCESS,
     .PoolTag = PSP_TAG_THREAD,
     .WaitOffset = FIELD_OFFSET(ETHREAD, Tcb.Header),
+    .DeleteProcedure = PspDeleteThread,
 };
 
 VOID PspInitializePhase0(VOID)
@@ -51,6 +59,7 @@ VOID PspInitializePhase0(VOID)
     static const CHAR Name[] = "System";
     PEPROCESS Process = NULL;
 
+    PspInitializeCids();
     if (!NT_SUCCESS(ObCreateObjectType(&PspProcessTypeInfo, &PspProcessType)) ||
         !NT_SUCCESS(ObCreateObjectType(&PspThreadTypeInfo, &PspThreadType)) ||
         !NT_SUCCESS(ObCreateObject(KernelMode, PspProcessType, NULL, KernelMode, NULL, sizeof(EPROCESS), 0, 0,
@@ -62,6 +71,7 @@ VOID PspInitializePhase0(VOID)
     Process->UniqueProcessId = PspNewId();
     memcpy(Process->ImageFileName, Name, sizeof(Name));
     PsInitialSystemProcess = Process;
+    PublishProcess(Process);
 }
 
 NTSTATUS PsInitialize(VOID)
@@ -84,4 +94,24 @@ HANDLE NTAPI PsGetCurrentProcessId(VOID)
 HANDLE NTAPI PsGetProcessId(PEPROCESS Process)
 {
     return Process->UniqueProcessId;
+}
+
+PEPROCESS PsGetNextProcess(PEPROCESS Process)
+{
+    PEPROCESS Next = NULL;
+    KIRQL Irql;
+
+    KeAcquireSpinLock(&PspProcessListLock, &Irql);
+    PLIST_ENTRY Entry = Process != NULL ? &Process->ActiveProcessLinks : &PspProcessList;
+    while (Next == NULL && (Entry = Entry->Flink) != &PspProcessList) {
+        PEPROCESS Candidate = CONTAINING_RECORD(Entry, EPROCESS, ActiveProcessLinks);
+        if (ObReferenceObjectSafe(Candidate)) {
+            Next = Candidate;
+        }
+    }
+    KeReleaseSpinLock(&PspProcessListLock, Irql);
+    if (Process != NULL) {
+        ObDereferenceObject(Process);
+    }
+    return Next;
 }

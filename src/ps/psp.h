@@ -23,6 +23,18 @@ extern POBJECT_TYPE PspProcessType, PspThreadType; /* (c) from phase 0 on */
 #define PSP_PROCESS_QUERY_INFORMATION 0x0400
 #define PSP_THREAD_QUERY_INFORMATION  0x0040
 
+/* ---- cid.c ---- */
+
+VOID PspInitializeCids(VOID); /* phase 0 */
 /* Identifiers of processes and threads come from one sequence of multiples of 4. IRQL: any. */
 HANDLE PspNewId(VOID);
-VOID PspStartReaper(VOID); /* thread.c, phase 1 */
+/* Makes an object known, and unknown again when it is deleted (nothing if it never was). IRQL: <= DISPATCH_LEVEL. */
+VOID PspEnterCid(PPSP_CID Cid, HANDLE Id, PVOID Object);
+VOID PspRemoveCid(PPSP_CID Cid);
+/* The object of an identifier, referenced; NULL: none of this type. IRQL: <= DISPATCH_LEVEL. */
+PVOID PspLookupCid(HANDLE Id, POBJECT_TYPE Type);
+
+/* ---- thread.c ---- */
+
+VOID PspDeleteThread(PVOID Object); /* the type's delete procedure */
+VOID PspStartReaper(VOID);          /* thread.c, phase 1 */

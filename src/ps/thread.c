@@ -45,8 +45,28 @@ NTSTATUS PspAllocateSystemThread(PETHREAD *Thread, PKSTART_ROUTINE StartRoutine,
     }
     FillThread(New, StartRoutine, StartContext);
     KeInitializeThread(&New->Tcb, &PsInitialSystemProcess->Pcb, StackTop, Priority);
+    PspEnterCid(&New->CidEntry, New->Cid.UniqueThread, New);
     *Thread = New;
     return STATUS_SUCCESS;
+}
+
+VOID PspDeleteThread(PVOID Object)
+{
+    PETHREAD Thread = Object;
+
+    PspRemoveCid(&Thread->CidEntry);
+    KeDeleteThread(&Thread->Tcb);
+}
+
+PETHREAD PsGetNextProcessThread(PEPROCESS Process, PETHREAD Thread)
+{
+    PETHREAD Next =
+        CONTAINING_RECORD(KeGetNextThread(&Process->Pcb, Thread != NULL ? &Thread->Tcb : NULL), ETHREAD, Tcb);
+
+    if (Thread != NULL) {
+        ObDereferenceObject(Thread);
+    }
+    return Next;
 }
 
 NTSTATUS PspCreateSystemThread(PETHREAD *Thread, PKSTART_ROUTINE StartRoutine, PVOID StartContext, KPRIORITY Priority)
