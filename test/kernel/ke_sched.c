@@ -301,12 +301,12 @@ static VOID Push(PKTAP_CONTEXT Ktap)
     TestSleep(TEST_SECOND / 20);
     Seen = 0;
     TestSleep(TEST_SECOND / 10);
-    KAFFINITY Confined = Seen, Set = KeSetAffinityThread(&Hogs[0]->Tcb, Active);
+    KAFFINITY Held = Seen, Set = KeSetAffinityThread(&Hogs[0]->Tcb, Active);
     KeSetIdealProcessorThread(&Hogs[0]->Tcb, 0);
     UCHAR Ideal = KeSetIdealProcessorThread(&Hogs[0]->Tcb, 63);
     KTAP_CHECK(StopHogs());
     KTAP_EQUAL(Old, Active);
-    KTAP_EQUAL(Confined, Last);
+    KTAP_EQUAL(Held, Last);
     KTAP_EQUAL(Set, Last);
     KTAP_EQUAL(Ideal, 0);
 }
