@@ -29,13 +29,15 @@ typedef struct _KPRCB {
     struct _KTHREAD *CurrentThread; /* this processor only */
     struct _KTHREAD *NextThread;    /* (d) chosen to run next, or NULL */
     struct _KTHREAD *IdleThread;    /* (c) */
-    ULONG64 KernelStackTop;         /* for SYSCALL entry */
+    ULONG64 KernelStackTop;         /* for SYSCALL entry and trap.asm */
+    ULONG64 UserRsp;                /* the SYSCALL entry's only scratch word; interrupts off */
     ULONG ApicId;                   /* (c) */
     KAFFINITY SetMember;            /* (c) 1 << Number */
     struct _KI_DISPATCH *Dispatch;  /* scheduler, DPC and timer state of this processor (src/ke/kip.h) */
     struct _MI_PROCESSOR *Mm;       /* memory manager's per-processor state (src/mm/mip.h) */
     ULONG64 Traps, PageFaults, Interrupts, DpcCount, ContextSwitches; /* counters, this processor only */
     ULONG64 SpinContentions, SpinLoops; /* spin locks: acquisitions that had to wait, and their loops */
+    ULONG64 SystemCalls;                /* services called */
     ULONG64 IpiCalls;                   /* functions called here for another processor */
 } KPRCB, *PKPRCB;
 
@@ -48,6 +50,7 @@ typedef struct _KIPCR {
 C_ASSERT(FIELD_OFFSET(KIPCR, Prcb) == 0x180);
 C_ASSERT(FIELD_OFFSET(KPRCB, Number) == 4);
 C_ASSERT(FIELD_OFFSET(KPRCB, CurrentThread) == 8);
+C_ASSERT(FIELD_OFFSET(KIPCR, Prcb.KernelStackTop) == 0x1A0 && FIELD_OFFSET(KIPCR, Prcb.UserRsp) == 0x1A8); /* *.asm */
 
 FORCEINLINE PKPRCB KeGetCurrentPrcb(VOID)
 {
@@ -226,6 +229,9 @@ typedef struct _KTHREAD {
     KAFFINITY Affinity;                             /* (d) */
     KAFFINITY UserAffinity;                         /* (d) to restore after KeRevertToUserAffinityThread */
     PVOID Teb;                                      /* (c) user address */
+    PVOID StateSaveArea;                            /* (s) user XSAVE state while switched out; NULL: never in ring 3 */
+    ULONG64 UserFsBase, UserGsBase;                 /* (s) while switched out */
+    BOOLEAN ExitRequested;                          /* (d) ends instead of going back to ring 3 */
     ULONG64 ReadyTime;                              /* (d) tick at which the thread became ready */
     ULONG ReadyScan;                                /* (d) its processor's Scans when it entered the queue */
     BOOLEAN StarvationBoost;                        /* (d) PriorityDecrement is to go whole at the quantum's end */
@@ -244,6 +250,7 @@ typedef struct _KPROCESS {
     volatile KAFFINITY ActiveProcessors; /* processors that have this address space loaded */
     SCHAR BasePriority;                  /* (d) */
     UCHAR QuantumReset;                  /* (d) */
+    BOOLEAN ExitRequested;               /* (d) threads started from now on end at once */
     ULONG KernelTime, UserTime;          /* of threads that have ended, in ticks (d) */
 } KPROCESS;
 
@@ -283,6 +290,17 @@ VOID KeStopApcs(PLIST_ENTRY List);
 
 /* Checks what must hold of the ready queues and processors; the number of findings. IRQL: <= DISPATCH_LEVEL. (show.c) */
 ULONG KiVerifyScheduler(VOID);
+
+/* ---- Ring 3 (src/ke/xstate.c, syscall.c, userframe.c) ---- */
+
+PVOID KeCreateUserState(VOID);
+VOID KeDeleteUserState(PVOID Area);
+VOID KeInitializeUserFrame(PKTRAP_FRAME Frame, ULONG64 Rip, ULONG64 Rsp, ULONG64 Rcx, ULONG64 Rdx);
+DECLSPEC_NORETURN VOID KeEnterUserMode(PKTRAP_FRAME Frame, PVOID Area);
+VOID KeRequestThreadExit(PKTHREAD Thread); /* src/ke/exit.c, as the next two */
+VOID KeRequestProcessExit(PKPROCESS Process, PKTHREAD Except, BOOLEAN Final);
+VOID KeSignalProcess(PKPROCESS Process);
+extern ULONG64 KeUserExceptionDispatcher, KeUserApcDispatcher; /* (c) once ntdll is mapped */
 
 /* Charges the interrupted thread with a tick, looks at its quantum and at due timers. CLOCK_LEVEL. (src/ke/sched.c) */
 VOID KeUpdateRunTime(PKTRAP_FRAME Frame);

@@ -36,6 +36,7 @@ typedef struct _ETHREAD {
     BOOLEAN SystemThread;             /* (c) */
     BOOLEAN Terminated;               /* (d) PspExitThread has begun */
     BOOLEAN ActiveExWorker;           /* Ex: a work-queue thread */
+    PVOID UserState;                  /* (c) XSAVE area, freed by the reaper; NULL: not of a program */
     struct _EX_LOCK_TRACE *LockTrace; /* Ex, chk: locks held (own thread) */
 } ETHREAD;
 C_ASSERT(FIELD_OFFSET(ETHREAD, Tcb) == 0);
@@ -54,7 +55,11 @@ typedef struct _EPROCESS {
     PVOID MmSupport;     /* Mm: working set */
     PVOID SectionObject; /* Mm */
     PVOID Peb;
-    PACCESS_TOKEN Token;    /* Se */
+    PACCESS_TOKEN Token; /* Se */
+    FAST_MUTEX ExitLock;
+    LONG UserThreads;       /* (ExitLock) threads that have not begun to end */
+    LONG UnreapedThreads;   /* (ExitLock) threads whose stacks exist */
+    BOOLEAN Exiting;        /* (ExitLock) ExitStatus is final; no more threads */
     CHAR ImageFileName[16]; /* (c) for displays */
 } EPROCESS;
 C_ASSERT(FIELD_OFFSET(EPROCESS, Pcb) == 0);
@@ -87,3 +92,8 @@ VOID PspInitializePhase0(VOID);
  */
 PEPROCESS PsGetNextProcess(PEPROCESS Process);
 PETHREAD PsGetNextProcessThread(PEPROCESS Process, PETHREAD Thread);
+
+/* ---- The end of programs' threads (src/ps/exit.c); PASSIVE_LEVEL ---- */
+
+DECLSPEC_NORETURN VOID PspExitThread(NTSTATUS ExitStatus);  /* the calling thread of a program */
+DECLSPEC_NORETURN VOID PspExitProcess(NTSTATUS ExitStatus); /* its process with all threads */

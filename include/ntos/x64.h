@@ -43,7 +43,14 @@
 #define EFLAGS_IF 0x00000200ULL
 #define EFLAGS_DF 0x00000400ULL
 #define EFLAGS_RF 0x00010000ULL
+#define EFLAGS_NT 0x00004000ULL
 #define EFLAGS_AC 0x00040000ULL
+
+/* What SYSCALL clears: TF, IF, DF, IOPL, NT, RF, AC. */
+#define KI_SYSCALL_FLAG_MASK 0x00057700ULL
+/* What ring 3 may choose: status flags, TF, DF, RF, AC, ID. The rest is fixed: IF set. */
+#define KI_USER_EFLAGS 0x00250DD5ULL
+#define EFLAGS_FIXED   0x00000202ULL
 
 /* Page-fault error code (SDM 3A 4.7) */
 #define PF_PRESENT  0x01
@@ -70,6 +77,10 @@
 #define CPUID7_EBX_SMAP     0x00100000
 #define CPUID7_ECX_UMIP     0x00000004
 
+/* CPUID leaf 1; XSAVE state components that the kernel switches: x87, SSE, AVX, AVX-512 */
+#define CPUID1_ECX_XSAVE 0x04000000
+#define KI_XSTATE_MASK   0x000000E7ULL
+
 #define EFER_SCE 0x001ULL
 #define EFER_NXE 0x800ULL
 
@@ -84,6 +95,7 @@
 #define KGDT_R3_DATA   0x28
 #define KGDT_R3_CODE   0x30
 #define KGDT_TSS       0x40
+#define KGDT_R3_CMTEB  0x50 /* NT's selector of 32-bit TEBs; contexts name it, no descriptor is there */
 #define KGDT_BYTES     0x50 /* the TSS descriptor takes two slots */
 
 /* ---- Task state segment: where the processor finds its stacks (SDM 3A 8.7) ---- */

@@ -104,11 +104,12 @@ VOID KiDispatchException(PKTRAP_FRAME Frame, NTSTATUS Code, ULONG Parameters, UL
                                .NumberParameters = Parameters,
                                .ExceptionInformation = {P0, P1, P2}};
 
-    if (KiDebugRoutine != NULL && KiDebugRoutine(&Record, Frame, TRUE)) {
+    if (!Frame->FromUser && KiDebugRoutine != NULL && KiDebugRoutine(&Record, Frame, TRUE)) {
         return;
     }
     if (Frame->FromUser) {
-        KiBugCheckTrap(KMODE_EXCEPTION_NOT_HANDLED, (ULONG)Code, Frame->Rip, P0, P1, Frame);
+        KiDispatchUserException(&Record, Frame, TRUE);
+        return;
     }
     if (Frame->Vector == TRAP_DEBUG) {
         Frame->EFlags &= ~EFLAGS_TF; /* a handler that wants the next step asks again */

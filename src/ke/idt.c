@@ -50,6 +50,7 @@ static USHORT KiGateAttributes(ULONG Vector)
     case KI_VECTOR_FAST_FAIL:
     case KI_VECTOR_ASSERTION:
     case KI_VECTOR_DEBUG_SERVICE:
+    case KI_VECTOR_SERVICE:
         return IDT_INTERRUPT_GATE | IDT_DPL3;
     default:
         return IDT_INTERRUPT_GATE;

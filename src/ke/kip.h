@@ -149,6 +149,11 @@ VOID KiCheckForKernelApc(PKTHREAD Thread);
 VOID KiFlushApcs(PKTHREAD Thread, PLIST_ENTRY List);
 VOID KiApcInterrupt(PKTRAP_FRAME Frame, PVOID Context);
 
+/* ---- xstate.c: a thread with a StateSaveArea leaves or gets the processor; dispatcher lock ---- */
+
+VOID KiSaveUserState(PKTHREAD Thread);
+VOID KiRestoreUserState(PKTHREAD Thread);
+
 /* ---- mutant.c: under the dispatcher lock ---- */
 
 VOID KiAbandonMutants(PKTHREAD Thread);

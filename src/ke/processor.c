@@ -121,6 +121,8 @@ static VOID KiSetControlRegisters(VOID)
     KeWriteMsr(MSR_PAT, KI_PAT_VALUE);
     __writecr3(__readcr3());
     __asm__ volatile("fninit" ::: "memory");
+    KiEnableExtendedState();
+    KiEnableSystemCalls();
 }
 
 VOID KiInitializeProcessor(struct _KI_PROCESSOR_AREA *Area, ULONG Number, ULONG ApicId)

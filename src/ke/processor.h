@@ -41,11 +41,18 @@ VOID KiLoadIdt(PKIPCR Pcr);
 #define KI_VECTOR_ASSERTION     0x2C
 #define KI_VECTOR_DEBUG_SERVICE 0x2D
 
+#define KI_VECTOR_SERVICE 0x2E /* system services, as an alternative to SYSCALL */
+
+/* KTRAP_FRAME.Vector of frames that no vector made; above every vector. */
+#define KI_FRAME_SYSCALL 0x100 /* by SYSCALL: XMM0-5 are not in it; syscall.asm */
+#define KI_FRAME_FULL    0x101 /* every register is loaded from it on the way to ring 3 */
+
 /* Vectors below 0x20 belong to the processor, except the APC self-IPI. */
 FORCEINLINE BOOLEAN KiIsInterruptVector(ULONG Vector)
 {
-    return Vector == KI_VECTOR_APC || (Vector >= 0x20 && Vector != KI_VECTOR_FAST_FAIL &&
-                                       Vector != KI_VECTOR_ASSERTION && Vector != KI_VECTOR_DEBUG_SERVICE);
+    return Vector == KI_VECTOR_APC ||
+           (Vector >= 0x20 && Vector != KI_VECTOR_FAST_FAIL && Vector != KI_VECTOR_ASSERTION &&
+            Vector != KI_VECTOR_DEBUG_SERVICE && Vector != KI_VECTOR_SERVICE);
 }
 
 PKI_VECTOR_ROUTINE KiVectorRoutine(ULONG Vector, PVOID *Context); /* NULL: not connected */
@@ -61,3 +68,21 @@ extern volatile BOOLEAN KiBugCheckReported; /* the report is out */
 VOID KiNmi(PKTRAP_FRAME Frame);
 VOID KiStopOthers(VOID);   /* by NMI, and waits until they are, for some seconds at most */
 VOID KiPrintStopped(VOID); /* the stacks of the processors that an NMI has stopped */
+
+/* ---- Ring 3: syscall.asm, syscall.c, userframe.c, usertrap.c, xstate.c ---- */
+
+extern ULONG KiInitialMxCsr; /* (c) trap.asm */
+extern ULONG KiMxCsrMask;    /* (c) bits of MXCSR that this machine has */
+
+VOID KiSystemCall64(VOID);
+VOID KiEnableSystemCalls(VOID);
+VOID KiEnableExtendedState(VOID);
+BOOLEAN KiSystemCall(PKTRAP_FRAME Frame);
+VOID KiSystemService(PKTRAP_FRAME Frame);
+VOID KiLeaveToUser(PKTRAP_FRAME Frame);
+DECLSPEC_NORETURN VOID KiReturnToUser(PKTRAP_FRAME Frame); /* trap.asm */
+VOID KiDeliverUserApc(PKTRAP_FRAME Frame);
+VOID KiUserContextFromFrame(PKTRAP_FRAME Frame, PCONTEXT Context);
+VOID KiFrameFromUserContext(PCONTEXT Context, PKTRAP_FRAME Frame);
+VOID KiDispatchUserException(PEXCEPTION_RECORD Record, PKTRAP_FRAME Frame, BOOLEAN FirstChance);
+VOID KiUserException(PKTRAP_FRAME Frame); /* an exception of ring 3 other than a page fault. Interrupts on */

@@ -222,7 +222,13 @@ static VOID SwitchTo(PKTHREAD New)
         __writecr3(Space->DirectoryTableBase);
         InterlockedAnd64((volatile LONG64 *)&Old->ApcState.Process->ActiveProcessors, ~(LONG64)Prcb->SetMember);
     }
+    if (Old->StateSaveArea != NULL) {
+        KiSaveUserState(Old);
+    }
     KiSwapContext(Old, New);
+    if (Old->StateSaveArea != NULL) { /* on this stack, Old is the thread that is back */
+        KiRestoreUserState(Old);
+    }
     /* An APC that came while this thread was away, or while it was inside a region that it has left since. */
     if (KeGetCurrentThread()->ApcState.KernelApcPending) {
         HalSendSelfIpi(KI_VECTOR_APC);

@@ -123,6 +123,7 @@ VOID KeReadyThread(PKTHREAD Thread)
     KIRQL OldIrql = KiAcquireDispatcherLock();
 
     ASSERT(Thread->State == Initialized);
+    Thread->ExitRequested |= Thread->Process->ExitRequested;
     InsertTailList(&Thread->Process->ThreadListHead, &Thread->ThreadListEntry);
     KiReadyThread(Thread);
     KiReleaseDispatcherLock(OldIrql);

@@ -9,7 +9,11 @@
 ; GS: an interrupt from ring 3 (CS says so) executes swapgs. NMI, #DB, #MC and #DF can arrive between a ring
 ; change and its swapgs, and user code may load any GS base (FSGSBASE), so neither CS nor the base's sign
 ; proves anything there: they run on IST stacks whose top word holds the processor's PCR, and save, set and
-; restore the GS base as such.
+; restore the GS base as such. A #DB out of ring 3 is the exception: it may have to wait for a page of the program's stack, so its
+; frame moves to the thread's kernel stack first (ring 3 in CS does prove that the user's GS base is loaded).
+;
+; KiReturnToUser is the way out for frames that were not built here: system calls that changed their caller's
+; registers, and new threads. Whoever uses it has made the frame one that iretq takes (src/ke/userframe.c).
 ;
 ; CR8 is only read here; KiTrapHandler raises and lowers it. Interrupts are off on entry (all gates are interrupt gates).
 
@@ -19,6 +23,8 @@ default rel
 extern KiTrapHandler
 extern KiSmapEnabled
 global KiTrapStubs
+global KiReturnToUser
+global KiInitialMxCsr
 
 ; KTRAP_FRAME, asserted by x64.h
 TF_XMM      equ 0
@@ -51,6 +57,8 @@ TF_SIZE     equ 304
 
 HOME        equ 32                      ; the callee's home area, below the frame
 FIXED       equ TF_R15 + HOME           ; bytes allocated after the pushes
+
+PRCB_STACK_TOP equ 0x1A0               ; through GS: KPRCB.KernelStackTop
 
 MSR_GS_BASE equ 0xC0000101
 IST_VECTORS equ (1 << 1) | (1 << 2) | (1 << 8) | (1 << 18)
@@ -196,8 +204,20 @@ KiTrapCommon:
 KiTrapReturn:
     iretq
 .end:
+; VOID KiReturnToUser(PKTRAP_FRAME Frame): interrupts off; the frame has HOME bytes free below it.
+align 16
+KiReturnToUser:
+    mov rdi, rcx
+    lea rsp, [rcx - HOME]
+    jmp KiTrapCommon.leave_not_ist
+align 16
 KiTrapIst:
 KiTrapCommon.ist:
+    test al, al
+    jz .kernel
+    cmp ebx, 1
+    je KiTrapDebugUser
+.kernel:
     mov ecx, MSR_GS_BASE
     rdmsr
     mov [rdi + TF_GSBASE], eax
@@ -218,6 +238,24 @@ KiTrapCommon.leave_ist:
     wrmsr
     jmp KiTrapCommon.restore
 KiTrapIst.end:
+KiTrapDebugUser:                        ; a #DB out of ring 3: goes on on the thread's kernel stack, as other traps do
+    swapgs
+    lfence
+    mov rax, dr6
+    mov [rdi + TF_DR6], rax
+    mov rsi, rdi
+    mov rdi, [gs:PRCB_STACK_TOP]
+    sub rdi, TF_SIZE
+    mov rdx, rdi
+    mov ecx, TF_SIZE / 8
+    rep movsq
+    lea rsp, [rdx - HOME]
+    mov rdi, rdx
+    mov rcx, rdx
+    call KiTrapHandler
+    cli
+    jmp KiTrapCommon.leave_not_ist
+KiTrapDebugUser.end:
 
 section .rdata align=8
 KiInitialMxCsr:
@@ -297,3 +335,4 @@ section .pdata rdata align=4
     dd KiTrapCommon wrt ..imagebase, KiTrapCommon.end wrt ..imagebase, unwind_common wrt ..imagebase
     dd KiTrapReturn wrt ..imagebase, KiTrapReturn.end wrt ..imagebase, unwind_return wrt ..imagebase
     dd KiTrapIst wrt ..imagebase, KiTrapIst.end wrt ..imagebase, unwind_ist wrt ..imagebase
+    dd KiTrapDebugUser wrt ..imagebase, KiTrapDebugUser.end wrt ..imagebase, unwind_ist wrt ..imagebase

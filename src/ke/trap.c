@@ -211,7 +211,15 @@ VOID KiTrapHandler(PKTRAP_FRAME Frame)
         KiPageFault(Frame);
     } else if (Vector == TRAP_NMI) {
         KiNmi(Frame);
+        return; /* on its own stack */
+    } else if (Frame->FromUser && Vector != TRAP_DOUBLE_FAULT && Vector != TRAP_MACHINE_CHECK) {
+        _enable();
+        KiUserException(Frame);
     } else {
         KiException(Frame, Vector);
+    }
+    if (Frame->FromUser) {
+        _disable();
+        KiLeaveToUser(Frame);
     }
 }

@@ -183,6 +183,9 @@ static LONG_PTR TestAlert(PKI_WAIT Wait)
 {
     PKTHREAD Thread = Wait->Thread;
 
+    if (Wait->Mode == UserMode && Thread->ExitRequested) {
+        return STATUS_USER_APC;
+    }
     if (Wait->Alertable) {
         if (Thread->Alerted[(UCHAR)Wait->Mode]) {
             Thread->Alerted[(UCHAR)Wait->Mode] = FALSE;

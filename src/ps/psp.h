@@ -38,3 +38,13 @@ PVOID PspLookupCid(HANDLE Id, POBJECT_TYPE Type);
 
 VOID PspDeleteThread(PVOID Object); /* the type's delete procedure */
 VOID PspStartReaper(VOID);          /* thread.c, phase 1 */
+
+/* The calling thread's end: everything that any thread owns is run down. PASSIVE_LEVEL. */
+DECLSPEC_NORETURN VOID PspEndThread(PETHREAD Thread, NTSTATUS ExitStatus);
+
+/* ---- exit.c ---- */
+
+/* One more thread of a program; STATUS_PROCESS_IS_TERMINATING. IRQL: <= APC_LEVEL, as for the other two. */
+NTSTATUS PspCountThread(PEPROCESS Process);
+VOID PspUncountUnstartedThread(PEPROCESS Process); /* it was not started after all */
+VOID PspReapUserThread(PETHREAD Thread);

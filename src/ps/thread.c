@@ -152,6 +152,11 @@ NTSTATUS NTAPI PsTerminateSystemThread(NTSTATUS ExitStatus)
     if (!Thread->SystemThread) {
         return STATUS_INVALID_PARAMETER;
     }
+    PspEndThread(Thread, ExitStatus);
+}
+
+DECLSPEC_NORETURN VOID PspEndThread(PETHREAD Thread, NTSTATUS ExitStatus)
+{
     ASSERT_IRQL(PASSIVE_LEVEL);
     Thread->Terminated = TRUE;
     Thread->ExitStatus = ExitStatus;
@@ -168,8 +173,12 @@ static VOID NTAPI Reaper(PVOID Context)
             KeWaitForSingleObject(&PspReaperEvent, Executive, KernelMode, FALSE, NULL);
             continue;
         }
+        PETHREAD Thread = CONTAINING_RECORD(Dead, ETHREAD, Tcb);
         MmDeleteKernelStack(Dead->StackTop, KI_KERNEL_STACK_SIZE);
-        ObDereferenceObject(CONTAINING_RECORD(Dead, ETHREAD, Tcb));
+        if (!Thread->SystemThread) {
+            PspReapUserThread(Thread);
+        }
+        ObDereferenceObject(Thread);
     }
 }
 

@@ -1,0 +1,20 @@
+/*
+ * services.h - system services that the DDK's headers do not declare; src/ke/services.tbl lists all there are.
+ *
+ * PASSIVE_LEVEL; pointers belong to the caller, in the mode it called from (ntos/user.h).
+ */
+#pragma once
+
+#include <ntos/ntos.h>
+
+/* ---- src/ke/userframe.c: of ring 3 only ---- */
+NTSTATUS NTAPI NtContinue(PCONTEXT Context, BOOLEAN TestAlert);
+NTSTATUS NTAPI NtRaiseException(PEXCEPTION_RECORD Record, PCONTEXT Context, BOOLEAN FirstChance);
+
+/* ---- src/ke/services.c ---- */
+NTSTATUS NTAPI NtDelayExecution(BOOLEAN Alertable, PLARGE_INTEGER Interval);
+NTSTATUS NTAPI NtDisplayString(PUNICODE_STRING String);
+NTSTATUS NTAPI NtQueryPerformanceCounter(PLARGE_INTEGER Counter, PLARGE_INTEGER Frequency);
+NTSTATUS NTAPI NtQuerySystemTime(PLARGE_INTEGER SystemTime);
+NTSTATUS NTAPI NtTestAlert(VOID);
+NTSTATUS NTAPI NtYieldExecution(VOID);
