@@ -5,20 +5,12 @@
  * object whose type says where its dispatcher header is. IRQL: PASSIVE_LEVEL for everything with a handle. Source: WDK documentation of the
  * Zw routines and of IoCreateNotificationEvent.
  */
+#include <ntos/ex.h>
 #include <ntos/ke.h>
 #include <ntos/ob.h>
 
 POBJECT_TYPE ExpEventObjectType;
 POBJECT_TYPE *ExEventObjectType = &ExpEventObjectType;
-
-#define EXP_AS_KERNEL(Call)                                                                                            \
-    do {                                                                                                               \
-        KPROCESSOR_MODE Previous = KeSetPreviousMode(KernelMode);                                                      \
-        NTSTATUS Status = (Call);                                                                                      \
-                                                                                                                       \
-        KeSetPreviousMode(Previous);                                                                                   \
-        return Status;                                                                                                 \
-    } while (0)
 
 NTSTATUS ExpCreateEventType(VOID)
 {
@@ -100,6 +92,22 @@ NTSTATUS NTAPI NtClearEvent(HANDLE Handle)
     return NtResetEvent(Handle, NULL);
 }
 
+NTSTATUS NTAPI NtPulseEvent(HANDLE Handle, PLONG PreviousState)
+{
+    PKEVENT Event;
+    NTSTATUS Status = ExpReferenceEvent(Handle, &Event);
+    LONG Old;
+
+    if (NT_SUCCESS(Status)) {
+        Old = KePulseEvent(Event, EVENT_INCREMENT, FALSE);
+        if (PreviousState != NULL) {
+            *PreviousState = Old;
+        }
+        ObfDereferenceObject(Event);
+    }
+    return Status;
+}
+
 NTSTATUS NTAPI NtWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable, PLARGE_INTEGER Timeout)
 {
     PVOID Object, Header;
@@ -119,32 +127,37 @@ NTSTATUS NTAPI NtWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable, PLARGE_IN
 NTSTATUS NTAPI ZwCreateEvent(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes,
                              EVENT_TYPE EventType, BOOLEAN InitialState)
 {
-    EXP_AS_KERNEL(NtCreateEvent(Handle, DesiredAccess, Attributes, EventType, InitialState));
+    EX_AS_KERNEL(NtCreateEvent(Handle, DesiredAccess, Attributes, EventType, InitialState));
 }
 
 NTSTATUS NTAPI ZwOpenEvent(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes)
 {
-    EXP_AS_KERNEL(NtOpenEvent(Handle, DesiredAccess, Attributes));
+    EX_AS_KERNEL(NtOpenEvent(Handle, DesiredAccess, Attributes));
 }
 
 NTSTATUS NTAPI ZwSetEvent(HANDLE Handle, PLONG PreviousState)
 {
-    EXP_AS_KERNEL(NtSetEvent(Handle, PreviousState));
+    EX_AS_KERNEL(NtSetEvent(Handle, PreviousState));
+}
+
+NTSTATUS NTAPI ZwPulseEvent(HANDLE Handle, PLONG PreviousState)
+{
+    EX_AS_KERNEL(NtPulseEvent(Handle, PreviousState));
 }
 
 NTSTATUS NTAPI ZwResetEvent(HANDLE Handle, PLONG PreviousState)
 {
-    EXP_AS_KERNEL(NtResetEvent(Handle, PreviousState));
+    EX_AS_KERNEL(NtResetEvent(Handle, PreviousState));
 }
 
 NTSTATUS NTAPI ZwClearEvent(HANDLE Handle)
 {
-    EXP_AS_KERNEL(NtClearEvent(Handle));
+    EX_AS_KERNEL(NtClearEvent(Handle));
 }
 
 NTSTATUS NTAPI ZwWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable, PLARGE_INTEGER Timeout)
 {
-    EXP_AS_KERNEL(NtWaitForSingleObject(Handle, Alertable, Timeout));
+    EX_AS_KERNEL(NtWaitForSingleObject(Handle, Alertable, Timeout));
 }
 
 /* Opens or makes a named event for drivers that share it. NULL: it could not be done. */

@@ -1,10 +1,11 @@
 /*
  * init.c - the object manager's own types and the fixed part of the namespace.
  *
- * \ObjectTypes, \Device, \Driver, \FileSystem, \GLOBAL?? and the links \?? and \DosDevices exist from here on and are
+ * \ObjectTypes, \Callback, \Device, \Driver, \FileSystem, \GLOBAL?? and the links \?? and \DosDevices exist from here on and are
  * permanent. \?? is a link to \GLOBAL??, as there is one set of drive letters for everybody until sessions exist. Types that
  * other components made before this point are entered in \ObjectTypes by it. Runs once, in phase 1, at PASSIVE_LEVEL.
  */
+#include <ntos/ex.h>
 #include <ntos/init.h>
 
 #include "obp.h"
@@ -91,7 +92,7 @@ static NTSTATUS ObpCreatePermanentLink(PCWSTR Path, PCWSTR Target)
 
 NTSTATUS ObInitialize(VOID)
 {
-    static const PCWSTR Directories[] = {L"\\Device", L"\\Driver", L"\\FileSystem", L"\\GLOBAL??"};
+    static const PCWSTR Directories[] = {L"\\Callback", L"\\Device", L"\\Driver", L"\\FileSystem", L"\\GLOBAL??"};
     NTSTATUS Status;
 
     ASSERT_IRQL(PASSIVE_LEVEL);
@@ -126,6 +127,9 @@ NTSTATUS ObInitialize(VOID)
     }
     if (NT_SUCCESS(Status)) {
         Status = ObpCreatePermanentLink(L"\\??\\Global", L"\\GLOBAL??");
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = ExpInitializeObjects();
     }
     return Status;
 }

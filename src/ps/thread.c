@@ -11,6 +11,8 @@
  */
 #include "psp.h"
 
+#include <ntos/ex.h>
+
 static LIST_ENTRY PspDeadThreads = {&PspDeadThreads, &PspDeadThreads}; /* (dispatcher lock) */
 static KEVENT PspReaperEvent;
 
@@ -161,6 +163,7 @@ DECLSPEC_NORETURN VOID PspEndThread(PETHREAD Thread, NTSTATUS ExitStatus)
     Thread->Terminated = TRUE;
     Thread->ExitStatus = ExitStatus;
     KeQuerySystemTime(&Thread->ExitTime);
+    ExTimerRundown();
     RundownApcs();
     KeTerminateThread(&PspDeadThreads, &PspReaperEvent);
 }

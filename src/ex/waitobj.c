@@ -1,0 +1,104 @@
+/*
+ * waitobj.c - waiting by handle for several objects, and the types and objects that Ex starts with.
+ *
+ * The handles are all referenced before the wait and let go after it; an object lives on through the wait though its handle is
+ * closed meanwhile. IRQL: PASSIVE_LEVEL. No locks. Source: Windows driver documentation of ZwWaitForMultipleObjects.
+ */
+#include <ntos/ex.h>
+#include <ntos/ke.h>
+#include <ntos/ob.h>
+
+#define EXP_TAG_WAIT 'tiaW'
+
+/* What one wait needs besides the handles; too large for a stack frame. */
+typedef struct _EXP_MULTIPLE_WAIT {
+    ULONG Count;                         /* of objects referenced */
+    PVOID Objects[MAXIMUM_WAIT_OBJECTS]; /* referenced */
+    PVOID Headers[MAXIMUM_WAIT_OBJECTS]; /* their dispatcher objects */
+    KWAIT_BLOCK Blocks[MAXIMUM_WAIT_OBJECTS];
+} EXP_MULTIPLE_WAIT, *PEXP_MULTIPLE_WAIT;
+
+/* References every handle's object. */
+static NTSTATUS ExpGatherObjects(PEXP_MULTIPLE_WAIT Wait, ULONG Count, HANDLE *Handles, WAIT_TYPE WaitType)
+{
+    for (ULONG Index = 0; Index < Count; Index++) {
+        PVOID Object;
+        NTSTATUS Status =
+            ObReferenceObjectByHandle(Handles[Index], SYNCHRONIZE, NULL, ExGetPreviousMode(), &Object, NULL);
+
+        if (!NT_SUCCESS(Status)) {
+            return Status;
+        }
+        Wait->Objects[Index] = Object;
+        Wait->Headers[Index] = ObGetWaitObject(Object);
+        Wait->Count = Index + 1;
+        if (Wait->Headers[Index] == NULL) {
+            return STATUS_OBJECT_TYPE_MISMATCH;
+        }
+        for (ULONG Other = 0; WaitType == WaitAll && Other < Index; Other++) {
+            if (Wait->Objects[Other] == Object) {
+                return STATUS_INVALID_PARAMETER_MIX; /* one signal cannot be taken twice */
+            }
+        }
+    }
+    return STATUS_SUCCESS;
+}
+
+/**
+ * NtWaitForMultipleObjects - waits for one or for all of several objects.
+ *
+ * @Count     1 to MAXIMUM_WAIT_OBJECTS
+ * @WaitType  WaitAny or WaitAll; with WaitAll no object twice
+ * @Timeout   100 ns, negative relative; NULL: for ever
+ * returns    as KeWaitForMultipleObjects; STATUS_INVALID_PARAMETER_1, _3, _MIX, STATUS_OBJECT_TYPE_MISMATCH (an object without a
+ *            dispatcher header), STATUS_INSUFFICIENT_RESOURCES, what a handle says
+ */
+NTSTATUS NTAPI NtWaitForMultipleObjects(ULONG Count, HANDLE Handles[], WAIT_TYPE WaitType, BOOLEAN Alertable,
+                                        PLARGE_INTEGER Timeout)
+{
+    PEXP_MULTIPLE_WAIT Wait;
+    NTSTATUS Status;
+
+    if (Count == 0 || Count > MAXIMUM_WAIT_OBJECTS) {
+        return STATUS_INVALID_PARAMETER_1;
+    }
+    if (WaitType != WaitAll && WaitType != WaitAny) {
+        return STATUS_INVALID_PARAMETER_3;
+    }
+    Wait = ExAllocatePoolWithTag(NonPagedPool, sizeof(*Wait), EXP_TAG_WAIT);
+    if (Wait == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    Wait->Count = 0;
+    Status = ExpGatherObjects(Wait, Count, Handles, WaitType);
+    if (NT_SUCCESS(Status)) {
+        Status = KeWaitForMultipleObjects(Count, Wait->Headers, WaitType, UserRequest, ExGetPreviousMode(), Alertable,
+                                          Timeout, Wait->Blocks);
+    }
+    for (ULONG Index = 0; Index < Wait->Count; Index++) {
+        ObDereferenceObject(Wait->Objects[Index]);
+    }
+    ExFreePoolWithTag(Wait, EXP_TAG_WAIT);
+    return Status;
+}
+
+NTSTATUS NTAPI ZwWaitForMultipleObjects(ULONG Count, HANDLE Handles[], WAIT_TYPE WaitType, BOOLEAN Alertable,
+                                        PLARGE_INTEGER Timeout)
+{
+    EX_AS_KERNEL(NtWaitForMultipleObjects(Count, Handles, WaitType, Alertable, Timeout));
+}
+
+NTSTATUS ExpInitializeObjects(VOID)
+{
+    NTSTATUS Status = ExpCreateTimerType();
+
+    ExInitializeSharedData();
+    ExpInitializeUuids();
+    if (NT_SUCCESS(Status)) {
+        Status = ExpCreateSemaphoreType();
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = ExpCreateMutantType();
+    }
+    return NT_SUCCESS(Status) ? ExpCreateCallbackType() : Status;
+}
