@@ -126,6 +126,12 @@ NTSTATUS NTAPI NtProtectVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress, 
 NTSTATUS NTAPI ZwProtectVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress, PSIZE_T RegionSize, ULONG NewProtect,
                                       PULONG OldProtect);
 
+/* Exported, but not declared by the DDK's headers. */
+VOID NTAPI MmProbeAndLockSelectedPages(PMDL Mdl, PFILE_SEGMENT_ELEMENT Segment, KPROCESSOR_MODE AccessMode,
+                                       LOCK_OPERATION Operation);
+NTSTATUS NTAPI MmCopyVirtualMemory(PEPROCESS FromProcess, PVOID FromAddress, PEPROCESS ToProcess, PVOID ToAddress,
+                                   SIZE_T Bytes, KPROCESSOR_MODE PreviousMode, PSIZE_T BytesCopied);
+
 VOID MmQueryExposure(PMM_EXPOSURE Exposure);  /* counters; IRQL <= DISPATCH_LEVEL */
 VOID MmVerifyExposure(PMM_EXPOSURE Exposure); /* recomputed by walking the kernel half; PASSIVE_LEVEL */
 VOID MmResetExposurePeak(VOID);

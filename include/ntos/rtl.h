@@ -117,6 +117,8 @@ typedef struct _SCOPE_TABLE_AMD64 {
 
 PRUNTIME_FUNCTION NTAPI RtlLookupFunctionEntry(ULONG64 ControlPc, PULONG64 ImageBase,
                                                PUNWIND_HISTORY_TABLE HistoryTable);
+/* TRUE: inside memcpy, RtlCopyMemory or one of their kind, which act for their caller. IRQL: any. */
+BOOLEAN RtlIsMemoryRoutine(ULONG64 Address);
 PEXCEPTION_ROUTINE NTAPI RtlVirtualUnwind(ULONG HandlerType, ULONG64 ImageBase, ULONG64 ControlPc,
                                           PRUNTIME_FUNCTION FunctionEntry, PCONTEXT ContextRecord, PVOID *HandlerData,
                                           PULONG64 EstablisherFrame, PKNONVOLATILE_CONTEXT_POINTERS ContextPointers);

@@ -16,6 +16,7 @@
 #include <ntos/hal.h>
 #include <ntos/kd.h>
 #include <ntos/mm.h>
+#include <ntos/rtl.h>
 #include "processor.h"
 
 #define TRAP_NMI           2
@@ -67,15 +68,34 @@ static VOID KiInterrupt(PKTRAP_FRAME Frame, ULONG Vector)
 
 /* ---- Page faults ---- */
 
+/* Code of a driver, or a memory routine that a driver called (one of them may call another). */
+static BOOLEAN KiActsForDriver(PKTRAP_FRAME Frame)
+{
+    ULONG64 Addresses[3];
+    ULONG Count, Index = 0;
+
+    if (KiIsDriverAddress(Frame->Rip)) {
+        return TRUE;
+    }
+    if (!RtlIsMemoryRoutine(Frame->Rip)) {
+        return FALSE;
+    }
+    Count = KiCaptureStack(Frame, Addresses, RTL_NUMBER_OF(Addresses));
+    while (Index < Count && RtlIsMemoryRoutine(Addresses[Index])) {
+        Index++;
+    }
+    return Index < Count && KiIsDriverAddress(Addresses[Index]);
+}
+
 /*
  * Drivers built from the DDK know no STAC. A supervisor access to a present user page that the processor refused
- * below DISPATCH_LEVEL, by code of a driver, is let through by setting AC in the interrupted flags.
+ * below DISPATCH_LEVEL, on behalf of a driver, is let through by setting AC in the interrupted flags.
  */
 static BOOLEAN KiAllowUserAccess(PKTRAP_FRAME Frame)
 {
     if (!KiSmapEnabled || (Frame->ErrorCode & (PF_PRESENT | PF_USER | PF_RESERVED | PF_EXECUTE)) != PF_PRESENT ||
         (Frame->EFlags & EFLAGS_AC) != 0 || Frame->Cr2 >= MM_USER_PROBE_END || Frame->PreviousIrql >= DISPATCH_LEVEL ||
-        !KiIsDriverAddress(Frame->Rip)) {
+        !KiActsForDriver(Frame)) {
         return FALSE;
     }
     Frame->EFlags |= EFLAGS_AC;

@@ -185,13 +185,13 @@ VOID NTAPI MmFreeContiguousMemorySpecifyCache(PVOID BaseAddress, SIZE_T NumberOf
 PHYSICAL_ADDRESS NTAPI MmGetPhysicalAddress(PVOID BaseAddress)
 {
     PHYSICAL_ADDRESS Physical = {.QuadPart = 0};
-    ULONG Level;
-    PMMPTE Leaf = MiFindLeaf(BaseAddress, &Level);
+    ULONG Level = 0;
+    MMPTE Leaf = MiReadLeaf(BaseAddress, &Level);
 
-    if (Leaf != NULL && Leaf->Hard.Valid) {
+    if (Leaf.Hard.Valid) {
         ULONG64 Mask = (MM_PAGE_SIZE << (9 * Level)) - 1;
 
-        Physical.QuadPart = (LONG64)((Leaf->Long & MI_PTE_FRAME_BITS & ~Mask) | ((ULONG64)BaseAddress & Mask));
+        Physical.QuadPart = (LONG64)((Leaf.Long & MI_PTE_FRAME_BITS & ~Mask) | ((ULONG64)BaseAddress & Mask));
     }
     return Physical;
 }
@@ -201,13 +201,11 @@ BOOLEAN NTAPI MmIsAddressValid(PVOID VirtualAddress)
 {
     ULONG64 High = (ULONG64)VirtualAddress >> 47;
     ULONG Level;
-    PMMPTE Leaf;
 
     if (High != 0 && High != 0x1FFFF) {
         return FALSE;
     }
-    Leaf = MiFindLeaf(VirtualAddress, &Level);
-    return Leaf != NULL && Leaf->Hard.Valid;
+    return (BOOLEAN)MiReadLeaf(VirtualAddress, &Level).Hard.Valid;
 }
 
 /*

@@ -180,7 +180,8 @@ static NTSTATUS MiUserFault(ULONG64 ErrorCode, PVOID Address, MMPTE Content, PKT
 /* See ntos/mm.h. */
 NTSTATUS MmAccessFault(ULONG64 ErrorCode, PVOID Address, PKTRAP_FRAME Frame)
 {
-    MMPTE Content = MiReadLeaf(Address);
+    ULONG Level;
+    MMPTE Content = MiReadLeaf(Address, &Level);
 
     if (!MiIsSystemAddress(Address) && Frame->PreviousIrql < DISPATCH_LEVEL && (Frame->EFlags & EFLAGS_IF) != 0) {
         return MiUserFault(ErrorCode, Address, Content, Frame);

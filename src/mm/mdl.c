@@ -7,12 +7,16 @@
  * wraps. Mapping an MDL adds an alias, not a share: system PTEs with the frame's own cache type, taken down by TLB rule (b).
  *
  * Kernel addresses of every kind can be locked: pool, stacks, images, views of files (which are read in first). User addresses are
- * checked as documented and fail, for no process has pages of its own yet (docs/limits.md).
+ * those of the current process; each page is made valid for the access before it is locked, and the process counts what is
+ * locked of it, for it must not end before that is given back.
  *
- * Locks: the PFN lock over runs of resident pages; nothing is held while a page is brought in. MmProbeAndLockPages may run at
- * DISPATCH_LEVEL on nonpaged memory; on anything else it needs IRQL <= APC_LEVEL.
+ * Locks: the PFN lock over at most MI_LOCK_BATCH resident pages; nothing is held while a page is brought in. MmProbeAndLockPages
+ * may run at DISPATCH_LEVEL on nonpaged memory; on anything else it needs IRQL <= APC_LEVEL.
  */
 #include "misection.h"
+#include "miprocess.h"
+
+#define MI_LOCK_BATCH 64 /* pages under one hold of the PFN lock: some 5,000 instructions */
 
 /* Size of an MDL must fit its CSHORT field. */
 #define MI_MAXIMUM_MDL_PAGES ((MAXSHORT - sizeof(MDL)) / sizeof(PFN_NUMBER))
@@ -89,8 +93,8 @@ static NTSTATUS MiLockResidentPage(PVOID Address, BOOLEAN Write, PPFN_NUMBER Fra
     if (Leaf == NULL || !Leaf->Hard.Valid) {
         return STATUS_RETRY;
     }
-    if (Write && !Leaf->Hard.Write) {
-        return STATUS_ACCESS_VIOLATION;
+    if (Write && !Leaf->Hard.Write) { /* a user page may be copied on write: its fault decides */
+        return MmIsUserRange(Address, 1) ? STATUS_RETRY : STATUS_ACCESS_VIOLATION;
     }
     *Frame = MiResidentFrame(Address);
     if (MiIsRamFrame(*Frame) && !MiIncrementReferenceCount(*Frame)) {
@@ -102,44 +106,98 @@ static NTSTATUS MiLockResidentPage(PVOID Address, BOOLEAN Write, PPFN_NUMBER Fra
 /* Drops the references of frames [0, Pages). */
 static VOID MiUnlockFrames(PPFN_NUMBER Frames, ULONG Pages, BOOLEAN Written)
 {
-    KIRQL OldIrql = MiLockPfn();
+    for (ULONG Page = 0; Page < Pages;) {
+        ULONG End = min(Pages, Page + MI_LOCK_BATCH);
+        KIRQL OldIrql = MiLockPfn();
 
-    for (ULONG Page = 0; Page < Pages; Page++) {
-        if (MiIsRamFrame(Frames[Page])) {
-            if (Written) {
-                MiSetModified(Frames[Page]);
+        for (; Page < End; Page++) {
+            if (MiIsRamFrame(Frames[Page])) {
+                if (Written) {
+                    MiSetModified(Frames[Page]);
+                }
+                MiDecrementReferenceCount(Frames[Page]);
             }
-            MiDecrementReferenceCount(Frames[Page]);
         }
+        MiUnlockPfn(OldIrql);
     }
-    MiUnlockPfn(OldIrql);
+}
+
+/* One step towards a page that can be locked. */
+static NTSTATUS MiMakePageLockable(PVOID Address, BOOLEAN Write)
+{
+    MI_ACCESS Access = {.Write = Write, .User = TRUE};
+
+    if (KeGetCurrentIrql() > APC_LEVEL) {
+        return STATUS_ACCESS_VIOLATION;
+    }
+    return MmIsUserRange(Address, 1) ? MiMakeUserPageValid(Address, &Access) : MiMakeSystemPageValid(Address, Write);
 }
 
 /* Locks page after page, bringing in what is missing; returns the status and how many were locked. */
-static NTSTATUS MiLockRange(PMDL Mdl, BOOLEAN Write, PULONG Locked)
+static NTSTATUS MiLockRange(PUCHAR Start, PPFN_NUMBER Frames, ULONG Pages, BOOLEAN Write, PULONG Locked)
 {
-    PPFN_NUMBER Frames = MmGetMdlPfnArray(Mdl);
-    ULONG Pages = MiMdlPages(Mdl), Page = 0;
-    BOOLEAN MayWait = KeGetCurrentIrql() <= APC_LEVEL;
     NTSTATUS Status = STATUS_SUCCESS;
+    ULONG Page = 0;
 
     while (Page < Pages && NT_SUCCESS(Status)) {
+        ULONG End = min(Pages, Page + MI_LOCK_BATCH);
         KIRQL OldIrql = MiLockPfn();
 
-        for (; Page < Pages; Page++) {
-            Status = MiLockResidentPage((PUCHAR)Mdl->StartVa + (ULONG64)Page * PAGE_SIZE, Write, &Frames[Page]);
+        for (Status = STATUS_SUCCESS; Page < End; Page++) {
+            Status = MiLockResidentPage(Start + (ULONG64)Page * PAGE_SIZE, Write, &Frames[Page]);
             if (Status != STATUS_SUCCESS) {
                 break;
             }
         }
         MiUnlockPfn(OldIrql);
         if (Status == STATUS_RETRY) {
-            Status = MayWait ? MiMakeSystemPageValid((PUCHAR)Mdl->StartVa + (ULONG64)Page * PAGE_SIZE, Write)
-                             : STATUS_ACCESS_VIOLATION;
+            Status = MiMakePageLockable(Start + (ULONG64)Page * PAGE_SIZE, Write);
         }
     }
     *Locked = Page;
     return Status;
+}
+
+/* May a buffer there be locked for a mode at all? Wrap-around and non-canonical addresses are nobody's. */
+static BOOLEAN MiIsLockableRange(ULONG64 Start, ULONG64 Bytes, KPROCESSOR_MODE AccessMode)
+{
+    return MmIsUserRange((PVOID)Start, Bytes) ||
+           (AccessMode == KernelMode && Start >= MI_SYSTEM_START && Start + Bytes - 1 >= Start);
+}
+
+static VOID MiCountLockedPages(PEPROCESS Process, LONG64 Pages)
+{
+    if (Process != NULL) {
+        InterlockedAdd64(&MiSpaceOf(Process)->LockedPages, Pages);
+    }
+}
+
+/* MmProbeAndLockPages in the current address space, as a status. */
+static NTSTATUS MiProbeAndLock(PMDL Mdl, KPROCESSOR_MODE AccessMode, LOCK_OPERATION Operation)
+{
+    ULONG64 Start = (ULONG64)MmGetMdlVirtualAddress(Mdl);
+    PPFN_NUMBER Frames = MmGetMdlPfnArray(Mdl);
+    BOOLEAN Write = Operation != IoReadAccess;
+    ULONG Locked = 0;
+    NTSTATUS Status = STATUS_ACCESS_VIOLATION;
+
+    ASSERT_IRQL_MAX(DISPATCH_LEVEL);
+    ASSERT((Mdl->MdlFlags & (MDL_PAGES_LOCKED | MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL | MDL_PARTIAL)) ==
+           0);
+    if (MiIsLockableRange(Start, Mdl->ByteCount, AccessMode)) {
+        Status = MiLockRange(Mdl->StartVa, Frames, MiMdlPages(Mdl), Write, &Locked);
+    }
+    if (!NT_SUCCESS(Status)) {
+        MiUnlockFrames(Frames, Locked, FALSE);
+        return Status;
+    }
+    Mdl->Process = MmIsUserRange((PVOID)Start, 1) && MiCurrentSpace() != NULL ? PsGetCurrentProcess() : NULL;
+    MiCountLockedPages(Mdl->Process, Locked);
+    Mdl->MdlFlags |= MDL_PAGES_LOCKED | (Write ? MDL_WRITE_OPERATION : 0);
+    if (Locked != 0 && !MiIsRamFrame(Frames[0])) {
+        Mdl->MdlFlags |= MDL_IO_SPACE;
+    }
+    return STATUS_SUCCESS;
 }
 
 /**
@@ -149,73 +207,135 @@ static NTSTATUS MiLockRange(PMDL Mdl, BOOLEAN Write, PULONG Locked)
  * @AccessMode  UserMode: the buffer must lie below the user probe limit
  * @Operation   IoReadAccess: the device reads the buffer; else it is written, and must be writable
  *
- * IRQL: <= APC_LEVEL, DISPATCH_LEVEL for nonpaged memory. Raises: STATUS_ACCESS_VIOLATION,
+ * IRQL: <= APC_LEVEL, DISPATCH_LEVEL for nonpaged memory. Raises: STATUS_ACCESS_VIOLATION, STATUS_GUARD_PAGE_VIOLATION,
  * STATUS_WORKING_SET_QUOTA (0x8000 references on a frame), the device's status when a page cannot be read.
  */
 VOID NTAPI MmProbeAndLockPages(PMDL Mdl, KPROCESSOR_MODE AccessMode, LOCK_OPERATION Operation)
 {
-    ULONG64 Start = (ULONG64)MmGetMdlVirtualAddress(Mdl);
-    ULONG64 End = Start + Mdl->ByteCount;
-    BOOLEAN Write = Operation != IoReadAccess;
-    ULONG Locked = 0;
-    NTSTATUS Status = STATUS_ACCESS_VIOLATION;
+    NTSTATUS Status = MiProbeAndLock(Mdl, AccessMode, Operation);
 
-    ASSERT_IRQL_MAX(DISPATCH_LEVEL);
-    ASSERT((Mdl->MdlFlags & (MDL_PAGES_LOCKED | MDL_MAPPED_TO_SYSTEM_VA | MDL_SOURCE_IS_NONPAGED_POOL | MDL_PARTIAL)) ==
-           0);
-    if (Start <= End && (AccessMode == KernelMode || End <= MM_USER_PROBE_END) && (LONG64)Start < 0) {
-        Status = MiLockRange(Mdl, Write, &Locked);
-    }
     if (!NT_SUCCESS(Status)) {
-        MiUnlockFrames(MmGetMdlPfnArray(Mdl), Locked, FALSE);
         ExRaiseStatus(Status);
-    }
-    Mdl->Process = NULL;
-    Mdl->MdlFlags |= MDL_PAGES_LOCKED | (Write ? MDL_WRITE_OPERATION : 0);
-    if (Locked != 0 && !MiIsRamFrame(MmGetMdlPfnArray(Mdl)[0])) {
-        Mdl->MdlFlags |= MDL_IO_SPACE;
     }
 }
 
-/* Undoes MmProbeAndLockPages, and a mapping that is still there. IRQL: <= DISPATCH_LEVEL. */
+/* The same for a buffer of another process, which the caller keeps a reference on. IRQL: <= APC_LEVEL. */
+VOID NTAPI MmProbeAndLockProcessPages(PMDL Mdl, PEPROCESS Process, KPROCESSOR_MODE AccessMode, LOCK_OPERATION Operation)
+{
+    KAPC_STATE ApcState;
+    NTSTATUS Status;
+
+    ASSERT_IRQL_MAX(APC_LEVEL);
+    KeStackAttachProcess((PVOID)Process, &ApcState);
+    Status = MiProbeAndLock(Mdl, AccessMode, Operation);
+    KeUnstackDetachProcess(&ApcState);
+    if (!NT_SUCCESS(Status)) {
+        ExRaiseStatus(Status);
+    }
+}
+
+/**
+ * MmProbeAndLockSelectedPages - locks pages that need not follow one another, for scatter and gather.
+ *
+ * @Mdl      as long as all segments together; its own address is not looked at
+ * @Segment  one page each, by page-aligned virtual address
+ *
+ * IRQL: <= APC_LEVEL. Raises as MmProbeAndLockPages.
+ */
+VOID NTAPI MmProbeAndLockSelectedPages(PMDL Mdl, PFILE_SEGMENT_ELEMENT Segment, KPROCESSOR_MODE AccessMode,
+                                       LOCK_OPERATION Operation)
+{
+    PPFN_NUMBER Frames = MmGetMdlPfnArray(Mdl);
+    ULONG Pages = MiMdlPages(Mdl), Done = 0;
+    BOOLEAN Write = Operation != IoReadAccess, User = TRUE;
+    NTSTATUS Status = STATUS_SUCCESS;
+
+    ASSERT_IRQL_MAX(APC_LEVEL);
+    for (; Done < Pages && NT_SUCCESS(Status); Done++) {
+        PVOID Page = PAGE_ALIGN((PVOID)(ULONG_PTR)Segment[Done].Buffer);
+        ULONG Locked;
+
+        Status = MiIsLockableRange((ULONG64)Page, PAGE_SIZE, AccessMode)
+                     ? MiLockRange(Page, &Frames[Done], 1, Write, &Locked)
+                     : STATUS_ACCESS_VIOLATION;
+        User = User && MmIsUserRange(Page, 1);
+    }
+    if (!NT_SUCCESS(Status)) {
+        MiUnlockFrames(Frames, Done - 1, FALSE);
+        ExRaiseStatus(Status);
+    }
+    Mdl->Process = User && MiCurrentSpace() != NULL ? PsGetCurrentProcess() : NULL;
+    MiCountLockedPages(Mdl->Process, Pages);
+    Mdl->MdlFlags |= MDL_PAGES_LOCKED | (Write ? MDL_WRITE_OPERATION : 0);
+}
+
+/* Undoes MmProbeAndLockPages, and a mapping into the kernel half that is still there. IRQL: <= DISPATCH_LEVEL. */
 VOID NTAPI MmUnlockPages(PMDL Mdl)
 {
+    ULONG Pages = MiMdlPages(Mdl);
+
     ASSERT_IRQL_MAX(DISPATCH_LEVEL);
     ASSERT((Mdl->MdlFlags & MDL_PAGES_LOCKED) != 0);
     if ((Mdl->MdlFlags & MDL_MAPPED_TO_SYSTEM_VA) != 0) {
         MmUnmapLockedPages(Mdl->MappedSystemVa, Mdl);
     }
-    MiUnlockFrames(MmGetMdlPfnArray(Mdl), MiMdlPages(Mdl), (Mdl->MdlFlags & MDL_WRITE_OPERATION) != 0);
+    MiUnlockFrames(MmGetMdlPfnArray(Mdl), Pages, (Mdl->MdlFlags & MDL_WRITE_OPERATION) != 0);
+    MiCountLockedPages(Mdl->Process, -(LONG64)Pages);
+    Mdl->Process = NULL;
     Mdl->MdlFlags &= ~(MDL_PAGES_LOCKED | MDL_IO_SPACE | MDL_WRITE_OPERATION);
 }
 
 /* ---- Mapping ---- */
 
+ULONG64 MiMdlPteBits(PFN_FRAME Frame, MI_CACHE_TYPE DeviceType)
+{
+    return MiCacheBits(MiIsRamFrame(Frame) ? (MI_CACHE_TYPE)MiPfnCacheType(MiPfn(Frame)) : DeviceType);
+}
+
+VOID MiMapMdlFrames(PMDL Mdl, PMMPTE Pte, MI_CACHE_TYPE DeviceType)
+{
+    PPFN_NUMBER Frames = MmGetMdlPfnArray(Mdl);
+    LONG64 Ram = 0;
+    KIRQL Irql;
+
+    KeRaiseIrql(DISPATCH_LEVEL, &Irql); /* MiVerify freezes processors below it: PTEs and counter go together */
+    for (ULONG Page = 0; Page < MiMdlPages(Mdl); Page++) {
+        MiWriteValidPte(&Pte[Page],
+                        MiMakeValidPte(Frames[Page], MI_KERNEL_RW_BITS | MiMdlPteBits(Frames[Page], DeviceType)));
+        Ram += MiIsRamFrame(Frames[Page]);
+    }
+    MiCountMapped(MmRegionSystemPtes, Ram);
+    KeLowerIrql(Irql);
+}
+
 /**
  * MmMapLockedPagesSpecifyCache - shows the frames of an MDL at a kernel address.
  *
- * @AccessMode         KernelMode
+ * @AccessMode         UserMode: at an address of the current process (mdluser.c)
  * @CacheType          for device frames; RAM keeps the cache type that its frames have
- * @BugCheckOnFailure  bug check NO_MORE_SYSTEM_PTES instead of returning NULL
+ * @BaseAddress        UserMode: where, NULL: anywhere
+ * @BugCheckOnFailure  KernelMode: bug check NO_MORE_SYSTEM_PTES instead of returning NULL
  *
- * IRQL: <= DISPATCH_LEVEL. Raises for UserMode: STATUS_NOT_IMPLEMENTED (docs/limits.md).
+ * IRQL: <= DISPATCH_LEVEL, APC_LEVEL for UserMode, which raises what MiMapMdlInProcess returns.
  */
 PVOID NTAPI MmMapLockedPagesSpecifyCache(PMDLX Mdl, KPROCESSOR_MODE AccessMode, MEMORY_CACHING_TYPE CacheType,
                                          PVOID BaseAddress, ULONG BugCheckOnFailure, MM_PAGE_PRIORITY Priority)
 {
-    PPFN_NUMBER Frames = MmGetMdlPfnArray(Mdl);
     ULONG Pages = MiMdlPages(Mdl);
     MI_CACHE_TYPE DeviceType;
-    LONG64 Ram = 0;
     PMMPTE Pte;
-    KIRQL Irql;
 
     ASSERT_IRQL_MAX(DISPATCH_LEVEL);
-    ASSERT(Mdl->ByteCount != 0 && (Mdl->MdlFlags & MDL_MAPPED_TO_SYSTEM_VA) == 0);
     ASSERT((Mdl->MdlFlags & (MDL_PAGES_LOCKED | MDL_PARTIAL | MDL_SOURCE_IS_NONPAGED_POOL)) != 0);
     if (AccessMode != KernelMode) {
-        ExRaiseStatus(STATUS_NOT_IMPLEMENTED);
+        NTSTATUS Status = MiMapMdlInProcess(Mdl, CacheType, &BaseAddress);
+
+        if (!NT_SUCCESS(Status)) {
+            ExRaiseStatus(Status);
+        }
+        return BaseAddress;
     }
+    ASSERT(Mdl->ByteCount != 0 && (Mdl->MdlFlags & MDL_MAPPED_TO_SYSTEM_VA) == 0);
     Pte = MiCacheTypeOf(CacheType, &DeviceType) ? MiReserveSystemPtes(Pages) : NULL;
     if (Pte == NULL) {
         if (BugCheckOnFailure && (Mdl->MdlFlags & MDL_MAPPING_CAN_FAIL) == 0) {
@@ -223,16 +343,7 @@ PVOID NTAPI MmMapLockedPagesSpecifyCache(PMDLX Mdl, KPROCESSOR_MODE AccessMode, 
         }
         return NULL;
     }
-    KeRaiseIrql(DISPATCH_LEVEL, &Irql); /* no thread of this processor sees PTEs that are not counted */
-    for (ULONG Page = 0; Page < Pages; Page++) {
-        BOOLEAN IsRam = MiIsRamFrame(Frames[Page]);
-        MI_CACHE_TYPE Type = IsRam ? MiPfnCacheType(MiPfn(Frames[Page])) : DeviceType;
-
-        MiWriteValidPte(&Pte[Page], MiMakeValidPte(Frames[Page], MI_KERNEL_RW_BITS | MiCacheBits(Type)));
-        Ram += IsRam;
-    }
-    MiCountMapped(MmRegionSystemPtes, Ram);
-    KeLowerIrql(Irql);
+    MiMapMdlFrames(Mdl, Pte, DeviceType);
     Mdl->MappedSystemVa = (PUCHAR)MiAddressOf(Pte) + Mdl->ByteOffset;
     Mdl->MdlFlags |= MDL_MAPPED_TO_SYSTEM_VA | ((Mdl->MdlFlags & MDL_PARTIAL) != 0 ? MDL_PARTIAL_HAS_BEEN_MAPPED : 0);
     return Mdl->MappedSystemVa;
@@ -244,26 +355,16 @@ PVOID NTAPI MmMapLockedPages(PMDL Mdl, KPROCESSOR_MODE AccessMode)
     return MmMapLockedPagesSpecifyCache(Mdl, AccessMode, MmCached, NULL, TRUE, HighPagePriority);
 }
 
-/* Takes the mapping of an MDL down. IRQL: <= DISPATCH_LEVEL. */
-VOID NTAPI MmUnmapLockedPages(PVOID BaseAddress, PMDL Mdl)
+/* The PTEs of an MDL's mapping, Extra of them in front of its first page, become nothing. */
+VOID MiUnmapMdlFrames(PMDL Mdl, PMMPTE Pte, ULONG Extra)
 {
     PPFN_NUMBER Frames = MmGetMdlPfnArray(Mdl);
-    ULONG Pages = MiMdlPages(Mdl), Extra = 0, Epoch;
-    PMMPTE Pte = MiPteOf(BaseAddress);
+    ULONG Pages = MiMdlPages(Mdl), Epoch;
     MI_TLB_FLUSH Flush;
     MMPTE Zero = {0};
     LONG64 Ram = 0;
     KIRQL Irql;
 
-    ASSERT_IRQL_MAX(DISPATCH_LEVEL);
-    if ((Mdl->MdlFlags & MDL_SOURCE_IS_NONPAGED_POOL) != 0) {
-        return;
-    }
-    ASSERT((Mdl->MdlFlags & MDL_MAPPED_TO_SYSTEM_VA) != 0);
-    if ((Mdl->MdlFlags & MDL_FREE_EXTRA_PTES) != 0) {
-        Extra = (ULONG)Frames[Pages]; /* MmAdvanceMdl left the number of dropped pages behind the array */
-        Pte -= Extra;
-    }
     KeRaiseIrql(DISPATCH_LEVEL, &Irql);
     MiBeginTlbFlush(&Flush, MiTlbSystemLazy);
     for (ULONG Page = 0; Page < Extra + Pages; Page++) {
@@ -281,6 +382,29 @@ VOID NTAPI MmUnmapLockedPages(PVOID BaseAddress, PMDL Mdl)
     }
     MiCountMapped(MmRegionSystemPtes, -Ram);
     KeLowerIrql(Irql);
+}
+
+/* Takes the mapping of an MDL down: in the kernel half, or at a user address of the current process. IRQL: <= DISPATCH_LEVEL. */
+VOID NTAPI MmUnmapLockedPages(PVOID BaseAddress, PMDL Mdl)
+{
+    PPFN_NUMBER Frames = MmGetMdlPfnArray(Mdl);
+    ULONG Pages = MiMdlPages(Mdl), Extra = 0;
+    PMMPTE Pte = MiPteOf(BaseAddress);
+
+    ASSERT_IRQL_MAX(DISPATCH_LEVEL);
+    if (MmIsUserRange(BaseAddress, 1)) {
+        MiUnmapMdlInProcess(BaseAddress);
+        return;
+    }
+    if ((Mdl->MdlFlags & MDL_SOURCE_IS_NONPAGED_POOL) != 0) {
+        return;
+    }
+    ASSERT((Mdl->MdlFlags & MDL_MAPPED_TO_SYSTEM_VA) != 0);
+    if ((Mdl->MdlFlags & MDL_FREE_EXTRA_PTES) != 0) {
+        Extra = (ULONG)Frames[Pages]; /* MmAdvanceMdl left the number of dropped pages behind the array */
+        Pte -= Extra;
+    }
+    MiUnmapMdlFrames(Mdl, Pte, Extra);
     MiReleaseSystemPtes(Pte, Extra + Pages);
     Mdl->MdlFlags &= ~(MDL_MAPPED_TO_SYSTEM_VA | MDL_PARTIAL_HAS_BEEN_MAPPED | MDL_FREE_EXTRA_PTES);
 }

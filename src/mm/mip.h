@@ -63,8 +63,8 @@ FORCEINLINE PVOID MiAddressOf(const MMPTE *Pte)
  * IRQL: any. Locks: the caller keeps the tables from going away (kernel half: they never do).
  */
 PMMPTE MiFindLeaf(const VOID *Address, PULONG Level);
-MMPTE MiReadLeaf(
-    const VOID *Address); /* what it holds, 0 if there is no table; also safe for user addresses. IRQL: any */
+/* What it holds, 0 if there is no table; also safe for user addresses, whose tables come and go. IRQL: any. */
+MMPTE MiReadLeaf(const VOID *Address, PULONG Level);
 
 /* ---- Valid PTEs ---- */
 
@@ -220,6 +220,15 @@ VOID MiUnmapFrameForOwner(MI_WINDOW_OWNER Owner);
 PMMPTE MiReserveSystemPtes(ULONG Count);
 /* Gives it back; the PTEs are downgraded already or still valid: what is valid is cleared here (no frame is touched). */
 VOID MiReleaseSystemPtes(PMMPTE First, ULONG Count);
+
+#define MI_SYSTEM_START 0xFFFF800000000000ULL /* lowest canonical address of the kernel half */
+
+/* ---- MDLs (mdl.c); IRQL <= DISPATCH_LEVEL ---- */
+
+/* Maps the frames of an MDL at PTEs the caller reserved, and takes them down again by rule (b); both count exposure. */
+VOID MiMapMdlFrames(PMDL Mdl, PMMPTE Pte, MI_CACHE_TYPE DeviceType);
+VOID MiUnmapMdlFrames(PMDL Mdl, PMMPTE Pte, ULONG Extra);
+ULONG64 MiMdlPteBits(PFN_FRAME Frame, MI_CACHE_TYPE DeviceType); /* cache bits of a mapping of the frame */
 
 /* The kernel's cache type of a DDK type; FALSE: no such type. (iospace.c) */
 BOOLEAN MiCacheTypeOf(MEMORY_CACHING_TYPE Type, MI_CACHE_TYPE *CacheType);

@@ -34,7 +34,14 @@
 #define MI_PROTECT_EXECUTE    0x02
 #define MI_PROTECT_WRITE      0x04
 
-typedef enum _MI_VAD_TYPE { MiVadPrivate, MiVadMapped } MI_VAD_TYPE;
+typedef enum _MI_VAD_TYPE {
+    MiVadPrivate,
+    MiVadMapped, /* a view of a section */
+    MiVadLocked, /* frames of an MDL: aliases, no shares and no working-set entries */
+} MI_VAD_TYPE;
+
+/* A valid PTE of a MiVadLocked range: software bit 11, which valid PTEs use for nothing else. */
+#define MI_PTE_ALIAS MI_PTE_TRANSITION
 
 typedef struct _MI_VAD {
     RTL_BALANCED_LINKS Links; /* (a), (w) and (p) to change, one of them to follow */
@@ -51,19 +58,20 @@ typedef struct _MI_VAD {
 } MI_VAD, *PMI_VAD;
 
 struct _MI_ADDRESS_SPACE {
-    LIST_ENTRY Link;           /* (p) in MiAddressSpaces */
-    PEPROCESS Process;         /* (c) */
-    ULONG RootFrame;           /* (c) PML4 */
-    FAST_MUTEX AddressLock;    /* VADs; outside WorkingSetLock */
-    FAST_MUTEX WorkingSetLock; /* page tables and the working-set list */
-    RTL_AVL_TABLE Vads;        /* see MI_VAD.Links */
-    ULONG64 Commit;            /* (p) pages charged: VADs, TablePages */
-    ULONG64 TablePages;        /* (p) PML4, page tables, pages of the working-set list */
-    ULONG64 WorkingSet;        /* (p) entries in use: valid PTEs of the user half */
-    ULONG64 PeakWorkingSet;    /* (p) */
-    ULONG WslFree;             /* (p) first free entry of the list; 0: none */
-    ULONG WslEntries;          /* (w) entries that are backed */
-    BOOLEAN Deleted;           /* (a) no more VADs */
+    LIST_ENTRY Link;             /* (p) in MiAddressSpaces */
+    PEPROCESS Process;           /* (c) */
+    ULONG RootFrame;             /* (c) PML4 */
+    FAST_MUTEX AddressLock;      /* VADs; outside WorkingSetLock */
+    FAST_MUTEX WorkingSetLock;   /* page tables and the working-set list */
+    RTL_AVL_TABLE Vads;          /* see MI_VAD.Links */
+    ULONG64 Commit;              /* (p) pages charged: VADs, TablePages */
+    ULONG64 TablePages;          /* (p) PML4, page tables, pages of the working-set list */
+    ULONG64 WorkingSet;          /* (p) entries in use: valid PTEs of the user half */
+    ULONG64 PeakWorkingSet;      /* (p) */
+    volatile LONG64 LockedPages; /* by MDLs; interlocked */
+    ULONG WslFree;               /* (p) first free entry of the list; 0: none */
+    ULONG WslEntries;            /* (w) entries that are backed */
+    BOOLEAN Deleted;             /* (a) no more VADs */
 };
 typedef struct _MI_ADDRESS_SPACE MI_ADDRESS_SPACE, *PMI_ADDRESS_SPACE;
 
@@ -185,6 +193,11 @@ typedef struct _MI_PAGE_INFO {
     ULONG Protection; /* MM_..., if committed */
 } MI_PAGE_INFO, *PMI_PAGE_INFO;
 VOID MiQueryPage(PMI_VAD Vad, ULONG64 Vpn, PMI_PAGE_INFO Info); /* (w) held */
+
+/* ---- mdluser.c: the current process; IRQL <= APC_LEVEL ---- */
+/* Base: in NULL or the address wanted, out where it is. Fails: STATUS_INSUFFICIENT_RESOURCES, STATUS_CONFLICTING_ADDRESSES, STATUS_NO_MEMORY, ... */
+NTSTATUS MiMapMdlInProcess(PMDL Mdl, MEMORY_CACHING_TYPE CacheType, PVOID *Base);
+VOID MiUnmapMdlInProcess(PVOID Base);
 
 /* ---- userfault.c ---- */
 

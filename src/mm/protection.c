@@ -89,6 +89,9 @@ VOID MiQueryPage(PMI_VAD Vad, ULONG64 Vpn, PMI_PAGE_INFO Info)
     if (Info->Pte.Long == 0) {
         Info->Committed = Vad->CommitAll;
         Info->Protection = Vad->Protection;
+    } else if (Vad->Type == MiVadLocked) {
+        Info->Committed = TRUE;
+        Info->Protection = Vad->Protection;
     } else if (Info->Pte.Hard.Valid) {
         Info->Committed = TRUE;
         Info->Protection = (ULONG)MiPfn(MiPteFrame(Info->Pte))->OriginalPte.Soft.Protection;

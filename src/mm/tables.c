@@ -37,12 +37,11 @@ PMMPTE MiFindLeaf(const VOID *Address, PULONG Level)
 }
 
 /* Tables of the user half are freed under the PFN lock, so a look at them holds it, where IRQL and an earlier hold let it. */
-MMPTE MiReadLeaf(const VOID *Address)
+MMPTE MiReadLeaf(const VOID *Address, PULONG Level)
 {
     BOOLEAN Lock = (LONG64)Address >= 0 && KeGetCurrentIrql() <= DISPATCH_LEVEL && !MiIsPfnLocked();
     KIRQL Irql = Lock ? MiLockPfn() : 0;
-    ULONG Level;
-    PMMPTE Leaf = MiFindLeaf(Address, &Level);
+    PMMPTE Leaf = MiFindLeaf(Address, Level);
     MMPTE Content = {.Long = Leaf == NULL ? 0 : *(volatile ULONG64 *)&Leaf->Long};
 
     if (Lock) {

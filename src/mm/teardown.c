@@ -3,7 +3,8 @@
  *
  * Nobody has it loaded and nobody can attach to it, so its tables change only here: they are walked through windows, from any
  * context, and no translation has to be flushed. Pages go first, a table's worth at a time, then the table, then what was above;
- * VADs last. Frames that an MDL still locks stay in Transition, marked deleted, until they are unlocked.
+ * VADs last. A driver that still has pages of the process locked would write to memory that is somebody else's by then: bug check
+ * PROCESS_HAS_LOCKED_PAGES.
  *
  * Locks: PFN lock, for at most MI_DELETE_BATCH entries at a time. The space stays on the list with what is left of it, so that
  * MiVerify finds shares and charges in step at any moment.
@@ -17,6 +18,9 @@ static VOID MiDeleteLeaf(PMI_ADDRESS_SPACE Space, MMPTE Pte)
     if (Pte.Hard.Valid) {
         PFN_FRAME Frame = MiPteFrame(Pte);
 
+        if ((Pte.Long & MI_PTE_ALIAS) != 0) {
+            return;
+        }
         Space->WorkingSet--;
         if (!Pte.Hard.Prototype) {
             MiDeletePfn(Frame);
@@ -109,6 +113,9 @@ VOID MiDeleteSpace(PMI_ADDRESS_SPACE Space)
     PMI_VAD Vad;
     KIRQL Irql;
 
+    if (Space->LockedPages != 0) {
+        KeBugCheckEx(PROCESS_HAS_LOCKED_PAGES, 0, (ULONG_PTR)Space->Process, (ULONG_PTR)Space->LockedPages, 0);
+    }
     ExAcquireFastMutex(&Space->AddressLock);
     ExAcquireFastMutex(&Space->WorkingSetLock);
     Space->Deleted = TRUE;

@@ -55,7 +55,7 @@ static VOID MiVerifyProcessLeaf(PMI_WALK Walk, PVOID Address, PMMPTE Entry, ULON
 
     if ((LONG64)Address < 0) {
         Space->Tables++;
-    } else {
+    } else if ((Entry->Long & MI_PTE_ALIAS) == 0) {
         Space->Pages++;
     }
 }
