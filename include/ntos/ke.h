@@ -270,6 +270,7 @@ extern ULONG KeTimeIncrement; /* (c) 100 ns units a clock tick */
 /* A spin lock without a change of IRQL, for callers that have turned interrupts off. (src/ke/spinlock.c) */
 VOID KiAcquireSpinLock(PKSPIN_LOCK SpinLock);
 VOID KiReleaseSpinLock(PKSPIN_LOCK SpinLock);
+VOID KiAcquireListSpinLock(PKSPIN_LOCK SpinLock); /* the same, for the caller's lock of an ExInterlocked routine */
 
 /* Two places in the SLIST pop (src/ex/slist.asm): the load that may fault, and where the routine starts over. */
 extern UCHAR ExpInterlockedPopEntrySListFault[], ExpInterlockedPopEntrySListResume[];

@@ -9,6 +9,9 @@
 
 #include <ntos/ntos.h>
 
+/* The code of suites lies together, so that the verifier knows their locks from the kernel's (src/vf/class.c). */
+#pragma code_seg(".text$t")
+
 typedef struct _KTAP_CONTEXT {
     PCSTR Case;
     BOOLEAN Failed;

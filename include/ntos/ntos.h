@@ -27,3 +27,4 @@
 #include <ntos/assert.h>
 #include <ntos/layout.h>
 #include <ntos/x64.h>
+#include <ntos/vf.h>

@@ -26,18 +26,20 @@ typedef struct _ETHREAD {
     PVOID StartContext;               /* (c) */
     KSPIN_LOCK ActiveTimerListLock;
     LIST_ENTRY ActiveTimerListHead;
-    LIST_ENTRY IrpList;               /* Io: IRPs issued by this thread (APC_LEVEL, own thread) */
-    ULONG_PTR TopLevelIrp;            /* Io: IoGetTopLevelIrp (own thread) */
-    PVOID DeviceToVerify;             /* Io */
-    ULONG ReadClusterSize;            /* Mm */
-    ULONG ActiveFaultCount;           /* Mm: page faults in progress (own thread) */
-    BOOLEAN MemoryMaker;              /* Mm: may use the reserves (own thread) */
-    BOOLEAN HardErrorsAreDisabled;    /* Io (own thread) */
-    BOOLEAN SystemThread;             /* (c) */
-    BOOLEAN Terminated;               /* (d) PspExitThread has begun */
-    BOOLEAN ActiveExWorker;           /* Ex: a work-queue thread */
-    PVOID UserState;                  /* (c) XSAVE area, freed by the reaper; NULL: not of a program */
-    struct _EX_LOCK_TRACE *LockTrace; /* Ex, chk: locks held (own thread) */
+    LIST_ENTRY IrpList;            /* Io: IRPs issued by this thread (APC_LEVEL, own thread) */
+    ULONG_PTR TopLevelIrp;         /* Io: IoGetTopLevelIrp (own thread) */
+    PVOID DeviceToVerify;          /* Io */
+    ULONG ReadClusterSize;         /* Mm */
+    ULONG ActiveFaultCount;        /* Mm: page faults in progress (own thread) */
+    BOOLEAN MemoryMaker;           /* Mm: may use the reserves (own thread) */
+    BOOLEAN HardErrorsAreDisabled; /* Io (own thread) */
+    BOOLEAN SystemThread;          /* (c) */
+    BOOLEAN Terminated;            /* (d) PspExitThread has begun */
+    BOOLEAN ActiveExWorker;        /* Ex: a work-queue thread */
+    PVOID UserState;               /* (c) XSAVE area, freed by the reaper; NULL: not of a program */
+#if NT_CHK
+    VF_THREAD Locks; /* verifier: locks held over waits (own thread) */
+#endif
 } ETHREAD;
 C_ASSERT(FIELD_OFFSET(ETHREAD, Tcb) == 0);
 

@@ -27,6 +27,7 @@
 #define CCP_MAXIMUM_VACBS 4096u
 
 FAST_MUTEX CcpViewMutex;
+VF_NAME_LOCK(CcpViewMutex, "CcpViewMutex");
 CC_COUNTERS CcCounters;
 
 static PVACB CcpVacbs;          /* (c) */

@@ -27,6 +27,7 @@ typedef struct _CMP_CALLBACK {
 } CMP_CALLBACK, *PCMP_CALLBACK;
 
 static FAST_MUTEX CmpCallbackLock;
+VF_NAME_LOCK(CmpCallbackLock, "CmpCallbackLock");
 static LIST_ENTRY CmpCallbacks;
 static ULONG CmpSlots;                  /* (l) bit n: slot n is taken */
 static volatile ULONG CmpCallbackCount; /* (l) to write; read without: zero means nothing to do */

@@ -263,6 +263,7 @@ NTSTATUS CmInitialize(LOADER_BLOCK *LoaderBlock)
     ASSERT_IRQL(PASSIVE_LEVEL);
     CmpInitializeCallbacks();
     Status = ExInitializeResourceLite(&CmpRegistryLock);
+    VfNameLock(&CmpRegistryLock, "CmpRegistryLock");
     if (NT_SUCCESS(Status)) {
         Status = CmpCreateKeyType();
     }

@@ -85,6 +85,35 @@ static VOID Release(volatile LONG *Count, PKTHREAD *Owner, PVOID Event)
     }
 }
 
+/* ---- The same with the verifier's knowledge. Site: the caller's caller ---- */
+
+/* Count is the mutex's first field: its address is the mutex's. */
+C_ASSERT(FIELD_OFFSET(FAST_MUTEX, Count) == 0 && FIELD_OFFSET(KGUARDED_MUTEX, Count) == 0);
+
+static VOID WatchedAcquire(volatile LONG *Count, PKTHREAD *Owner, PULONG Contention, PVOID Event, VF_KIND Kind,
+                           PVOID Site)
+{
+    VF_CLASS_NUMBER Class = VfWantLock((PVOID)Count, Kind, Site);
+
+    Acquire(Count, Owner, Contention, Event);
+    VfGotLock((PVOID)Count, Kind, Class, Site);
+}
+
+static BOOLEAN WatchedTryAcquire(volatile LONG *Count, PKTHREAD *Owner, VF_KIND Kind, PVOID Site)
+{
+    if (!TryAcquire(Count, Owner)) {
+        return FALSE;
+    }
+    VfGotLock((PVOID)Count, Kind, VfClassOf((PVOID)Count, Kind, Site), Site);
+    return TRUE;
+}
+
+static VOID WatchedRelease(volatile LONG *Count, PKTHREAD *Owner, PVOID Event, VF_KIND Kind)
+{
+    VfReleaseLock((PVOID)Count, Kind, _ReturnAddress());
+    Release(Count, Owner, Event);
+}
+
 /* ---- Fast mutexes ---- */
 
 /* Takes a fast mutex and raises to APC_LEVEL until the release. IRQL: <= APC_LEVEL. */
@@ -92,7 +121,8 @@ VOID FASTCALL ExAcquireFastMutex(PFAST_MUTEX FastMutex)
 {
     ASSERT_IRQL_MAX(APC_LEVEL);
     KIRQL OldIrql = KfRaiseIrql(APC_LEVEL);
-    Acquire(&FastMutex->Count, &FastMutex->Owner, &FastMutex->Contention, &FastMutex->Event);
+    WatchedAcquire(&FastMutex->Count, &FastMutex->Owner, &FastMutex->Contention, &FastMutex->Event, VfFastMutex,
+                   _ReturnAddress());
     FastMutex->OldIrql = OldIrql;
 }
 
@@ -100,7 +130,7 @@ VOID FASTCALL ExReleaseFastMutex(PFAST_MUTEX FastMutex)
 {
     KIRQL OldIrql = (KIRQL)FastMutex->OldIrql;
 
-    Release(&FastMutex->Count, &FastMutex->Owner, &FastMutex->Event);
+    WatchedRelease(&FastMutex->Count, &FastMutex->Owner, &FastMutex->Event, VfFastMutex);
     KeLowerIrql(OldIrql);
 }
 
@@ -109,7 +139,7 @@ BOOLEAN FASTCALL ExTryToAcquireFastMutex(PFAST_MUTEX FastMutex)
 {
     ASSERT_IRQL_MAX(APC_LEVEL);
     KIRQL OldIrql = KfRaiseIrql(APC_LEVEL);
-    if (!TryAcquire(&FastMutex->Count, &FastMutex->Owner)) {
+    if (!WatchedTryAcquire(&FastMutex->Count, &FastMutex->Owner, VfFastMutex, _ReturnAddress())) {
         KeLowerIrql(OldIrql);
         return FALSE;
     }
@@ -120,12 +150,13 @@ BOOLEAN FASTCALL ExTryToAcquireFastMutex(PFAST_MUTEX FastMutex)
 /* The caller is at APC_LEVEL or in a critical region. */
 VOID FASTCALL ExAcquireFastMutexUnsafe(PFAST_MUTEX FastMutex)
 {
-    Acquire(&FastMutex->Count, &FastMutex->Owner, &FastMutex->Contention, &FastMutex->Event);
+    WatchedAcquire(&FastMutex->Count, &FastMutex->Owner, &FastMutex->Contention, &FastMutex->Event, VfFastMutex,
+                   _ReturnAddress());
 }
 
 VOID FASTCALL ExReleaseFastMutexUnsafe(PFAST_MUTEX FastMutex)
 {
-    Release(&FastMutex->Count, &FastMutex->Owner, &FastMutex->Event);
+    WatchedRelease(&FastMutex->Count, &FastMutex->Owner, &FastMutex->Event, VfFastMutex);
 }
 
 /* ---- Guarded mutexes ---- */
@@ -140,19 +171,21 @@ C_ASSERT(sizeof(KGATE) == sizeof(KEVENT) && GM_LOCK_BIT == 1);
 
 VOID FASTCALL KeAcquireGuardedMutexUnsafe(PKGUARDED_MUTEX GuardedMutex)
 {
-    Acquire(&GuardedMutex->Count, &GuardedMutex->Owner, &GuardedMutex->Contention, &GuardedMutex->Gate);
+    WatchedAcquire(&GuardedMutex->Count, &GuardedMutex->Owner, &GuardedMutex->Contention, &GuardedMutex->Gate,
+                   VfGuardedMutex, _ReturnAddress());
 }
 
 VOID FASTCALL KeReleaseGuardedMutexUnsafe(PKGUARDED_MUTEX GuardedMutex)
 {
-    Release(&GuardedMutex->Count, &GuardedMutex->Owner, &GuardedMutex->Gate);
+    WatchedRelease(&GuardedMutex->Count, &GuardedMutex->Owner, &GuardedMutex->Gate, VfGuardedMutex);
 }
 
 /* Takes a guarded mutex; no kernel APC comes in before the release. IRQL: <= APC_LEVEL. */
 VOID FASTCALL KeAcquireGuardedMutex(PKGUARDED_MUTEX GuardedMutex)
 {
     KeEnterGuardedRegion();
-    KeAcquireGuardedMutexUnsafe(GuardedMutex);
+    WatchedAcquire(&GuardedMutex->Count, &GuardedMutex->Owner, &GuardedMutex->Contention, &GuardedMutex->Gate,
+                   VfGuardedMutex, _ReturnAddress());
 }
 
 VOID FASTCALL KeReleaseGuardedMutex(PKGUARDED_MUTEX GuardedMutex)
@@ -164,7 +197,7 @@ VOID FASTCALL KeReleaseGuardedMutex(PKGUARDED_MUTEX GuardedMutex)
 BOOLEAN FASTCALL KeTryToAcquireGuardedMutex(PKGUARDED_MUTEX GuardedMutex)
 {
     KeEnterGuardedRegion();
-    if (TryAcquire(&GuardedMutex->Count, &GuardedMutex->Owner)) {
+    if (WatchedTryAcquire(&GuardedMutex->Count, &GuardedMutex->Owner, VfGuardedMutex, _ReturnAddress())) {
         return TRUE;
     }
     KeLeaveGuardedRegion();

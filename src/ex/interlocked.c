@@ -11,7 +11,7 @@
 static BOOLEAN LockList(PKSPIN_LOCK Lock)
 {
     BOOLEAN Enabled = KeDisableInterrupts();
-    KiAcquireSpinLock(Lock);
+    KiAcquireListSpinLock(Lock);
     return Enabled;
 }
 

@@ -65,6 +65,7 @@ typedef struct _EXP_CLASS {
 } DECLSPEC_CACHEALIGN EXP_CLASS, *PEXP_CLASS;
 
 static EXP_CLASS ExpClasses[2][EXP_CLASSES]; /* [paged] */
+VF_NAME_LOCK(ExpClasses, "EXP_CLASS.Lock");
 static UCHAR ExpClassOfSize[EXP_LARGEST_BLOCK / 16 + 1];
 static volatile EX_POOL_USE ExpUse[2]; /* interlocked */
 
@@ -318,6 +319,7 @@ static VOID ExpFreeSmall(PVOID Address, ULONG Tag)
         }
     }
     ExpCountFree(Page->Paged, Block->Tag, Block->Size);
+    VfFreeMemory(Address, Block->Size);
     if (NT_CHK) {
         RtlFillMemory(Address, ExpBlockRoom(Page), EXP_FILL_FREE);
     }
@@ -366,6 +368,7 @@ static VOID ExpFreeLarge(PVOID Address, ULONG Tag)
         ExpBadBlock(BAD_POOL_HEADER, 0x21, Address, RunTag, "written to past its end");
     }
     ExpCountFree(Paged, RunTag, Bytes);
+    VfFreeMemory(Address, Bytes);
     InterlockedAdd64((volatile LONG64 *)&ExpUse[Paged].Pages, -(LONG64)(ROUND_TO_PAGES(Bytes) / MM_PAGE_SIZE));
     MmFreePoolPages(Address);
 }

@@ -14,7 +14,7 @@
  *
  * Source: WDK documentation, "Introduction to ERESOURCE Routines".
  */
-#include <ntos/ke.h>
+#include <ntos/ps.h>
 
 #define RESOURCE_TAG   'seRE'
 #define TABLE_STEP     8
@@ -158,19 +158,10 @@ static VOID PassOn(PERESOURCE Resource, BOOLEAN WasExclusive)
 
 /* ---- Acquisition ---- */
 
-/**
- * ExAcquireResourceExclusiveLite - takes a resource for this thread alone.
- *
- * @Wait    FALSE: only if it can be had at once
- * returns  TRUE: held; once more if this thread held it exclusively
- *
- * IRQL: <= APC_LEVEL, normal kernel APCs disabled.
- */
-BOOLEAN NTAPI ExAcquireResourceExclusiveLite(PERESOURCE Resource, BOOLEAN Wait)
+static BOOLEAN AcquireExclusive(PERESOURCE Resource, BOOLEAN Wait)
 {
     EX_WAITER Waiter;
 
-    ASSERT_IRQL_MAX(APC_LEVEL);
     KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&Resource->SpinLock);
     BOOLEAN Mine = OwnedExclusive(Resource) && Resource->OwnerEntry.OwnerThread == CurrentOwner();
     if (Mine || Resource->ActiveEntries == 0) {
@@ -201,6 +192,37 @@ BOOLEAN NTAPI ExAcquireResourceExclusiveLite(PERESOURCE Resource, BOOLEAN Wait)
     return TRUE;
 }
 
+/* A request that does not wait is ordered after nothing: it cannot be part of a deadlock. */
+static VF_CLASS_NUMBER WantResource(PERESOURCE Resource, BOOLEAN Wait, PVOID Site)
+{
+    return Wait ? VfWantLock(Resource, VfResource, Site) : VfClassOf(Resource, VfResource, Site);
+}
+
+static BOOLEAN WatchedExclusive(PERESOURCE Resource, BOOLEAN Wait, PVOID Site)
+{
+    ASSERT_IRQL_MAX(APC_LEVEL);
+    VF_CLASS_NUMBER Class = WantResource(Resource, Wait, Site);
+
+    if (!AcquireExclusive(Resource, Wait)) {
+        return FALSE;
+    }
+    VfGotLock(Resource, VfResource, Class, Site);
+    return TRUE;
+}
+
+/**
+ * ExAcquireResourceExclusiveLite - takes a resource for this thread alone.
+ *
+ * @Wait    FALSE: only if it can be had at once
+ * returns  TRUE: held; once more if this thread held it exclusively
+ *
+ * IRQL: <= APC_LEVEL, normal kernel APCs disabled.
+ */
+BOOLEAN NTAPI ExAcquireResourceExclusiveLite(PERESOURCE Resource, BOOLEAN Wait)
+{
+    return WatchedExclusive(Resource, Wait, _ReturnAddress());
+}
+
 typedef enum _EX_SHARED_RULE { RulePlain, RuleStarveExclusive, RuleWaitForExclusive } EX_SHARED_RULE;
 
 /* Whether a shared request gets in now. Under the spin lock. */
@@ -220,7 +242,6 @@ static BOOLEAN AcquireShared(PERESOURCE Resource, BOOLEAN Wait, EX_SHARED_RULE R
     ERESOURCE_THREAD Owner = CurrentOwner();
     EX_WAITER Waiter;
 
-    ASSERT_IRQL_MAX(APC_LEVEL);
     KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&Resource->SpinLock);
     POWNER_ENTRY Mine = FindOwner(Resource, Owner);
     BOOLEAN Exclusive = Mine != NULL && OwnedExclusive(Resource);
@@ -248,23 +269,45 @@ static BOOLEAN AcquireShared(PERESOURCE Resource, BOOLEAN Wait, EX_SHARED_RULE R
     return TRUE;
 }
 
+static BOOLEAN WatchedShared(PERESOURCE Resource, BOOLEAN Wait, EX_SHARED_RULE Rule, PVOID Site)
+{
+    ASSERT_IRQL_MAX(APC_LEVEL);
+    VF_CLASS_NUMBER Class = WantResource(Resource, Wait, Site);
+
+    if (!AcquireShared(Resource, Wait, Rule)) {
+        return FALSE;
+    }
+    VfGotLock(Resource, VfResource, Class, Site);
+    return TRUE;
+}
+
 /* Takes a resource shared; a thread that holds it exclusively gets it exclusively once more. Rest as the exclusive form. */
 BOOLEAN NTAPI ExAcquireResourceSharedLite(PERESOURCE Resource, BOOLEAN Wait)
 {
-    return AcquireShared(Resource, Wait, RulePlain);
+    return WatchedShared(Resource, Wait, RulePlain, _ReturnAddress());
 }
 
 BOOLEAN NTAPI ExAcquireSharedStarveExclusive(PERESOURCE Resource, BOOLEAN Wait)
 {
-    return AcquireShared(Resource, Wait, RuleStarveExclusive);
+    return WatchedShared(Resource, Wait, RuleStarveExclusive, _ReturnAddress());
 }
 
 BOOLEAN NTAPI ExAcquireSharedWaitForExclusive(PERESOURCE Resource, BOOLEAN Wait)
 {
-    return AcquireShared(Resource, Wait, RuleWaitForExclusive);
+    return WatchedShared(Resource, Wait, RuleWaitForExclusive, _ReturnAddress());
 }
 
 /* ---- Release ---- */
+
+/* An owner pointer was taken off its thread's list when it was set. */
+static VOID ForgetHolder(PERESOURCE Resource, ERESOURCE_THREAD Owner)
+{
+    if (Owner == CurrentOwner()) {
+        VfReleaseLock(Resource, VfResource, _ReturnAddress());
+    } else if ((Owner & 3) == 0) {
+        VfReleaseLockOfThread((PETHREAD)Owner, Resource);
+    }
+}
 
 /**
  * ExReleaseResourceForThreadLite - releases a resource once on behalf of an owner.
@@ -281,6 +324,7 @@ VOID NTAPI ExReleaseResourceForThreadLite(PERESOURCE Resource, ERESOURCE_THREAD 
     if (Entry == NULL || ResourceThreadId == 0) {
         KeBugCheckEx(RESOURCE_NOT_OWNED, (ULONG_PTR)Resource, ResourceThreadId, (ULONG_PTR)Resource->OwnerTable, 0);
     }
+    ForgetHolder(Resource, ResourceThreadId);
     if (--Entry->OwnerCount == 0) {
         BOOLEAN WasExclusive = OwnedExclusive(Resource);
         Entry->OwnerThread = 0;
@@ -317,6 +361,9 @@ VOID NTAPI ExSetResourceOwnerPointer(PERESOURCE Resource, PVOID OwnerPointer)
 
     ASSERT(Entry != NULL && ((ULONG_PTR)OwnerPointer & 3) == 3);
     Entry->OwnerThread = (ERESOURCE_THREAD)OwnerPointer;
+    for (ULONG i = 0; i < Entry->OwnerCount; i++) {
+        ForgetHolder(Resource, CurrentOwner());
+    }
     KeReleaseSpinLock(&Resource->SpinLock, OldIrql);
 }
 
@@ -350,29 +397,44 @@ ULONG NTAPI ExGetSharedWaiterCount(PERESOURCE Resource)
 
 /* ---- Life ---- */
 
-/* Makes a resource that nobody holds. IRQL: <= DISPATCH_LEVEL. Never fails. */
-NTSTATUS NTAPI ExInitializeResourceLite(PERESOURCE Resource)
+static VOID InitializeResource(PERESOURCE Resource)
 {
     memset(Resource, 0, sizeof(*Resource));
     InitializeListHead(&Resource->SystemResourcesList);
+}
+
+/* Makes a resource that nobody holds. IRQL: <= DISPATCH_LEVEL. Never fails. */
+NTSTATUS NTAPI ExInitializeResourceLite(PERESOURCE Resource)
+{
+    InitializeResource(Resource);
+    VfNameLockBySite(Resource, VfResource, _ReturnAddress());
+    VfNameLock(&Resource->SpinLock, "ERESOURCE.SpinLock");
     return STATUS_SUCCESS;
 }
 
-/* The resource is held by nobody and waited for by nobody. */
-NTSTATUS NTAPI ExDeleteResourceLite(PERESOURCE Resource)
+static VOID DeleteResource(PERESOURCE Resource)
 {
     ASSERT(Resource->NumberOfSharedWaiters == 0 && Resource->NumberOfExclusiveWaiters == 0);
     if (Resource->OwnerTable != NULL) {
         ExFreePoolWithTag(Resource->OwnerTable, RESOURCE_TAG);
         Resource->OwnerTable = NULL;
     }
+}
+
+/* The resource is held by nobody and waited for by nobody. */
+NTSTATUS NTAPI ExDeleteResourceLite(PERESOURCE Resource)
+{
+    DeleteResource(Resource);
+    VfForgetLock(Resource);
+    VfForgetLock(&Resource->SpinLock);
     return STATUS_SUCCESS;
 }
 
 NTSTATUS NTAPI ExReinitializeResourceLite(PERESOURCE Resource)
 {
-    ExDeleteResourceLite(Resource);
-    return ExInitializeResourceLite(Resource);
+    DeleteResource(Resource);
+    InitializeResource(Resource);
+    return STATUS_SUCCESS;
 }
 
 /* No owner is ever boosted here; the name exists for drivers that ask for just that. */
@@ -385,21 +447,21 @@ VOID NTAPI ExDisableResourceBoostLite(PERESOURCE Resource)
 PVOID NTAPI ExEnterCriticalRegionAndAcquireResourceExclusive(PERESOURCE Resource)
 {
     KeEnterCriticalRegion();
-    ExAcquireResourceExclusiveLite(Resource, TRUE);
+    WatchedExclusive(Resource, TRUE, _ReturnAddress());
     return NULL;
 }
 
 PVOID NTAPI ExEnterCriticalRegionAndAcquireResourceShared(PERESOURCE Resource)
 {
     KeEnterCriticalRegion();
-    ExAcquireResourceSharedLite(Resource, TRUE);
+    WatchedShared(Resource, TRUE, RulePlain, _ReturnAddress());
     return NULL;
 }
 
 PVOID NTAPI ExEnterCriticalRegionAndAcquireSharedWaitForExclusive(PERESOURCE Resource)
 {
     KeEnterCriticalRegion();
-    ExAcquireSharedWaitForExclusive(Resource, TRUE);
+    WatchedShared(Resource, TRUE, RuleWaitForExclusive, _ReturnAddress());
     return NULL;
 }
 

@@ -37,6 +37,7 @@ static EX_POOL ExpPools[PoolCount] = {
     {.Priority = 13},
     {.Priority = 15},
 };
+VF_NAME_LOCK(ExpPools, "EX_POOL.Lock");
 static KEVENT ExpBalance; /* an item found no free thread */
 static BOOLEAN ExpWorkersReady;
 

@@ -26,13 +26,20 @@ static BOOLEAN FsRtlpSupportsContexts(PFSRTL_ADVANCED_FCB_HEADER Header)
     return Header != NULL && (Header->Flags2 & FSRTL_FLAG2_SUPPORTS_FILTER_CONTEXTS) != 0;
 }
 
+/* The mutex is the file system's, made by an inline of the DDK: it gets its name here. */
+static VOID FsRtlpAcquireHeader(PFSRTL_ADVANCED_FCB_HEADER Header)
+{
+    VfNameLock(Header->FastMutex, "FSRTL_ADVANCED_FCB_HEADER.FastMutex");
+    ExAcquireFastMutex(Header->FastMutex);
+}
+
 /** FsRtlInsertPerStreamContext - attaches a context; STATUS_INVALID_DEVICE_REQUEST if the stream takes none. */
 NTSTATUS NTAPI FsRtlInsertPerStreamContext(PFSRTL_ADVANCED_FCB_HEADER PerStreamContext, PFSRTL_PER_STREAM_CONTEXT Ptr)
 {
     if (!FsRtlpSupportsContexts(PerStreamContext)) {
         return STATUS_INVALID_DEVICE_REQUEST;
     }
-    ExAcquireFastMutex(PerStreamContext->FastMutex);
+    FsRtlpAcquireHeader(PerStreamContext);
     InsertHeadList(&PerStreamContext->FilterContexts, &Ptr->Links);
     ExReleaseFastMutex(PerStreamContext->FastMutex);
     return STATUS_SUCCESS;
@@ -47,7 +54,7 @@ PFSRTL_PER_STREAM_CONTEXT NTAPI FsRtlLookupPerStreamContextInternal(PFSRTL_ADVAN
     if (!FsRtlpSupportsContexts(StreamContext)) {
         return NULL;
     }
-    ExAcquireFastMutex(StreamContext->FastMutex);
+    FsRtlpAcquireHeader(StreamContext);
     Context = FsRtlpFindContext(StreamContext, OwnerId, InstanceId);
     ExReleaseFastMutex(StreamContext->FastMutex);
     return Context;
@@ -62,7 +69,7 @@ PFSRTL_PER_STREAM_CONTEXT NTAPI FsRtlRemovePerStreamContext(PFSRTL_ADVANCED_FCB_
     if (!FsRtlpSupportsContexts(StreamContext)) {
         return NULL;
     }
-    ExAcquireFastMutex(StreamContext->FastMutex);
+    FsRtlpAcquireHeader(StreamContext);
     Context = FsRtlpFindContext(StreamContext, OwnerId, InstanceId);
     if (Context != NULL) {
         RemoveEntryList(&Context->Links);

@@ -16,7 +16,6 @@
 #include <ntos/hal.h>
 #include <ntos/io.h>
 #include <ntos/ke.h>
-
 #include "../mm/mip.h"
 
 #define HALP_TAG 'aDlH'
@@ -55,6 +54,7 @@ typedef struct _HALP_MAP {
 } HALP_MAP, *PHALP_MAP;
 
 static KSPIN_LOCK HalpBounceLock;
+VF_NAME_LOCK(HalpBounceLock, "HalpBounceLock");
 static PFN_NUMBER HalpFree[HALP_BOUNCE_FRAMES]; /* (HalpBounceLock) a stack of bounce frames */
 static ULONG HalpFreeCount, HalpTotal;          /* (HalpBounceLock) */
 static LIST_ENTRY HalpWaiters = {&HalpWaiters, &HalpWaiters};

@@ -48,19 +48,18 @@ static HALP_IOAPIC HalpIoApics[HALP_MAXIMUM_IOAPICS]; /* (c) */
 static ULONG HalpIoApicCount;                         /* (c) */
 static HALP_VECTOR HalpVectors[LAST_VECTOR + 1];      /* (HalpIoApicLock) */
 static KSPIN_LOCK HalpIoApicLock;
+VF_NAME_LOCK(HalpIoApicLock, "HalpIoApicLock");
 
 static BOOLEAN IoApicLock(VOID)
 {
     BOOLEAN Enabled = KeDisableInterrupts();
-    while (_InterlockedExchange64((volatile LONG64 *)&HalpIoApicLock, 1) != 0) {
-        _mm_pause();
-    }
+    KiAcquireSpinLock(&HalpIoApicLock);
     return Enabled;
 }
 
 static VOID IoApicUnlock(BOOLEAN Enabled)
 {
-    _InterlockedExchange64((volatile LONG64 *)&HalpIoApicLock, 0);
+    KiReleaseSpinLock(&HalpIoApicLock);
     KeRestoreInterrupts(Enabled);
 }
 

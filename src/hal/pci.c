@@ -21,19 +21,18 @@
 #define CMOS_SIZE  128
 
 static KSPIN_LOCK HalpPciLock;
+VF_NAME_LOCK(HalpPciLock, "HalpPciLock");
 
 static BOOLEAN PciLock(VOID)
 {
     BOOLEAN Enabled = KeDisableInterrupts();
-    while (_InterlockedExchange64((volatile LONG64 *)&HalpPciLock, 1) != 0) {
-        _mm_pause();
-    }
+    KiAcquireSpinLock(&HalpPciLock);
     return Enabled;
 }
 
 static VOID PciUnlock(BOOLEAN Enabled)
 {
-    _InterlockedExchange64((volatile LONG64 *)&HalpPciLock, 0);
+    KiReleaseSpinLock(&HalpPciLock);
     KeRestoreInterrupts(Enabled);
 }
 

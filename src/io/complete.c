@@ -17,6 +17,7 @@
 volatile LONG64 IopIrpsCompleted, IopDiskReads, IopDiskReadBytes, IopDiskWrites, IopDiskWriteBytes;
 
 static KSPIN_LOCK IopCancelLock;
+VF_NAME_LOCK(IopCancelLock, "IopCancelLock");
 
 /* Counts a transfer that is about to enter a device. */
 static VOID IopCountTransfer(PDEVICE_OBJECT Device, PIO_STACK_LOCATION Stack)

@@ -12,6 +12,7 @@
 #include "iop.h"
 
 KSPIN_LOCK IopDatabaseLock;
+VF_NAME_LOCK(IopDatabaseLock, "IopDatabaseLock");
 POBJECT_TYPE IopDeviceObjectType;
 
 static VOID IopDeleteDeviceObject(PVOID Object)

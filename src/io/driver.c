@@ -27,6 +27,7 @@ typedef struct _IOP_REINIT {
 } IOP_REINIT, *PIOP_REINIT;
 
 static FAST_MUTEX IopReinitLock;
+VF_NAME_LOCK(IopReinitLock, "IopReinitLock");
 static LIST_ENTRY IopReinits = {&IopReinits, &IopReinits}, IopBootReinits = {&IopBootReinits, &IopBootReinits};
 
 /* Images that implement file systems: their objects live in \FileSystem, as a service key would say. */

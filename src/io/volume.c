@@ -15,7 +15,9 @@
 #define IOP_MAXIMUM_FILE_SYSTEMS 8U
 
 static KSPIN_LOCK IopVpbLock;
+VF_NAME_LOCK(IopVpbLock, "IopVpbLock");
 static FAST_MUTEX IopFileSystemLock;
+VF_NAME_LOCK(IopFileSystemLock, "IopFileSystemLock");
 static LIST_ENTRY IopDiskFileSystems, IopCdRomFileSystems, IopNetworkFileSystems, IopTapeFileSystems; /* (lists lock) */
 
 VOID IopInitializeVolumes(VOID)

@@ -26,6 +26,7 @@ struct _IO_TIMER {
 };
 
 static KSPIN_LOCK IopTimerLock;
+VF_NAME_LOCK(IopTimerLock, "IopTimerLock");
 static LIST_ENTRY IopTimers = {&IopTimers, &IopTimers};
 static KTIMER IopTimer;
 static KDPC IopTimerDpc;

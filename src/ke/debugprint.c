@@ -21,6 +21,7 @@ typedef struct _DEBUG_PIECE_BUFFER {
 } DEBUG_PIECE_BUFFER, *PDEBUG_PIECE_BUFFER;
 
 static volatile LONG KiPrintLock;
+VF_NAME_LOCK(KiPrintLock, "KiPrintLock");
 VOID (*KiPrintScreen)(const CHAR *Text, ULONG Length); /* set once */
 volatile LONG KiPrintUnlocked;                         /* interlocked */
 
@@ -43,9 +44,11 @@ static VOID KiPrintPiece(PDEBUG_PIECE_BUFFER Piece)
     BOOLEAN Locked = FALSE;
 
     KeRaiseIrql(HIGH_LEVEL, &OldIrql);
+    VF_CLASS_NUMBER Class = VfWantLock((PVOID)&KiPrintLock, VfSpinLock, _ReturnAddress());
     while (KiPrintUnlocked == 0) {
         if (InterlockedExchange(&KiPrintLock, 1) == 0) {
             Locked = TRUE;
+            VfGotLock((PVOID)&KiPrintLock, VfSpinLock, Class, _ReturnAddress());
             break;
         }
         YieldProcessor();
@@ -53,6 +56,7 @@ static VOID KiPrintPiece(PDEBUG_PIECE_BUFFER Piece)
     KiPrintBytes(Piece->Text, Piece->Length);
     Piece->Length = 0;
     if (Locked) {
+        VfReleaseLock((PVOID)&KiPrintLock, VfSpinLock, _ReturnAddress());
         InterlockedExchange(&KiPrintLock, 0);
     }
     KeLowerIrql(OldIrql);

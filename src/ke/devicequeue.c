@@ -16,6 +16,7 @@ VOID NTAPI KeInitializeDeviceQueue(PKDEVICE_QUEUE DeviceQueue)
     DeviceQueue->Type = DeviceQueueObject;
     DeviceQueue->Size = sizeof(KDEVICE_QUEUE);
     InitializeListHead(&DeviceQueue->DeviceListHead);
+    VfNameLock(&DeviceQueue->Lock, "KDEVICE_QUEUE.Lock");
 }
 
 static BOOLEAN InsertEntry(PKDEVICE_QUEUE Queue, PKDEVICE_QUEUE_ENTRY New, BOOLEAN Sorted)

@@ -23,6 +23,7 @@
 VOID KiInitializeDpcs(PKI_DISPATCH Dispatch)
 {
     InitializeListHead(&Dispatch->DpcList);
+    VfNameLock(&Dispatch->DpcLock, "KI_DISPATCH.DpcLock");
 }
 
 /**
@@ -163,7 +164,9 @@ static VOID DrainDpcs(PKPRCB Prcb)
         Dpc->DpcData = NULL;
         Dispatch->CurrentDpc = Dpc;
         DpcUnlock(Dispatch, Enabled);
+        VfEnterDpc(Routine);
         Routine(Dpc, Context, Argument1, Argument2);
+        VfLeaveDpc();
         ASSERT_IRQL(DISPATCH_LEVEL);
         Prcb->DpcCount++;
         Enabled = DpcLock(Dispatch);

@@ -38,6 +38,7 @@ static KI_BOOT_IMAGE KiBootImages[KI_MAXIMUM_BOOT_IMAGES];
 static KI_IMAGE_SLOT KiImages[KI_IMAGE_SLOTS]; /* [0] is the kernel's */
 static volatile ULONG KiImageCount;            /* (k) slots ever used; lookups stop there */
 static KSPIN_LOCK KiImageLock;                 /* (k) */
+VF_NAME_LOCK(KiImageLock, "KiImageLock");
 
 /* Changes a slot; readers see all of it or none. KiImageLock held, or start-up. */
 static VOID KiWriteSlot(KI_IMAGE_SLOT *Slot, const KI_IMAGE *Image)

@@ -44,6 +44,7 @@ typedef struct _KI_CHAIN {
 } KI_CHAIN, *PKI_CHAIN;
 
 static KI_CHAIN KiChains[LAST_VECTOR + 1];
+VF_NAME_LOCK(KiChains, "KI_CHAIN.Lock");
 
 static BOOLEAN CallServiceRoutine(PKINTERRUPT Interrupt)
 {
@@ -165,6 +166,7 @@ NTSTATUS NTAPI IoConnectInterrupt(PKINTERRUPT *InterruptObject, PKSERVICE_ROUTIN
     Interrupt->SynchronizeIrql = SynchronizeIrql;
     Interrupt->Mode = InterruptMode;
     Interrupt->ShareVector = ShareVector;
+    VfNameLock(Interrupt->ActualLock, "KINTERRUPT.ActualLock");
     *InterruptObject = Interrupt; /* the routine may look at it at once */
     NTSTATUS Status = ConnectObject(Interrupt);
     if (!NT_SUCCESS(Status)) {

@@ -17,6 +17,7 @@
 #include "kip.h"
 
 static KSPIN_LOCK KiIpiLock;
+VF_NAME_LOCK(KiIpiLock, "KiIpiLock");
 
 static struct { /* the meeting (KiIpiLock) */
     PKIPI_BROADCAST_WORKER Function;
@@ -68,18 +69,22 @@ static LONG Gather(PKIPI_BROADCAST_WORKER Function, ULONG_PTR Context)
     KiMeeting.Go = 0;
     if (Count != 0) {
         HalSendIpi(Others, KI_VECTOR_IPI);
+        VfStopWatch();
         while (KiMeeting.Arrived != Count) {
             YieldProcessor();
         }
+        VfResumeWatch();
     }
     return Count;
 }
 
 static VOID Part(LONG Count)
 {
+    VfStopWatch();
     while (KiMeeting.Parted != Count) {
         YieldProcessor();
     }
+    VfResumeWatch();
     KiReleaseSpinLock(&KiIpiLock);
 }
 
@@ -115,9 +120,11 @@ static KDPC KiFreezeDpc[KI_MAXIMUM_PROCESSORS];
 static VOID NTAPI FreezeHere(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
 {
     InterlockedIncrement(&KiFrozen);
+    VfStopWatch();
     while (KiFreezeEnd == 0) {
         YieldProcessor();
     }
+    VfResumeWatch();
     InterlockedDecrement(&KiFrozen);
 }
 

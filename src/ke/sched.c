@@ -16,6 +16,7 @@
 #include "kip.h"
 
 KSPIN_LOCK KiDispatcherLock;
+VF_NAME_LOCK(KiDispatcherLock, "KiDispatcherLock");
 KAFFINITY KiIdleSummary;
 
 KIRQL KiAcquireDispatcherLock(VOID)

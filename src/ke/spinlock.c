@@ -42,19 +42,35 @@ static BOOLEAN SpinTry(PKSPIN_LOCK SpinLock)
     return _InterlockedCompareExchange64((volatile LONG64 *)SpinLock, (LONG64)SpinOwner(), 0) == 0;
 }
 
+/* Site: the caller's caller, by which the verifier knows a lock without a name. */
+static VOID Acquire(PKSPIN_LOCK SpinLock, VF_KIND Kind, PVOID Site)
+{
+    VF_CLASS_NUMBER Class = VfWantLock(SpinLock, Kind, Site);
+
+    if (!SpinTry(SpinLock)) {
+        KeGetCurrentPrcb()->SpinContentions++;
+        VfStopWatch();
+        do {
+            SpinUntilFree(SpinLock);
+        } while (!SpinTry(SpinLock));
+        VfResumeWatch();
+    }
+    VfGotLock(SpinLock, Kind, Class, Site);
+}
+
 VOID KiAcquireSpinLock(PKSPIN_LOCK SpinLock)
 {
-    if (SpinTry(SpinLock)) {
-        return;
-    }
-    KeGetCurrentPrcb()->SpinContentions++;
-    do {
-        SpinUntilFree(SpinLock);
-    } while (!SpinTry(SpinLock));
+    Acquire(SpinLock, VfSpinLock, _ReturnAddress());
+}
+
+VOID KiAcquireListSpinLock(PKSPIN_LOCK SpinLock)
+{
+    Acquire(SpinLock, VfListSpinLock, _ReturnAddress());
 }
 
 VOID KiReleaseSpinLock(PKSPIN_LOCK SpinLock)
 {
+    VfReleaseLock(SpinLock, VfSpinLock, _ReturnAddress());
 #if NT_CHK
     if (*SpinLock != SpinOwner()) {
         KeBugCheckEx(SPIN_LOCK_NOT_OWNED, (ULONG_PTR)SpinLock, *SpinLock, 0, 0);
@@ -75,7 +91,7 @@ KIRQL NTAPI KeAcquireSpinLockRaiseToDpc(PKSPIN_LOCK SpinLock)
 {
     ASSERT_IRQL_MAX(DISPATCH_LEVEL);
     KIRQL OldIrql = KfRaiseIrql(DISPATCH_LEVEL);
-    KiAcquireSpinLock(SpinLock);
+    Acquire(SpinLock, VfSpinLock, _ReturnAddress());
     return OldIrql;
 }
 
@@ -84,7 +100,7 @@ KIRQL KeAcquireSpinLockRaiseToSynch(PKSPIN_LOCK SpinLock)
 {
     ASSERT_IRQL_MAX(SYNCH_LEVEL);
     KIRQL OldIrql = KfRaiseIrql(SYNCH_LEVEL);
-    KiAcquireSpinLock(SpinLock);
+    Acquire(SpinLock, VfSpinLock, _ReturnAddress());
     return OldIrql;
 }
 
@@ -92,7 +108,7 @@ KIRQL KeAcquireSpinLockRaiseToSynch(PKSPIN_LOCK SpinLock)
 VOID NTAPI KeAcquireSpinLockAtDpcLevel(PKSPIN_LOCK SpinLock)
 {
     ASSERT_IRQL_MIN(DISPATCH_LEVEL);
-    KiAcquireSpinLock(SpinLock);
+    Acquire(SpinLock, VfSpinLock, _ReturnAddress());
 }
 
 VOID NTAPI KeReleaseSpinLock(PKSPIN_LOCK SpinLock, KIRQL NewIrql)
@@ -117,7 +133,11 @@ VOID NTAPI KeReleaseSpinLockFromDpcLevel(PKSPIN_LOCK SpinLock)
 BOOLEAN FASTCALL KeTryToAcquireSpinLockAtDpcLevel(PKSPIN_LOCK SpinLock)
 {
     ASSERT_IRQL_MIN(DISPATCH_LEVEL);
-    return SpinTry(SpinLock);
+    if (!SpinTry(SpinLock)) {
+        return FALSE;
+    }
+    VfGotLock(SpinLock, VfSpinLock, VfClassOf(SpinLock, VfSpinLock, _ReturnAddress()), _ReturnAddress());
+    return TRUE;
 }
 
 /* TRUE: the lock is free at this moment. IRQL: any. */
@@ -129,7 +149,9 @@ BOOLEAN FASTCALL KeTestSpinLock(PKSPIN_LOCK SpinLock)
 /* For code that runs both in a threaded DPC (PASSIVE_LEVEL) and a plain one: raises only where needed. */
 KIRQL FASTCALL KeAcquireSpinLockForDpc(PKSPIN_LOCK SpinLock)
 {
-    return KeAcquireSpinLockRaiseToDpc(SpinLock);
+    KIRQL OldIrql = KfRaiseIrql(DISPATCH_LEVEL);
+    Acquire(SpinLock, VfSpinLock, _ReturnAddress());
+    return OldIrql;
 }
 
 VOID FASTCALL KeReleaseSpinLockForDpc(PKSPIN_LOCK SpinLock, KIRQL OldIrql)
@@ -138,6 +160,30 @@ VOID FASTCALL KeReleaseSpinLockForDpc(PKSPIN_LOCK SpinLock, KIRQL OldIrql)
 }
 
 /* ---- Queued locks ---- */
+
+static VOID AcquireQueued(PKSPIN_LOCK SpinLock, PKLOCK_QUEUE_HANDLE LockHandle, PVOID Site)
+{
+    PKSPIN_LOCK_QUEUE Queue = &LockHandle->LockQueue;
+    VF_CLASS_NUMBER Class = VfWantLock(SpinLock, VfQueuedSpinLock, Site);
+
+    Queue->Next = NULL;
+    Queue->Lock = (PKSPIN_LOCK)((ULONG_PTR)SpinLock | QUEUE_WAITING);
+    PKSPIN_LOCK_QUEUE Previous = InterlockedExchangePointer((PVOID *)SpinLock, Queue);
+    if (Previous == NULL) {
+        Queue->Lock = SpinLock;
+    } else {
+        PKPRCB Prcb = KeGetCurrentPrcb();
+        Prcb->SpinContentions++;
+        Previous->Next = Queue;
+        VfStopWatch();
+        while (((ULONG_PTR)Queue->Lock & QUEUE_WAITING) != 0) {
+            Prcb->SpinLoops++;
+            _mm_pause();
+        }
+        VfResumeWatch();
+    }
+    VfGotLock(SpinLock, VfQueuedSpinLock, Class, Site);
+}
 
 /**
  * KeAcquireInStackQueuedSpinLockAtDpcLevel - takes a queued spin lock in order of arrival.
@@ -148,23 +194,8 @@ VOID FASTCALL KeReleaseSpinLockForDpc(PKSPIN_LOCK SpinLock, KIRQL OldIrql)
  */
 VOID FASTCALL KeAcquireInStackQueuedSpinLockAtDpcLevel(PKSPIN_LOCK SpinLock, PKLOCK_QUEUE_HANDLE LockHandle)
 {
-    PKSPIN_LOCK_QUEUE Queue = &LockHandle->LockQueue;
-
     ASSERT_IRQL_MIN(DISPATCH_LEVEL);
-    Queue->Next = NULL;
-    Queue->Lock = (PKSPIN_LOCK)((ULONG_PTR)SpinLock | QUEUE_WAITING);
-    PKSPIN_LOCK_QUEUE Previous = InterlockedExchangePointer((PVOID *)SpinLock, Queue);
-    if (Previous == NULL) {
-        Queue->Lock = SpinLock;
-        return;
-    }
-    PKPRCB Prcb = KeGetCurrentPrcb();
-    Prcb->SpinContentions++;
-    Previous->Next = Queue;
-    while (((ULONG_PTR)Queue->Lock & QUEUE_WAITING) != 0) {
-        Prcb->SpinLoops++;
-        _mm_pause();
-    }
+    AcquireQueued(SpinLock, LockHandle, _ReturnAddress());
 }
 
 VOID FASTCALL KeReleaseInStackQueuedSpinLockFromDpcLevel(PKLOCK_QUEUE_HANDLE LockHandle)
@@ -172,6 +203,7 @@ VOID FASTCALL KeReleaseInStackQueuedSpinLockFromDpcLevel(PKLOCK_QUEUE_HANDLE Loc
     PKSPIN_LOCK_QUEUE Queue = &LockHandle->LockQueue;
 
     ASSERT_IRQL_MIN(DISPATCH_LEVEL);
+    VfReleaseLock(Queue->Lock, VfQueuedSpinLock, _ReturnAddress());
     if (Queue->Next == NULL) {
         if (InterlockedCompareExchangePointer((PVOID *)Queue->Lock, NULL, Queue) == Queue) {
             return;
@@ -190,7 +222,7 @@ VOID FASTCALL KeAcquireInStackQueuedSpinLock(PKSPIN_LOCK SpinLock, PKLOCK_QUEUE_
 {
     ASSERT_IRQL_MAX(DISPATCH_LEVEL);
     LockHandle->OldIrql = KfRaiseIrql(DISPATCH_LEVEL);
-    KeAcquireInStackQueuedSpinLockAtDpcLevel(SpinLock, LockHandle);
+    AcquireQueued(SpinLock, LockHandle, _ReturnAddress());
 }
 
 VOID FASTCALL KeReleaseInStackQueuedSpinLock(PKLOCK_QUEUE_HANDLE LockHandle)
@@ -201,7 +233,8 @@ VOID FASTCALL KeReleaseInStackQueuedSpinLock(PKLOCK_QUEUE_HANDLE LockHandle)
 
 VOID FASTCALL KeAcquireInStackQueuedSpinLockForDpc(PKSPIN_LOCK SpinLock, PKLOCK_QUEUE_HANDLE LockHandle)
 {
-    KeAcquireInStackQueuedSpinLock(SpinLock, LockHandle);
+    LockHandle->OldIrql = KfRaiseIrql(DISPATCH_LEVEL);
+    AcquireQueued(SpinLock, LockHandle, _ReturnAddress());
 }
 
 VOID FASTCALL KeReleaseInStackQueuedSpinLockForDpc(PKLOCK_QUEUE_HANDLE LockHandle)

@@ -24,6 +24,7 @@ VOID KiSystemStartup(LOADER_BLOCK *LoaderBlock);
 /* The rest of the start-up, in a system thread at PASSIVE_LEVEL; it becomes the console's. */
 static VOID NTAPI KiPhase1(PVOID Context)
 {
+    VfInitialize();
     MmInitializePhase1();
     KeStartAllProcessors();
     if (!NT_SUCCESS(ObInitialize())) {

@@ -56,11 +56,16 @@ static VOID KiInterrupt(PKTRAP_FRAME Frame, ULONG Vector)
     __writecr8(Vector >> 4);
     if (Software) {
         HalEndOfInterrupt();
-    }
-    _enable();
-    Routine(Frame, Context);
-    _disable();
-    if (!Software) {
+        _enable();
+        Routine(Frame, Context);
+        _disable();
+    } else {
+        VF_CONTEXT Interrupted;
+        VfEnterInterrupt(&Interrupted, Vector, Frame);
+        _enable();
+        Routine(Frame, Context);
+        _disable();
+        VfLeaveInterrupt(&Interrupted);
         HalEndOfInterrupt();
     }
     __writecr8(Frame->PreviousIrql);

@@ -22,6 +22,8 @@
 
 PFN_FRAME MmTrampolineFrame;
 MI_RANGE MiNonPagedArea, MiPagedArea;
+VF_NAME_LOCK(MiNonPagedArea, "MI_RANGE.Lock");
+VF_NAME_LOCK(MiPagedArea, "MI_RANGE.Lock");
 static MI_PROCESSOR MiProcessor0;
 static MI_PFN_COSTS MiCosts;
 
@@ -243,6 +245,7 @@ VOID MmInitializePhase1(VOID)
 {
     ASSERT_IRQL(PASSIVE_LEVEL);
     ExInitializeResourceLite(&PsLoadedModuleResource);
+    VfNameLock(&PsLoadedModuleResource, "PsLoadedModuleResource");
     MiStartZeroThread();
 }
 

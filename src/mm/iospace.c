@@ -25,6 +25,7 @@ typedef struct _MI_IO_MAP {
 
 static LIST_ENTRY MiIoMaps = {&MiIoMaps, &MiIoMaps};
 static KSPIN_LOCK MiIoLock;
+VF_NAME_LOCK(MiIoLock, "MiIoLock");
 
 BOOLEAN MiCacheTypeOf(MEMORY_CACHING_TYPE Type, MI_CACHE_TYPE *CacheType)
 {

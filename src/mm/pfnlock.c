@@ -11,6 +11,7 @@
 #include <ntos/cc.h>
 
 static volatile LONG MiPfnLockWord;
+VF_NAME_LOCK(MiPfnLockWord, "MiPfnLock");
 static PKPRCB MiPfnLockOwner; /* chk: who holds it */
 
 ULONG64 MiPfnLockAcquired, MiPfnLockContended;
@@ -25,13 +26,21 @@ KIRQL MiLockPfn(VOID)
         KeRaiseIrql(DISPATCH_LEVEL, &Irql);
     }
     ASSERT(MiPfnLockOwner != KeGetCurrentPrcb());
+    VF_CLASS_NUMBER Class = VfWantLock((PVOID)&MiPfnLockWord, VfSpinLock, _ReturnAddress());
     while (InterlockedExchange(&MiPfnLockWord, 1) != 0) {
-        Spun = TRUE;
+        if (!Spun) {
+            Spun = TRUE;
+            VfStopWatch();
+        }
         while (MiPfnLockWord != 0) {
             YieldProcessor();
         }
     }
+    if (Spun) {
+        VfResumeWatch();
+    }
     MiPfnLockOwner = KeGetCurrentPrcb();
+    VfGotLock((PVOID)&MiPfnLockWord, VfSpinLock, Class, _ReturnAddress());
     MiPfnLockAcquired++;
     MiPfnLockContended += Spun;
     return Irql;
@@ -40,6 +49,7 @@ KIRQL MiLockPfn(VOID)
 VOID MiUnlockPfn(KIRQL OldIrql)
 {
     ASSERT_PFN_LOCKED();
+    VfReleaseLock((PVOID)&MiPfnLockWord, VfSpinLock, _ReturnAddress());
     MiPfnLockOwner = NULL;
     InterlockedExchange(&MiPfnLockWord, 0);
     MiWakeZeroThread();

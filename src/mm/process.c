@@ -113,7 +113,9 @@ NTSTATUS MmCreateProcessAddressSpace(PEPROCESS Process)
     Space->Process = Process;
     Space->RootFrame = (ULONG)Frame[0];
     ExInitializeFastMutex(&Space->AddressLock);
+    VfNameLock(&Space->AddressLock, "MI_ADDRESS_SPACE.AddressLock");
     ExInitializeFastMutex(&Space->WorkingSetLock);
+    VfNameLock(&Space->WorkingSetLock, "MI_ADDRESS_SPACE.WorkingSetLock");
     Space->Vads.BalancedRoot.Parent = &Space->Vads.BalancedRoot;
     Space->TablePages = MI_FIRST_FRAMES;
     Space->WslFree = 1;

@@ -106,6 +106,7 @@ static NTSTATUS MiCreateControlArea(PFILE_OBJECT FileObject, ULONG64 Pages, PCON
     }
     RtlZeroMemory(ControlArea, sizeof(*ControlArea));
     ExInitializeFastMutex(&ControlArea->Growth);
+    VfNameLock(&ControlArea->Growth, "CONTROL_AREA.Growth");
     InitializeListHead(&ControlArea->Link);
     ControlArea->Sections = 1;
     ControlArea->FileObject = FileObject;

@@ -14,6 +14,7 @@
 #define MI_STACK_CACHE 2 /* 48 KB at most: one thread ending while two start is the common case */
 
 static KSPIN_LOCK MiStackLock;
+VF_NAME_LOCK(MiStackLock, "MiStackLock");
 static PVOID MiStackCache[MI_STACK_CACHE]; /* (MiStackLock) tops */
 static SIZE_T MiStackCacheBytes;           /* (MiStackLock) size of those; stacks of another size are not cached */
 static ULONG MiStacksCached;

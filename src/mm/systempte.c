@@ -142,6 +142,7 @@ BOOLEAN MiInitializeRange(PMI_RANGE Range, PVOID Base, SIZE_T Bytes, MM_REGION R
 
     RtlZeroMemory(Range, sizeof(*Range));
     KeInitializeSpinLock(&Range->Lock);
+    VfNameLock(&Range->Lock, "MI_RANGE.Lock");
     Range->Base = Base;
     Range->Maximum = Bytes / MM_PAGE_SIZE;
     Range->Region = Region;
@@ -206,6 +207,7 @@ VOID MiReleaseRange(PMI_RANGE Range, PVOID Address, ULONG64 Pages)
 }
 
 MI_RANGE MiSystemPtes;
+VF_NAME_LOCK(MiSystemPtes, "MI_RANGE.Lock");
 
 PMMPTE MiReserveSystemPtes(ULONG Count)
 {

@@ -17,6 +17,7 @@
 VOID (*MmTlbSendIpi)(KAFFINITY Targets); /* (c) once a second processor runs */
 
 static volatile LONG MiTlbLock;
+VF_NAME_LOCK(MiTlbLock, "MiTlbLock");
 static volatile LONG64 MiFlushesBegun, MiFlushesEnded; /* whole flushes */
 static volatile LONG MiTlbEpoch = 1;
 
@@ -86,9 +87,11 @@ static VOID MiShootDown(ULONG Count, PVOID const *Address, BOOLEAN All)
     } else {
         MiFlushHere(Count, Address);
     }
+    VfStopWatch();
     while (Others != 0 && MiTlbRequest.Pending != 0) {
         YieldProcessor();
     }
+    VfResumeWatch();
 }
 
 static KIRQL MiAcquireTlbLock(VOID)
@@ -98,16 +101,21 @@ static KIRQL MiAcquireTlbLock(VOID)
     if (Irql < DISPATCH_LEVEL) {
         KeRaiseIrql(DISPATCH_LEVEL, &Irql);
     }
+    VF_CLASS_NUMBER Class = VfWantLock((PVOID)&MiTlbLock, VfSpinLock, _ReturnAddress());
+    VfStopWatch();
     while (InterlockedExchange(&MiTlbLock, 1) != 0) {
         while (MiTlbLock != 0) {
             YieldProcessor();
         }
     }
+    VfResumeWatch();
+    VfGotLock((PVOID)&MiTlbLock, VfSpinLock, Class, _ReturnAddress());
     return Irql;
 }
 
 static VOID MiReleaseTlbLock(KIRQL Irql)
 {
+    VfReleaseLock((PVOID)&MiTlbLock, VfSpinLock, _ReturnAddress());
     InterlockedExchange(&MiTlbLock, 0);
     if (Irql < DISPATCH_LEVEL) {
         KeLowerIrql(Irql);

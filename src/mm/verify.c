@@ -276,6 +276,7 @@ ULONG MiVerify(VOID)
 
     MiLockPfn();
     Loaded = MiLoadRoot(MiSystemRoot());
+    VfStopWatch(); /* all of memory is looked at in one go, for tests alone */
     MiFindings = 0;
     MiVerifyLists();
     for (ULONG Run = 0; Run < MiRamRunCount; Run++) {
@@ -289,6 +290,7 @@ ULONG MiVerify(VOID)
     MiVerifyCounters();
     Findings = MiFindings;
     MiLoadRoot(Loaded & PTE_FRAME_MASK);
+    VfResumeWatch();
     MiUnlockPfn(DISPATCH_LEVEL);
     KeThawProcessors(Irql);
     if (Findings > MI_REPORTED) {

@@ -12,6 +12,7 @@
 #include "obp.h"
 
 FAST_MUTEX ObpNamespaceLock;
+VF_NAME_LOCK(ObpNamespaceLock, "ObpNamespaceLock");
 POBJECT_TYPE ObpDirectoryObjectType;
 
 static ULONG ObpHashName(PCUNICODE_STRING Name)

@@ -19,6 +19,7 @@
 PHANDLE_TABLE ObpKernelHandleTable;
 
 static KSPIN_LOCK ObpExclusiveLock; /* zero is a free lock */
+VF_NAME_LOCK(ObpExclusiveLock, "ObpExclusiveLock");
 
 /* The table that a process's handles are in, the kernel's for one that has none of its own. */
 PHANDLE_TABLE ObpProcessTable(PEPROCESS Process)

@@ -287,6 +287,7 @@ PHANDLE_TABLE ObCreateHandleTable(PEPROCESS Process)
     }
     RtlZeroMemory(Table, sizeof(*Table));
     KeInitializeSpinLock(&Table->Lock);
+    VfNameLock(&Table->Lock, "HANDLE_TABLE.Lock");
     ExInitializeRundownProtection(&Table->Rundown);
     Table->Process = Process;
     return Table;

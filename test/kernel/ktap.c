@@ -3,8 +3,8 @@
  *
  * The suites come from section .ktap, gathered and sorted by the linker; the console command `test [PATTERN]` runs the cases
  * whose full name, SUITE.CASE, matches: a pattern with '*' must match the whole name, one without it any part. After
- * every case the runner checks what a case may not leave behind: a raised IRQL, disabled interrupts, and anything that
- * MiVerify finds wrong with the memory manager's state.
+ * every case the runner checks what a case may not leave behind: a raised IRQL, disabled interrupts, anything that
+ * MiVerify finds wrong with the memory manager's state, and reports of the verifier.
  *
  * IRQL: PASSIVE_LEVEL, in the console's thread.
  */
@@ -88,8 +88,10 @@ static BOOLEAN KtapMatches(PCSTR Pattern, PCSTR Name)
     return KtapGlob(Anywhere, Name);
 }
 
-static VOID KtapCheckRemains(PKTAP_CONTEXT Ktap, BOOLEAN InterruptsBefore)
+static VOID KtapCheckRemains(PKTAP_CONTEXT Ktap, BOOLEAN InterruptsBefore, ULONG ReportsBefore)
 {
+    ULONG Reports = VfReports() - ReportsBefore;
+
     BOOLEAN InterruptsAfter = (__readeflags() & EFLAGS_IF) != 0;
     ULONG Findings;
 
@@ -104,18 +106,22 @@ static VOID KtapCheckRemains(PKTAP_CONTEXT Ktap, BOOLEAN InterruptsBefore)
     if (Findings != 0) {
         KtapFail(Ktap, __FILE__, __LINE__, "MiVerify has %u findings after the case", (unsigned)Findings);
     }
+    if (Reports != 0) {
+        KtapFail(Ktap, __FILE__, __LINE__, "vf: %u reports", (unsigned)Reports);
+    }
 }
 
 static VOID KtapRunCase(PCSTR Name, const KTAP_CASE_ENTRY *Case, ULONG Number)
 {
     KTAP_CONTEXT Ktap = {.Case = Name};
     BOOLEAN Interrupts = (__readeflags() & EFLAGS_IF) != 0;
+    ULONG Reports = VfReports();
     LARGE_INTEGER Frequency, Start = KeQueryPerformanceCounter(&Frequency), End;
 
     Case->Run(&Ktap);
     End = KeQueryPerformanceCounter(NULL);
 
-    KtapCheckRemains(&Ktap, Interrupts);
+    KtapCheckRemains(&Ktap, Interrupts, Reports);
     if (Ktap.Skipped && !Ktap.Failed) {
         ConPrint("ok %u %s # SKIP %s\n", (unsigned)Number, Name, Ktap.SkipReason);
     } else {
