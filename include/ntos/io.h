@@ -43,7 +43,36 @@ VOID IoCallDriverReinitialization(VOID);
 NTSTATUS NTAPI NtLoadDriver(PUNICODE_STRING DriverServiceName);
 NTSTATUS NTAPI NtUnloadDriver(PUNICODE_STRING DriverServiceName);
 
+NTSTATUS NTAPI NtCancelIoFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock);
+VOID IoCancelThreadIo(VOID); /* for a thread that exits (src/io/threadirp.c) */
+
+/* ---- Completion ports (src/io/ioport.c) ---- */
+
+extern POBJECT_TYPE IopCompletionObjectType;
+
+typedef struct _FILE_IO_COMPLETION_INFORMATION {
+    PVOID KeyContext;
+    PVOID ApcContext;
+    IO_STATUS_BLOCK IoStatusBlock;
+} FILE_IO_COMPLETION_INFORMATION, *PFILE_IO_COMPLETION_INFORMATION;
+
+NTSTATUS NTAPI NtCreateIoCompletion(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes,
+                                    ULONG Count);
+NTSTATUS NTAPI NtRemoveIoCompletion(HANDLE Handle, PVOID *KeyContext, PVOID *ApcContext, PIO_STATUS_BLOCK IoStatusBlock,
+                                    PLARGE_INTEGER Timeout);
+NTSTATUS NTAPI NtRemoveIoCompletionEx(HANDLE Handle, PFILE_IO_COMPLETION_INFORMATION Information, ULONG Count,
+                                      PULONG Removed, PLARGE_INTEGER Timeout, BOOLEAN Alertable);
+
 /* ---- Known to drivers, but not declared by the DDK's headers ---- */
 
 NTSTATUS NTAPI IoCreateDriver(PUNICODE_STRING DriverName, PDRIVER_INITIALIZE InitializationFunction);
 VOID NTAPI IoDeleteDriver(PDRIVER_OBJECT DriverObject);
+NTSTATUS NTAPI IoSetIoCompletion(PVOID IoCompletion, PVOID KeyContext, PVOID ApcContext, NTSTATUS IoStatus,
+                                 ULONG_PTR IoStatusInformation, BOOLEAN Quota);
+NTSTATUS NTAPI ZwCancelIoFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock);
+NTSTATUS NTAPI ZwCreateIoCompletion(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes,
+                                    ULONG Count);
+NTSTATUS NTAPI ZwRemoveIoCompletion(HANDLE Handle, PVOID *KeyContext, PVOID *ApcContext, PIO_STATUS_BLOCK IoStatusBlock,
+                                    PLARGE_INTEGER Timeout);
+NTSTATUS NTAPI ZwRemoveIoCompletionEx(HANDLE Handle, PFILE_IO_COMPLETION_INFORMATION Information, ULONG Count,
+                                      PULONG Removed, PLARGE_INTEGER Timeout, BOOLEAN Alertable);

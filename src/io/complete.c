@@ -6,9 +6,10 @@
  * STATUS_MORE_PROCESSING_REQUIRED takes the IRP back. Past the top the I/O manager finishes the request: it copies buffered data, writes the
  * caller's status block, signals, and frees what it allocated.
  *
- * That last step runs in the completer's context, whatever thread that is, at <= DISPATCH_LEVEL, and not in an APC of the requesting
- * thread: every requester is kernel code whose buffers, status block and event are in system space and resident.
- * Paging I/O must not depend on APC delivery in any case.
+ * Where that last step runs depends on who asked. A request of a service (NtReadFile and its kin) ends in the thread that made it, where its
+ * buffers and status block mean what they should: threadirp.c. A request that a driver built (IoBuildSynchronousFsdRequest and its
+ * kin), an open, a close and paging I/O end in the completer's context, at <= DISPATCH_LEVEL: their buffers, status block and event are in
+ * system space and resident, and none may depend on the delivery of APCs.
  *
  * Locks: none, except the cancel lock while a cancel routine is claimed. IRQL <= DISPATCH_LEVEL.
  */
@@ -114,24 +115,17 @@ static VOID IopFinishAssociatedIrp(PIRP Irp, CCHAR PriorityBoost)
     }
 }
 
-/* Signals whoever waits for an ordinary request, and gives up the references it held. The IRP is gone before. */
-static VOID IopSignalRequest(PKEVENT Event, PFILE_OBJECT File, NTSTATUS Status, ULONG Flags, CCHAR PriorityBoost)
+/* The MDLs' pages are free to move from here on. */
+static VOID IopUnlockBuffers(PIRP Irp)
 {
-    if (File != NULL && (Event == NULL || (File->Flags & FO_SYNCHRONOUS_IO) != 0)) {
-        File->FinalStatus = Status;
-        KeSetEvent(&File->Event, PriorityBoost, FALSE);
-    }
-    if (Event != NULL) {
-        KeSetEvent(Event, PriorityBoost, FALSE);
-        if ((Flags & IRP_SYNCHRONOUS_API) == 0) {
-            ObfDereferenceObject(Event); /* a service referenced it by handle */
+    for (PMDL Mdl = Irp->MdlAddress; Mdl != NULL; Mdl = Mdl->Next) {
+        if ((Mdl->MdlFlags & MDL_PAGES_LOCKED) != 0) {
+            MmUnlockPages(Mdl);
         }
-    }
-    if (File != NULL) {
-        ObfDereferenceObject(File);
     }
 }
 
+/* A request that belongs to nobody's service: the caller's memory is the kernel's. */
 static VOID IopFinishRequest(PIRP Irp, CCHAR PriorityBoost)
 {
     IO_STATUS_BLOCK Result = Irp->IoStatus;
@@ -139,11 +133,6 @@ static VOID IopFinishRequest(PIRP Irp, CCHAR PriorityBoost)
     PFILE_OBJECT File = Irp->Tail.Overlay.OriginalFileObject;
     ULONG Flags = Irp->Flags;
 
-    for (PMDL Mdl = Irp->MdlAddress; Mdl != NULL; Mdl = Mdl->Next) {
-        if ((Mdl->MdlFlags & MDL_PAGES_LOCKED) != 0) {
-            MmUnlockPages(Mdl);
-        }
-    }
     if ((Flags & (IRP_BUFFERED_IO | IRP_INPUT_OPERATION)) == (IRP_BUFFERED_IO | IRP_INPUT_OPERATION) &&
         !NT_ERROR(Result.Status) && Result.Status != STATUS_VERIFY_REQUIRED && Irp->UserBuffer != NULL) {
         RtlCopyMemory(Irp->UserBuffer, Irp->AssociatedIrp.SystemBuffer, Result.Information);
@@ -153,7 +142,19 @@ static VOID IopFinishRequest(PIRP Irp, CCHAR PriorityBoost)
     }
     IopFreeIrpResources(Irp);
     IoFreeIrp(Irp);
-    IopSignalRequest(Event, File, Result.Status, Flags, PriorityBoost);
+    if (File != NULL && (Event == NULL || (File->Flags & FO_SYNCHRONOUS_IO) != 0)) {
+        File->FinalStatus = Result.Status;
+        KeSetEvent(&File->Event, PriorityBoost, FALSE);
+    }
+    if (Event != NULL) {
+        KeSetEvent(Event, PriorityBoost, FALSE);
+        if ((Flags & IRP_SYNCHRONOUS_API) == 0) {
+            ObfDereferenceObject(Event); /* referenced by handle for the request */
+        }
+    }
+    if (File != NULL) {
+        ObfDereferenceObject(File);
+    }
 }
 
 /* Clears a location that completion has passed, except what the pass itself still needs. */
@@ -223,7 +224,14 @@ VOID FASTCALL IofCompleteRequest(PIRP Irp, CCHAR PriorityBoost)
     } else if ((Irp->Flags & IRP_PAGING_IO) != 0) {
         IopFinishPagingIo(Irp);
     } else {
-        IopFinishRequest(Irp, PriorityBoost);
+        IopUnlockBuffers(Irp);
+        if ((Irp->AllocationFlags & IOP_IRP_WAITED) != 0) {
+            KeSetEvent(Irp->UserEvent, PriorityBoost, FALSE); /* the waiter's from here on */
+        } else if ((Irp->AllocationFlags & IOP_IRP_THREADED) != 0) {
+            IopFinishThreadIrp(Irp);
+        } else {
+            IopFinishRequest(Irp, PriorityBoost);
+        }
     }
 }
 

@@ -41,20 +41,20 @@ static ACCESS_MASK IopControlAccess(ULONG Code)
 }
 
 static NTSTATUS IopControlFile(UCHAR MajorFunction, HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
-                               PIO_STATUS_BLOCK IoStatusBlock, ULONG Code, PVOID Input, ULONG InputLength, PVOID Output,
-                               ULONG OutputLength)
+                               PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock, ULONG Code, PVOID Input,
+                               ULONG InputLength, PVOID Output, ULONG OutputLength)
 {
     IOP_REQUEST Request;
     NTSTATUS Status;
 
-    if (ApcRoutine != NULL) {
-        return STATUS_NOT_IMPLEMENTED;
-    }
     Status = IopOpenRequest(&Request, FileHandle, Event, IopControlAccess(Code), IoStatusBlock, FALSE);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Status = IopAllocateRequestIrp(&Request, MajorFunction, IRP_MN_USER_FS_REQUEST);
+    Status = IopSetCompletion(&Request, ApcRoutine, ApcContext);
+    if (NT_SUCCESS(Status)) {
+        Status = IopAllocateRequestIrp(&Request, MajorFunction, IRP_MN_USER_FS_REQUEST);
+    }
     if (NT_SUCCESS(Status)) {
         Status = IopControlBuffers(&Request, Code, Input, InputLength, Output, OutputLength);
     }
@@ -71,18 +71,16 @@ NTSTATUS NTAPI NtDeviceIoControlFile(HANDLE FileHandle, HANDLE Event, PIO_APC_RO
                                      PIO_STATUS_BLOCK IoStatusBlock, ULONG IoControlCode, PVOID InputBuffer,
                                      ULONG InputBufferLength, PVOID OutputBuffer, ULONG OutputBufferLength)
 {
-    UNREFERENCED_PARAMETER(ApcContext);
-    return IopControlFile(IRP_MJ_DEVICE_CONTROL, FileHandle, Event, ApcRoutine, IoStatusBlock, IoControlCode,
-                          InputBuffer, InputBufferLength, OutputBuffer, OutputBufferLength);
+    return IopControlFile(IRP_MJ_DEVICE_CONTROL, FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock,
+                          IoControlCode, InputBuffer, InputBufferLength, OutputBuffer, OutputBufferLength);
 }
 
 NTSTATUS NTAPI NtFsControlFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
                                PIO_STATUS_BLOCK IoStatusBlock, ULONG FsControlCode, PVOID InputBuffer,
                                ULONG InputBufferLength, PVOID OutputBuffer, ULONG OutputBufferLength)
 {
-    UNREFERENCED_PARAMETER(ApcContext);
-    return IopControlFile(IRP_MJ_FILE_SYSTEM_CONTROL, FileHandle, Event, ApcRoutine, IoStatusBlock, FsControlCode,
-                          InputBuffer, InputBufferLength, OutputBuffer, OutputBufferLength);
+    return IopControlFile(IRP_MJ_FILE_SYSTEM_CONTROL, FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock,
+                          FsControlCode, InputBuffer, InputBufferLength, OutputBuffer, OutputBufferLength);
 }
 
 /* The pattern of a directory query, kept with the IRP. */
@@ -120,10 +118,6 @@ NTSTATUS NTAPI NtQueryDirectoryFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROU
     IOP_REQUEST Request;
     NTSTATUS Status;
 
-    UNREFERENCED_PARAMETER(ApcContext);
-    if (ApcRoutine != NULL) {
-        return STATUS_NOT_IMPLEMENTED;
-    }
     if (!IopIsDirectoryClass(FileInformationClass)) {
         return STATUS_INVALID_INFO_CLASS;
     }
@@ -131,7 +125,10 @@ NTSTATUS NTAPI NtQueryDirectoryFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROU
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Status = IopAllocateRequestIrp(&Request, IRP_MJ_DIRECTORY_CONTROL, IRP_MN_QUERY_DIRECTORY);
+    Status = IopSetCompletion(&Request, ApcRoutine, ApcContext);
+    if (NT_SUCCESS(Status)) {
+        Status = IopAllocateRequestIrp(&Request, IRP_MJ_DIRECTORY_CONTROL, IRP_MN_QUERY_DIRECTORY);
+    }
     if (NT_SUCCESS(Status)) {
         Status = IopCopyPattern(&Request, FileName);
     }

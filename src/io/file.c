@@ -105,6 +105,7 @@ static VOID IopDeleteFile(PVOID Object)
         }
         IopDereferenceDevice(File->DeviceObject);
     }
+    IopDropCompletionPort(File);
     if (File->FileName.Buffer != NULL) {
         ExFreePool(File->FileName.Buffer); /* a file system may have put in a buffer of its own */
     }

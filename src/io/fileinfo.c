@@ -38,6 +38,7 @@ static const IOP_INFO_CLASS IopSetClasses[] = {
     {FileModeInformation, sizeof(FILE_MODE_INFORMATION), 0},
     {FileAllocationInformation, sizeof(LARGE_INTEGER), FILE_WRITE_DATA},
     {FileEndOfFileInformation, sizeof(FILE_END_OF_FILE_INFORMATION), FILE_WRITE_DATA},
+    {FileCompletionInformation, sizeof(FILE_COMPLETION_INFORMATION), 0},
 };
 
 static const IOP_INFO_CLASS IopVolumeClasses[] = {
@@ -214,6 +215,10 @@ NTSTATUS NTAPI NtSetInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatus
     }
     if (FileInformationClass == FilePositionInformation && Request.FileLocked) {
         return IopSetPosition(&Request, FileInformation);
+    }
+    if (FileInformationClass == FileCompletionInformation) {
+        Status = IopSetCompletionPort(Request.File, FileInformation);
+        return NT_SUCCESS(Status) ? IopFinishAnswered(&Request, 0) : IopFailRequest(&Request, Status);
     }
     if (FileInformationClass == FileModeInformation) {
         return IopSetMode(&Request, ((PFILE_MODE_INFORMATION)FileInformation)->Mode);

@@ -52,6 +52,9 @@ NTSTATUS IoInitialize(LOADER_BLOCK *LoaderBlock)
     if (NT_SUCCESS(Status)) {
         Status = IopCreateFileType();
     }
+    if (NT_SUCCESS(Status)) {
+        Status = IopCreateCompletionType();
+    }
     if (!NT_SUCCESS(Status)) {
         return Status;
     }

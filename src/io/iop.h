@@ -141,6 +141,23 @@ VOID IopDereferenceVpb(PVPB Vpb);
 /* complete.c */
 VOID IopFreeIrpResources(PIRP Irp);
 
+/* threadirp.c: requests of a service, which end in the thread that made them */
+#define IOP_IRP_WAITED   0x40 /* in AllocationFlags: the thread waits for UserEvent and ends the request itself */
+#define IOP_IRP_THREADED 0x80 /* on its thread's list; ends in a special kernel APC, or in the service */
+
+VOID IopFinishThreadIrp(PIRP Irp);
+VOID IopCompleteInThread(PIRP Irp, PFILE_OBJECT File, BOOLEAN Notify);
+VOID IopQueueThreadIrp(PIRP Irp);
+
+/* ioport.c */
+#define IOP_PACKET_IRP  1 /* PacketType: the packet is an IRP that is done */
+#define IOP_PACKET_MINI 2
+
+VOID IopPostIrp(PFILE_OBJECT File, PIRP Irp);
+NTSTATUS IopSetCompletionPort(PFILE_OBJECT File, PVOID Information);
+NTSTATUS IopCreateCompletionType(VOID);
+VOID IopDropCompletionPort(PFILE_OBJECT File);
+
 /* request.c: an IRP on behalf of a service */
 typedef struct _IOP_REQUEST {
     PFILE_OBJECT File;     /* referenced by the request until IopFinishRequest */
@@ -148,15 +165,20 @@ typedef struct _IOP_REQUEST {
     PIRP Irp;
     PIO_STACK_LOCATION Stack;
     PIO_STATUS_BLOCK UserIosb;
-    PKEVENT UserEvent;   /* referenced, or NULL */
-    BOOLEAN Synchronous; /* the service waits */
-    BOOLEAN FileLocked;  /* File is a synchronous file whose lock is held */
-    KEVENT Done;         /* waited for when Synchronous */
-    IO_STATUS_BLOCK Iosb;
+    PKEVENT UserEvent; /* referenced, or NULL */
+    PIO_APC_ROUTINE ApcRoutine;
+    PVOID ApcContext; /* for the routine, or for the file's completion port */
+    KPROCESSOR_MODE Mode;
+    BOOLEAN Synchronous;  /* the service waits */
+    BOOLEAN FileLocked;   /* File is a synchronous file whose lock is held */
+    KEVENT Done;          /* waited for when Synchronous */
+    IO_STATUS_BLOCK Iosb; /* of a fast path that needs no IRP */
 } IOP_REQUEST, *PIOP_REQUEST;
 
 NTSTATUS IopOpenRequest(PIOP_REQUEST Request, HANDLE FileHandle, HANDLE EventHandle, ACCESS_MASK Access,
                         PIO_STATUS_BLOCK Iosb, BOOLEAN AlwaysWait);
+NTSTATUS IopProbe(PIOP_REQUEST Request, PVOID Address, SIZE_T Length, ULONG Alignment, BOOLEAN Write);
+NTSTATUS IopSetCompletion(PIOP_REQUEST Request, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext);
 NTSTATUS IopAllocateRequestIrp(PIOP_REQUEST Request, UCHAR MajorFunction, UCHAR MinorFunction);
 NTSTATUS IopSystemBuffer(PIOP_REQUEST Request, const VOID *Input, ULONG InputLength, PVOID Output, ULONG OutputLength);
 NTSTATUS IopLockBuffer(PIOP_REQUEST Request, PVOID Buffer, ULONG Length, LOCK_OPERATION Operation);

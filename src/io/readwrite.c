@@ -81,13 +81,13 @@ NTSTATUS NTAPI NtReadFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRo
     IOP_REQUEST Request;
     NTSTATUS Status;
 
-    UNREFERENCED_PARAMETER(ApcContext);
-    if (ApcRoutine != NULL) {
-        return STATUS_NOT_IMPLEMENTED;
-    }
     Status = IopOpenRequest(&Request, FileHandle, Event, FILE_READ_DATA, IoStatusBlock, FALSE);
     if (!NT_SUCCESS(Status)) {
         return Status;
+    }
+    Status = IopSetCompletion(&Request, ApcRoutine, ApcContext);
+    if (!NT_SUCCESS(Status)) {
+        return IopFailRequest(&Request, Status);
     }
     if (!IopTransferOffset(Request.File, ByteOffset, FALSE, &Offset) ||
         !IopIsAligned(&Request, Buffer, Length, &Offset)) {
@@ -119,13 +119,13 @@ NTSTATUS NTAPI NtWriteFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcR
     IOP_REQUEST Request;
     NTSTATUS Status;
 
-    UNREFERENCED_PARAMETER(ApcContext);
-    if (ApcRoutine != NULL) {
-        return STATUS_NOT_IMPLEMENTED;
-    }
     Status = IopOpenRequest(&Request, FileHandle, Event, FILE_WRITE_DATA, IoStatusBlock, FALSE);
     if (!NT_SUCCESS(Status)) {
         return Status;
+    }
+    Status = IopSetCompletion(&Request, ApcRoutine, ApcContext);
+    if (!NT_SUCCESS(Status)) {
+        return IopFailRequest(&Request, Status);
     }
     if (!IopTransferOffset(Request.File, ByteOffset, TRUE, &Offset) ||
         !IopIsAligned(&Request, Buffer, Length, &Offset)) {

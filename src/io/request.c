@@ -5,14 +5,35 @@
  * fills in the stack location and issues it. Three ways to end:
  *
  *   synchronous   the file is synchronous, or the service always waits: the request waits for an event of its own and then
- *                 fills the caller's status block
- *   asynchronous  the service returns what the driver returned; completion fills the status block and signals the caller's
- *                 event or the file
+ *                 ends the IRP itself. A file that was opened alertable lets an alert or a user APC end the wait: the IRP is cancelled
+ *                 and waited for.
+ *   asynchronous  the service returns what the driver returned; the IRP is on the thread's list and ends in its context (threadirp.c)
  *   failed        IopFailRequest undoes everything before the IRP was sent
  *
- * The file stays referenced until completion: the IRP holds one reference, a waiting service a second. IRQL: PASSIVE_LEVEL.
+ * What a caller in user mode points at is probed here, and copied with ExCopyFromCaller and ExCopyToCaller only. The file stays
+ * referenced until completion: the IRP holds one reference, a waiting service a second. IRQL: PASSIVE_LEVEL.
  */
+#include <ntos/user.h>
+
 #include "iop.h"
+
+/* Checks what a user-mode caller points at; the kernel is believed. */
+NTSTATUS IopProbe(PIOP_REQUEST Request, PVOID Address, SIZE_T Length, ULONG Alignment, BOOLEAN Write)
+{
+    if (Request->Mode == KernelMode) {
+        return STATUS_SUCCESS;
+    }
+    __try {
+        if (Write) {
+            ProbeForWrite(Address, Length, Alignment);
+        } else {
+            ProbeForRead(Address, Length, Alignment);
+        }
+    } __except (EXCEPTION_EXECUTE_HANDLER) {
+        return GetExceptionCode();
+    }
+    return STATUS_SUCCESS;
+}
 
 /**
  * IopOpenRequest - begins a request on a file handle.
@@ -30,13 +51,18 @@ NTSTATUS IopOpenRequest(PIOP_REQUEST Request, HANDLE FileHandle, HANDLE EventHan
 
     ASSERT_IRQL(PASSIVE_LEVEL);
     RtlZeroMemory(Request, sizeof(*Request));
-    Status = ObReferenceObjectByHandle(FileHandle, Access, IopFileObjectType, ExGetPreviousMode(),
-                                       (PVOID *)&Request->File, NULL);
+    Request->Mode = ExGetPreviousMode();
+    Status = IopProbe(Request, Iosb, sizeof(*Iosb), sizeof(ULONG), TRUE);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status =
+        ObReferenceObjectByHandle(FileHandle, Access, IopFileObjectType, Request->Mode, (PVOID *)&Request->File, NULL);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
     if (EventHandle != NULL) {
-        Status = ObReferenceObjectByHandle(EventHandle, EVENT_MODIFY_STATE, *ExEventObjectType, ExGetPreviousMode(),
+        Status = ObReferenceObjectByHandle(EventHandle, EVENT_MODIFY_STATE, *ExEventObjectType, Request->Mode,
                                            (PVOID *)&Request->UserEvent, NULL);
         if (!NT_SUCCESS(Status)) {
             ObfDereferenceObject(Request->File);
@@ -54,6 +80,17 @@ NTSTATUS IopOpenRequest(PIOP_REQUEST Request, HANDLE FileHandle, HANDLE EventHan
     }
     KeClearEvent(&Request->File->Event);
     Request->Device = IoGetRelatedDeviceObject(Request->File);
+    return STATUS_SUCCESS;
+}
+
+/* What is to happen at the end besides events. STATUS_INVALID_PARAMETER: a file with a port takes no APC routine. */
+NTSTATUS IopSetCompletion(PIOP_REQUEST Request, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext)
+{
+    if (ApcRoutine != NULL && Request->File->CompletionContext != NULL) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    Request->ApcRoutine = ApcRoutine;
+    Request->ApcContext = ApcContext;
     return STATUS_SUCCESS;
 }
 
@@ -96,16 +133,19 @@ NTSTATUS IopAllocateRequestIrp(PIOP_REQUEST Request, UCHAR MajorFunction, UCHAR 
     Request->Stack->MajorFunction = MajorFunction;
     Request->Stack->MinorFunction = MinorFunction;
     Request->Stack->FileObject = Request->File;
-    Irp->RequestorMode = ExGetPreviousMode();
+    Irp->RequestorMode = Request->Mode;
     Irp->Tail.Overlay.Thread = PsGetCurrentThread();
+    Irp->Overlay.AsynchronousParameters.UserApcRoutine = Request->ApcRoutine;
+    Irp->Overlay.AsynchronousParameters.UserApcContext = Request->ApcContext;
     if (Request->Synchronous) {
         Irp->Flags |= IRP_SYNCHRONOUS_API;
+        Irp->AllocationFlags |= IOP_IRP_WAITED;
         Irp->UserEvent = &Request->Done;
-        Irp->UserIosb = &Request->Iosb;
     } else {
+        Irp->AllocationFlags |= IOP_IRP_THREADED;
         Irp->UserEvent = Request->UserEvent;
-        Irp->UserIosb = Request->UserIosb;
     }
+    Irp->UserIosb = Request->UserIosb;
     return STATUS_SUCCESS;
 }
 
@@ -114,9 +154,16 @@ NTSTATUS IopSystemBuffer(PIOP_REQUEST Request, const VOID *Input, ULONG InputLen
 {
     PIRP Irp = Request->Irp;
     ULONG Length = max(InputLength, OutputLength);
+    NTSTATUS Status = STATUS_SUCCESS;
 
     if (Length == 0) {
         return STATUS_SUCCESS;
+    }
+    if (Output != NULL) {
+        Status = IopProbe(Request, Output, OutputLength, sizeof(UCHAR), TRUE);
+        if (!NT_SUCCESS(Status)) {
+            return Status;
+        }
     }
     Irp->AssociatedIrp.SystemBuffer = ExAllocatePoolWithTag(NonPagedPool, Length, IOP_TAG_BUFFER);
     if (Irp->AssociatedIrp.SystemBuffer == NULL) {
@@ -130,12 +177,15 @@ NTSTATUS IopSystemBuffer(PIOP_REQUEST Request, const VOID *Input, ULONG InputLen
     if (InputLength < Length) {
         RtlZeroMemory(Irp->AssociatedIrp.SystemBuffer, Length);
     }
+    if (Request->Mode != KernelMode) {
+        return ExCopyFromCaller(Irp->AssociatedIrp.SystemBuffer, Input, InputLength);
+    }
     __try {
         RtlCopyMemory(Irp->AssociatedIrp.SystemBuffer, Input, InputLength);
     } __except (EXCEPTION_EXECUTE_HANDLER) {
-        return STATUS_ACCESS_VIOLATION;
+        Status = STATUS_ACCESS_VIOLATION;
     }
-    return STATUS_SUCCESS;
+    return Status;
 }
 
 /* A locked MDL for the caller's buffer. */
@@ -175,7 +225,19 @@ NTSTATUS IopTransferBuffer(PIOP_REQUEST Request, PVOID Buffer, ULONG Length, BOO
         return IopLockBuffer(Request, Buffer, Length, ToDevice ? IoReadAccess : IoWriteAccess);
     }
     Request->Irp->UserBuffer = Buffer;
-    return STATUS_SUCCESS;
+    return IopProbe(Request, Buffer, Length, sizeof(UCHAR), !ToDevice);
+}
+
+/* Waits for the IRP, which stays the request's. An alertable file's wait may be ended early: the IRP is cancelled then. */
+static VOID IopWaitForRequest(PIOP_REQUEST Request)
+{
+    BOOLEAN Alertable = Request->FileLocked && (Request->File->Flags & FO_ALERTABLE_IO) != 0;
+    NTSTATUS Status = KeWaitForSingleObject(&Request->Done, Executive, Request->Mode, Alertable, NULL);
+
+    if (Status == STATUS_ALERTED || Status == STATUS_USER_APC) {
+        IoCancelIrp(Request->Irp);
+        KeWaitForSingleObject(&Request->Done, Executive, KernelMode, FALSE, NULL);
+    }
 }
 
 /**
@@ -185,26 +247,28 @@ NTSTATUS IopTransferBuffer(PIOP_REQUEST Request, PVOID Buffer, ULONG Length, BOO
  */
 NTSTATUS IopIssueRequest(PIOP_REQUEST Request)
 {
+    PIRP Irp = Request->Irp;
     PKEVENT Event = Request->UserEvent;
     NTSTATUS Status;
 
     ObfReferenceObject(Request->File); /* the IRP's, given up by completion */
-    Request->Irp->Tail.Overlay.OriginalFileObject = Request->File;
+    Irp->Tail.Overlay.OriginalFileObject = Request->File;
+    Request->UserEvent = NULL; /* completion dereferences it */
     if (!Request->Synchronous) {
-        Request->UserEvent = NULL; /* completion dereferences it */
-        Status = IofCallDriver(Request->Device, Request->Irp);
+        IopQueueThreadIrp(Irp);
+        Status = IofCallDriver(Request->Device, Irp);
+        if (Status != STATUS_PENDING) {
+            IopCompleteInThread(Irp, Request->File, !NT_ERROR(Status));
+        }
         IopCloseRequest(Request);
         return Status;
     }
-    Status = IofCallDriver(Request->Device, Request->Irp);
-    if (Status == STATUS_PENDING) {
-        KeWaitForSingleObject(&Request->Done, Executive, KernelMode, FALSE, NULL);
+    if (IofCallDriver(Request->Device, Irp) == STATUS_PENDING) {
+        IopWaitForRequest(Request);
     }
-    Status = Request->Iosb.Status;
-    *Request->UserIosb = Request->Iosb;
-    if (Event != NULL) {
-        KeSetEvent(Event, IO_NO_INCREMENT, FALSE);
-    }
+    Status = Irp->IoStatus.Status;
+    Irp->UserEvent = Event;
+    IopCompleteInThread(Irp, Request->File, TRUE);
     IopCloseRequest(Request);
     return Status;
 }

@@ -105,3 +105,26 @@ NTSTATUS NTAPI ZwUnloadDriver(PUNICODE_STRING DriverServiceName)
 {
     IOP_AS_KERNEL(NtUnloadDriver(DriverServiceName));
 }
+
+NTSTATUS NTAPI ZwCancelIoFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock)
+{
+    IOP_AS_KERNEL(NtCancelIoFile(FileHandle, IoStatusBlock));
+}
+
+NTSTATUS NTAPI ZwCreateIoCompletion(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes,
+                                    ULONG Count)
+{
+    IOP_AS_KERNEL(NtCreateIoCompletion(Handle, DesiredAccess, Attributes, Count));
+}
+
+NTSTATUS NTAPI ZwRemoveIoCompletion(HANDLE Handle, PVOID *KeyContext, PVOID *ApcContext, PIO_STATUS_BLOCK IoStatusBlock,
+                                    PLARGE_INTEGER Timeout)
+{
+    IOP_AS_KERNEL(NtRemoveIoCompletion(Handle, KeyContext, ApcContext, IoStatusBlock, Timeout));
+}
+
+NTSTATUS NTAPI ZwRemoveIoCompletionEx(HANDLE Handle, PFILE_IO_COMPLETION_INFORMATION Information, ULONG Count,
+                                      PULONG Removed, PLARGE_INTEGER Timeout, BOOLEAN Alertable)
+{
+    IOP_AS_KERNEL(NtRemoveIoCompletionEx(Handle, Information, Count, Removed, Timeout, Alertable));
+}

@@ -9,6 +9,8 @@
  *
  * Source: WDK documentation of PsCreateSystemThread and PsTerminateSystemThread.
  */
+#include <ntos/io.h>
+
 #include "psp.h"
 
 #include <ntos/ex.h>
@@ -160,6 +162,7 @@ NTSTATUS NTAPI PsTerminateSystemThread(NTSTATUS ExitStatus)
 DECLSPEC_NORETURN VOID PspEndThread(PETHREAD Thread, NTSTATUS ExitStatus)
 {
     ASSERT_IRQL(PASSIVE_LEVEL);
+    IoCancelThreadIo();
     Thread->Terminated = TRUE;
     Thread->ExitStatus = ExitStatus;
     KeQuerySystemTime(&Thread->ExitTime);

@@ -1,6 +1,9 @@
 /*
  * talker.c - a driver that uses another one: opens gccdrv.sys and checks what it answers.
  *
+ * It knows the DDK and gccdrv.h. Buffers lie on its stack, in pool across a page boundary and in its image, so that every way to hand
+ * one over is seen; one case talks to the device by pointer with an IRP of its own.
+ *
  * The suite runs in DriverEntry, which then fails on purpose with STATUS_NO_MORE_ENTRIES, so that the driver goes at once.
  */
 #include "blackbox.h"
