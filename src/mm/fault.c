@@ -165,13 +165,14 @@ NTSTATUS MiMakeSystemPageValid(PVOID Address, BOOLEAN Write)
 }
 
 /* A user address below DISPATCH_LEVEL. A present page is refused for good only by the SMAP and SMEP rules. */
-static NTSTATUS MiUserFault(ULONG64 ErrorCode, PVOID Address, MMPTE Content, PKTRAP_FRAME Frame)
+static NTSTATUS MiUserFault(ULONG64 ErrorCode, PVOID Address, PKTRAP_FRAME Frame)
 {
     MI_ACCESS Access = {.Write = (ErrorCode & PF_WRITE) != 0,
                         .Execute = (ErrorCode & PF_EXECUTE) != 0,
                         .User = (ErrorCode & PF_USER) != 0};
 
-    if (!Access.User && Content.Hard.Valid && (Access.Execute || (Frame->EFlags & EFLAGS_AC) == 0) && KiSmapEnabled) {
+    if (!Access.User && (ErrorCode & PF_PRESENT) != 0 && KiSmapEnabled &&
+        (Access.Execute || (Frame->EFlags & EFLAGS_AC) == 0)) {
         return STATUS_ACCESS_VIOLATION;
     }
     return MiMakeUserPageValid(Address, &Access);
@@ -180,12 +181,13 @@ static NTSTATUS MiUserFault(ULONG64 ErrorCode, PVOID Address, MMPTE Content, PKT
 /* See ntos/mm.h. */
 NTSTATUS MmAccessFault(ULONG64 ErrorCode, PVOID Address, PKTRAP_FRAME Frame)
 {
+    MMPTE Content;
     ULONG Level;
-    MMPTE Content = MiReadLeaf(Address, &Level);
 
     if (!MiIsSystemAddress(Address) && Frame->PreviousIrql < DISPATCH_LEVEL && (Frame->EFlags & EFLAGS_IF) != 0) {
-        return MiUserFault(ErrorCode, Address, Content, Frame);
+        return MiUserFault(ErrorCode, Address, Frame);
     }
+    Content = MiReadLeaf(Address, &Level);
     if (Content.Hard.Valid) {
         return MiFaultOnValidPage(Content, ErrorCode, Address, Frame);
     }

@@ -2,7 +2,7 @@
  * tlb.c - the one place where translations are taken away.
  *
  * A PTE that comes to allow less is written by MiDowngradePte, and MiFlushTlb then does what its rule demands:
- *   (a) user-reachable: gone from every processor before the frame leaves Active;
+ *   (a) user-reachable: gone from every processor that has the current process loaded before the frame leaves Active;
  *   (b) system space: gone from this processor; others may keep it until the frame changes owner, which the epoch
  *       in the frame's u4 tells (0: none; 1-3 in turn), or until the address range is used again, which stamps tell;
  *   (c) Dirty cleared, Write or Execute removed: like (a), never deferred.
@@ -13,6 +13,7 @@
  * every other lock. Processors other than the first exist once ke sets MmTlbSendIpi; each calls MmTlbJoin as it joins.
  */
 #include "mip.h"
+#include <ntos/ps.h>
 
 VOID (*MmTlbSendIpi)(KAFFINITY Targets); /* (c) once a second processor runs */
 
@@ -65,21 +66,32 @@ VOID MmTlbIpi(VOID)
     InterlockedDecrement(&MiTlbRequest.Pending);
 }
 
-/* Tells the other processors and does the same here; returns once all have. */
-static VOID MiShootDown(ULONG Count, PVOID const *Address, BOOLEAN All)
+/*
+ * The processors that may hold a translation of a user address: those that have the current process loaded. A processor sets
+ * its bit before it loads the address space, so one that is not seen here walks the tables after the PTE has changed.
+ */
+static KAFFINITY MiProcessorsOfProcess(VOID)
 {
-    ULONG Others = KeNumberOfActiveProcessors > 1 && MmTlbSendIpi != NULL ? KeNumberOfActiveProcessors - 1 : 0;
+    KeMemoryFence();
+    return PsGetCurrentProcess()->Pcb.ActiveProcessors;
+}
 
+/* Tells the other processors of Targets and does the same here; returns once all have. */
+static VOID MiShootDown(KAFFINITY Targets, ULONG Count, PVOID const *Address, BOOLEAN All)
+{
+    ULONG Others;
+
+    Targets &= ((KAFFINITY)1 << (KeNumberOfActiveProcessors - 1) << 1) - 1;
+    Targets &= ~KeGetCurrentPrcb()->SetMember;
+    Others = MmTlbSendIpi == NULL || KeNumberOfActiveProcessors < 2 ? 0 : (ULONG)__builtin_popcountll(Targets);
     if (Others != 0) {
-        KAFFINITY Everyone = KeNumberOfActiveProcessors == 64 ? ~0ULL : (1ULL << KeNumberOfActiveProcessors) - 1;
-
         MiTlbRequest.All = All;
         MiTlbRequest.Count = Count;
         for (ULONG Index = 0; Index < Count; Index++) {
             MiTlbRequest.Address[Index] = Address[Index];
         }
         InterlockedExchange(&MiTlbRequest.Pending, (LONG)Others);
-        MmTlbSendIpi(Everyone & ~KeGetCurrentPrcb()->SetMember);
+        MmTlbSendIpi(Targets);
         MiProcessor()->TlbIpisSent++;
     }
     if (All) {
@@ -127,7 +139,7 @@ static VOID MiFlushAllLocked(VOID)
     /* both move before the first processor flushes: a tag or stamp taken later does not count this flush as its own */
     InterlockedIncrement64(&MiFlushesBegun);
     InterlockedExchange(&MiTlbEpoch, MiTlbEpoch == 3 ? 1 : MiTlbEpoch + 1);
-    MiShootDown(0, NULL, TRUE);
+    MiShootDown(~(KAFFINITY)0, 0, NULL, TRUE);
     InterlockedExchange64(&MiFlushesEnded, MiFlushesBegun);
 }
 
@@ -182,10 +194,12 @@ ULONG MiFlushTlb(PMI_TLB_FLUSH Flush)
         MiFlushHere(Flush->Count, Flush->Address);
     } else {
         Irql = MiAcquireTlbLock();
-        if (All) {
+        if (Flush->Rule == MiTlbUser) {
+            MiShootDown(MiProcessorsOfProcess(), All ? 0 : Flush->Count, Flush->Address, All);
+        } else if (All) {
             MiFlushAllLocked();
         } else {
-            MiShootDown(Flush->Count, Flush->Address, FALSE);
+            MiShootDown(~(KAFFINITY)0, Flush->Count, Flush->Address, FALSE);
         }
         MiReleaseTlbLock(Irql);
     }

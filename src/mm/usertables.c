@@ -68,43 +68,46 @@ BOOLEAN MiMakeProcessTables(PMI_ADDRESS_SPACE Space, PVOID Address)
     return TRUE;
 }
 
-/* Frees the table below Entry if nothing is left in it. TRUE: it is gone. */
-static BOOLEAN MiReleaseTable(PMI_ADDRESS_SPACE Space, PMMPTE Entry)
+static ULONG64 MiUsedEntries(PMMPTE Entry)
 {
-    PFN_FRAME Frame = MiPteFrame(*Entry);
-    MI_TLB_FLUSH Flush;
-    KIRQL Irql;
-
-    if (MiPfn(Frame)->OriginalPte.Soft.UsedEntries != 0) {
-        return FALSE;
-    }
-    Irql = MiLockPfn();
-    MiBeginTlbFlush(&Flush, MiTlbUser);
-    MiDowngradePte(&Flush, Entry, MiAddressOf(Entry), (MMPTE){.Long = 0});
-    MiFlushTlb(&Flush);
-    if ((ULONG64)Entry < MI_PXE_BASE) {
-        MiAddUsedEntries(Entry, -1);
-    }
-    MiDeletePfn(Frame);
-    MiDecrementShareCount(Frame);
-    MiReturnCommitLocked(&Space->Commit, 1);
-    Space->TablePages--;
-    MiCountMapped(MmRegionProcess, -1);
-    MiUnlockPfn(Irql);
-    return TRUE;
+    return MiPfn(MiPteFrame(*Entry))->OriginalPte.Soft.UsedEntries;
 }
 
+/* One flush for all levels: the frames stay until no processor can walk through them. */
 VOID MiReleaseEmptyTables(PMI_ADDRESS_SPACE Space, PVOID Address)
 {
     PMMPTE Entry[3] = {MiPxeOf(Address), MiPpeOf(Address), MiPdeOf(Address)};
-    ULONG Levels = 0;
+    PFN_FRAME Frame[RTL_NUMBER_OF(Entry)];
+    ULONG Levels = 0, Gone = 0;
+    MI_TLB_FLUSH Flush;
+    KIRQL Irql;
 
     while (Levels < RTL_NUMBER_OF(Entry) && Entry[Levels]->Hard.Valid) {
         Levels++;
     }
-    while (Levels != 0 && MiReleaseTable(Space, Entry[Levels - 1])) {
-        Levels--;
+    if (Levels == 0 || MiUsedEntries(Entry[Levels - 1]) != 0) {
+        return;
     }
+    Irql = MiLockPfn();
+    MiBeginTlbFlush(&Flush, MiTlbUser);
+    while (Levels != 0 && MiUsedEntries(Entry[Levels - 1]) == 0) {
+        PMMPTE Top = Entry[--Levels];
+
+        Frame[Gone++] = MiPteFrame(*Top);
+        MiDowngradePte(&Flush, Top, MiAddressOf(Top), (MMPTE){.Long = 0});
+        if (Levels != 0) {
+            MiAddUsedEntries(Top, -1); /* the PML4 is not counted: it stays */
+        }
+    }
+    MiFlushTlb(&Flush);
+    for (ULONG Index = 0; Index < Gone; Index++) {
+        MiDeletePfn(Frame[Index]);
+        MiDecrementShareCount(Frame[Index]);
+    }
+    Space->TablePages -= Gone;
+    MiReturnCommitLocked(&Space->Commit, Gone);
+    MiCountMapped(MmRegionProcess, -(LONG64)Gone);
+    MiUnlockPfn(Irql);
 }
 
 BOOLEAN MiNextResidentTable(PULONG64 Vpn, ULONG64 Last)

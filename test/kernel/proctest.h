@@ -54,9 +54,9 @@ static __attribute__((unused)) NTSTATUS TestRead(const VOID *Address, PULONG64 V
 }
 
 /* Runs a case's body attached to a fresh process, and deletes that afterwards whatever the body did. */
-typedef VOID (*TEST_BODY)(PKTAP_CONTEXT Ktap, PEPROCESS Process);
+typedef VOID (*TEST_PROCESS_BODY)(PKTAP_CONTEXT Ktap, PEPROCESS Process);
 
-static __attribute__((unused)) VOID TestInProcess(PKTAP_CONTEXT Ktap, TEST_BODY Body)
+static __attribute__((unused)) VOID TestInProcess(PKTAP_CONTEXT Ktap, TEST_PROCESS_BODY Body)
 {
     PEPROCESS Process = TestCreateProcess();
     KAPC_STATE State;
