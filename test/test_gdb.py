@@ -198,6 +198,24 @@ def test_attaching_to_a_running_machine():
             prompt_after_detach(gdb, session)
 
 
+def test_processors_are_threads():
+    """On 4 processors: a stop freezes all, each is a thread with a stack of its own, and all go on afterwards."""
+    with Session(Machine(mem=128, cpus=4, cmdline="test"), debug=True, log="gdb-smp") as session:
+        session.wait_prompt()
+        with Gdb(session) as gdb:
+            for _ in range(3):
+                listing = gdb.run("info threads")
+                assert len(re.findall(r"^[* ] +\d+ +Thread", listing, re.MULTILINE)) == 4, listing
+                for thread in range(1, 5):
+                    gdb.run(f"thread {thread}")
+                    assert gdb.value("*(unsigned short *)($gs_base + 0x184)") == thread - 1
+                    assert "KiThreadStart" in gdb.run("bt")
+                gdb.run("thread 1")
+                breaks_in(session, gdb)
+            prompt_after_detach(gdb, session)
+        assert "# SKIP" not in session.run("test ke.smp.runs_threads")
+
+
 def test_breaking_in_on_bochs():
     """Bochs starts only when COM2 is connected, so gdb is there from the beginning."""
     with waiting("bochs") as session, Gdb(session) as gdb:

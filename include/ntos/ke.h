@@ -100,6 +100,7 @@ VOID KiInitializeProcessor(struct _KI_PROCESSOR_AREA *Area, ULONG Number, ULONG 
 
 /* Starts the other processors. Phase 1. (src/ke/mp.c) */
 VOID KeStartAllProcessors(VOID);
+BOOLEAN KeStartProcessor(ULONG ApicId, ULONG64 MicroSeconds);
 
 /* Stop the other processors outside anything they do at DISPATCH_LEVEL, and let them go on. (src/ke/ipi.c) */
 KIRQL KeFreezeProcessors(VOID);

@@ -40,6 +40,16 @@ PKTRAP_FRAME KdpFrameOf(ULONG Processor)
     return Processor < KI_MAXIMUM_PROCESSORS ? KdpFrames[Processor] : NULL;
 }
 
+PKPRCB KdpProcessorOf(PKTRAP_FRAME Frame)
+{
+    for (ULONG Number = 0; Number < KI_MAXIMUM_PROCESSORS; Number++) {
+        if (KdpFrames[Number] == Frame && KiProcessorBlock[Number] != NULL) {
+            return KiProcessorBlock[Number];
+        }
+    }
+    return KeGetCurrentPrcb();
+}
+
 /* ---- Entry and exit ---- */
 
 static VOID KdpAcquire(PKTRAP_FRAME Frame)

@@ -63,7 +63,8 @@ VOID KdpLoadDebugRegisters(VOID);
 BOOLEAN KdpWatchpointHit(ULONG64 Dr6, PULONG64 Address, PCSTR *Kind);
 
 /* Processors (kd.c). */
-PKTRAP_FRAME KdpFrameOf(ULONG Processor); /* NULL: not frozen, not the owner */
+PKTRAP_FRAME KdpFrameOf(ULONG Processor);  /* NULL: not frozen, not the owner */
+PKPRCB KdpProcessorOf(PKTRAP_FRAME Frame); /* whose frame it is; this processor if it is nobody's */
 ULONG KdpThisProcessor(VOID);
 
 /* The conversation (gdb.c). */

@@ -100,7 +100,8 @@ const CHAR KdpTargetXml[] =
                                                    R64("cr4") R64("cr8") R64("efer") "</feature></target>";
 const ULONG KdpTargetXmlBytes = sizeof(KdpTargetXml) - 1;
 
-static ULONG64 KdpReadControl(ULONG Number)
+/* CR0, CR4 and EFER are the same everywhere; CR2 is the one of the processor that owns the debugger. */
+static ULONG64 KdpReadControl(PKTRAP_FRAME Frame, PKPRCB Prcb, ULONG Number)
 {
     switch (Number) {
     case 0:
@@ -108,17 +109,29 @@ static ULONG64 KdpReadControl(ULONG Number)
     case 2:
         return __readcr2();
     case 3:
-        return __readcr3();
+        return Prcb == KeGetCurrentPrcb() || Prcb->CurrentThread == NULL
+                   ? __readcr3()
+                   : Prcb->CurrentThread->ApcState.Process->DirectoryTableBase;
     case 4:
         return __readcr4();
     default:
-        return __readcr8();
+        return Frame->PreviousIrql;
     }
+}
+
+/* A model-specific register, of another processor as far as it is known without asking: GS is its PCR there. */
+static ULONG64 KdpReadMsr(PKPRCB Prcb, ULONG Msr)
+{
+    if (Msr == MSR_GS_BASE && Prcb != KeGetCurrentPrcb()) {
+        return (ULONG64)CONTAINING_RECORD(Prcb, KIPCR, Prcb);
+    }
+    return __readmsr(Msr);
 }
 
 BOOLEAN KdpPutRegister(PKTRAP_FRAME Frame, ULONG Number)
 {
     const KDP_REGISTER *Register = &KdpRegisters[Number];
+    PKPRCB Prcb = KdpProcessorOf(Frame);
     ULONG64 Value = 0;
 
     if (Number >= RTL_NUMBER_OF(KdpRegisters)) {
@@ -133,10 +146,10 @@ BOOLEAN KdpPutRegister(PKTRAP_FRAME Frame, ULONG Number)
         Value = KGDT_R0_DATA;
         break;
     case FromMsr:
-        Value = __readmsr(Register->Where);
+        Value = KdpReadMsr(Prcb, Register->Where);
         break;
     case FromControl:
-        Value = KdpReadControl(Register->Where);
+        Value = KdpReadControl(Frame, Prcb, Register->Where);
         break;
     case Unavailable:
         for (ULONG Index = 0; Index < Register->Bytes; Index++) {

@@ -60,6 +60,22 @@ VOID NTAPI KeSetTargetProcessorDpc(PRKDPC Dpc, CCHAR Number)
     Dpc->Number = (USHORT)(DPC_TARGETED + Number);
 }
 
+/**
+ * KeSetTargetProcessorDpcEx - names the processor that a DPC runs on.
+ *
+ * returns  STATUS_INVALID_PARAMETER: no such processor
+ *
+ * IRQL: any. The DPC is not queued.
+ */
+NTSTATUS NTAPI KeSetTargetProcessorDpcEx(PKDPC Dpc, PPROCESSOR_NUMBER ProcNumber)
+{
+    if (KeGetProcessorIndexFromNumber(ProcNumber) == INVALID_PROCESSOR_INDEX) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    KeSetTargetProcessorDpc(Dpc, (CCHAR)ProcNumber->Number);
+    return STATUS_SUCCESS;
+}
+
 static BOOLEAN DpcLock(PKI_DISPATCH Dispatch)
 {
     BOOLEAN Enabled = KeDisableInterrupts();

@@ -158,12 +158,23 @@ static VOID ExtendAffinity(PKPROCESS Process, KAFFINITY Member)
     }
 }
 
+volatile CCHAR KeNumberProcessors = 1;
+
+/* The number of processors in the places where drivers look for it. */
+static VOID PublishCount(VOID)
+{
+    KeNumberProcessors = (CCHAR)KeNumberOfActiveProcessors;
+    SharedUserData->ActiveProcessorCount = KeNumberOfActiveProcessors;
+    SharedUserData->ActiveGroupCount = 1;
+}
+
 static VOID BecomeActive(PKPRCB Prcb, PKPROCESS Process)
 {
     ExtendAffinity(Process, Prcb->SetMember);
     InterlockedOr64((volatile LONG64 *)&Process->ActiveProcessors, (LONG64)Prcb->SetMember);
     KiProcessorBlock[Prcb->Number] = Prcb;
     InterlockedIncrement((LONG volatile *)&KeNumberOfActiveProcessors);
+    PublishCount();
     MmTlbJoin();
     KiIdleSummary |= Prcb->SetMember;
 }
@@ -241,7 +252,7 @@ static BOOLEAN AwaitState(PKI_START Start, LONG Wanted, ULONG64 MicroSeconds)
  * Wakes one processor that has had its INIT and waits until it is in the idle loop. FALSE: it did not answer, and is held in reset
  * by another INIT. What it was given stays with it, since nobody knows what it still does.
  */
-static BOOLEAN StartProcessor(KI_STARTUP *Startup, PKI_START Start)
+static BOOLEAN StartProcessor(KI_STARTUP *Startup, PKI_START Start, ULONG64 MicroSeconds)
 {
     PULONG64 Stack = (PULONG64)((PUCHAR)Start->Area->Pcr.Prcb.IdleThread->StackTop - 0x38);
 
@@ -253,7 +264,7 @@ static BOOLEAN StartProcessor(KI_STARTUP *Startup, PKI_START Start)
     HalSendStartup(Start->ApicId, Startup->PageFrame);
     if (!AwaitState(Start, StartArrived, STARTUP_MICROSECONDS)) {
         HalSendStartup(Start->ApicId, Startup->PageFrame);
-        AwaitState(Start, StartArrived, START_SECONDS * 1000000ULL);
+        AwaitState(Start, StartArrived, MicroSeconds);
     }
     if (InterlockedCompareExchange(&Start->State, StartGivenUp, StartWaiting) == StartWaiting) {
         HalSendInit(Start->ApicId);
@@ -279,7 +290,7 @@ static ULONG WantedProcessors(VOID)
     return Wanted == 0 ? KI_MAXIMUM_PROCESSORS : Wanted;
 }
 
-static VOID StartOne(KI_STARTUP *Startup, ULONG ApicId)
+static BOOLEAN StartOne(KI_STARTUP *Startup, ULONG ApicId, ULONG64 MicroSeconds)
 {
     ULONG Number = KeNumberOfActiveProcessors;
     PKI_START Start = ExAllocatePoolWithTag(NonPagedPool, sizeof(*Start), TAG_PROCESSOR);
@@ -290,14 +301,39 @@ static VOID StartOne(KI_STARTUP *Startup, ULONG ApicId)
         if (Start != NULL) {
             ExFreePoolWithTag(Start, TAG_PROCESSOR);
         }
-        return;
+        return FALSE;
     }
     *Start = (KI_START){.Area = Area, .Number = Number, .ApicId = ApicId, .State = StartWaiting};
-    if (StartProcessor(Startup, Start)) {
-        ExFreePoolWithTag(Start, TAG_PROCESSOR);
-    } else {
+    if (!StartProcessor(Startup, Start, MicroSeconds)) {
         ConPrint("ke: the processor with APIC %lu does not answer and is left out\n", ApicId);
+        return FALSE;
     }
+    ExFreePoolWithTag(Start, TAG_PROCESSOR);
+    return TRUE;
+}
+
+/**
+ * KeStartProcessor - starts one processor; what all go through, but one by one.
+ *
+ * @ApicId        its local APIC; it does not run yet
+ * @MicroSeconds  how long it has to answer; after that it is left out for good
+ * returns        whether it runs
+ *
+ * IRQL: PASSIVE_LEVEL, one caller at a time.
+ */
+BOOLEAN KeStartProcessor(ULONG ApicId, ULONG64 MicroSeconds)
+{
+    KI_STARTUP Startup;
+
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    if (!BeginStartup(&Startup)) {
+        return FALSE;
+    }
+    HalSendInit(ApicId);
+    KeStallExecutionProcessor(INIT_MICROSECONDS);
+    BOOLEAN Started = StartOne(&Startup, ApicId, MicroSeconds);
+    EndStartup(&Startup);
+    return Started;
 }
 
 /**
@@ -314,6 +350,7 @@ VOID KeStartAllProcessors(VOID)
     ULONG Count = HalQueryProcessors(&ApicIds), Wanted = WantedProcessors();
 
     ASSERT_IRQL(PASSIVE_LEVEL);
+    PublishCount();
     if (Count <= 1 || Wanted <= 1) {
         return;
     }
@@ -330,7 +367,7 @@ VOID KeStartAllProcessors(VOID)
     KeStallExecutionProcessor(INIT_MICROSECONDS);
     for (ULONG Index = 0; Index < Count && KeNumberOfActiveProcessors < Wanted; Index++) {
         if (ApicIds[Index] != KiProcessorBlock[0]->ApicId) {
-            StartOne(&Startup, ApicIds[Index]);
+            StartOne(&Startup, ApicIds[Index], START_SECONDS * 1000000ULL);
         }
     }
     EndStartup(&Startup);

@@ -105,7 +105,8 @@ typedef enum _MI_TLB_RULE {
 
 typedef struct _MI_TLB_FLUSH { /* on the caller's stack */
     MI_TLB_RULE Rule;
-    ULONG Count; /* above MI_TLB_BATCH: everything */
+    ULONG Count;                     /* above MI_TLB_BATCH: everything */
+    const struct _KPROCESS *Process; /* MiTlbUser: whose addresses they are */
     PVOID Address[MI_TLB_BATCH];
 } MI_TLB_FLUSH, *PMI_TLB_FLUSH;
 
@@ -113,6 +114,15 @@ FORCEINLINE VOID MiBeginTlbFlush(PMI_TLB_FLUSH Flush, MI_TLB_RULE Rule)
 {
     Flush->Rule = Rule;
     Flush->Count = 0;
+    Flush->Process = Rule == MiTlbUser ? KeGetCurrentThread()->ApcState.Process : NULL;
+}
+
+/* Begins one of user addresses of another process than the current one, which must stay while the flush lasts. */
+FORCEINLINE VOID MiBeginProcessTlbFlush(PMI_TLB_FLUSH Flush, const struct _KPROCESS *Process)
+{
+    Flush->Rule = MiTlbUser;
+    Flush->Count = 0;
+    Flush->Process = Process;
 }
 
 /**
@@ -252,14 +262,16 @@ ULONG64 MiMappedFrames(MM_REGION Region);            /* the counter of one regio
 /* ---- Per processor ---- */
 
 typedef struct _MI_PROCESSOR {
-    PMMPTE WindowPtes;   /* (c) page table of this processor's window, in the self-map */
-    ULONG WindowHint;    /* where the search for a free slot begins */
-    ULONG WindowLive;    /* slots in use */
-    ULONG WindowPeak;    /* most slots ever in use */
-    ULONG64 WindowMaps;  /* maps made */
-    ULONG64 TlbSingles;  /* addresses invalidated here */
-    ULONG64 TlbAll;      /* whole flushes here */
-    ULONG64 TlbIpisSent; /* shootdowns begun here */
+    PMMPTE WindowPtes;     /* (c) page table of this processor's window, in the self-map */
+    ULONG WindowHint;      /* where the search for a free slot begins */
+    ULONG WindowLive;      /* slots in use */
+    ULONG WindowPeak;      /* most slots ever in use */
+    ULONG64 WindowMaps;    /* maps made */
+    ULONG64 TlbSingles;    /* addresses invalidated here */
+    ULONG64 TlbAll;        /* whole flushes here */
+    ULONG64 TlbShootdowns; /* begun here that other processors had to hear of */
+    ULONG64 TlbIpisSent;   /* processors that had to */
+    ULONG64 TlbIpisTaken;  /* heard of here */
 } MI_PROCESSOR, *PMI_PROCESSOR;
 
 FORCEINLINE PMI_PROCESSOR MiProcessor(VOID)

@@ -2,13 +2,14 @@
  * tlb.c - the one place where translations are taken away.
  *
  * A PTE that comes to allow less is written by MiDowngradePte, and MiFlushTlb then does what its rule demands:
- *   (a) user-reachable: gone from every processor that has the current process loaded before the frame leaves Active;
+ *   (a) user-reachable: gone from every processor that has the address space loaded before the frame leaves Active;
  *   (b) system space: gone from this processor; others may keep it until the frame changes owner, which the epoch
  *       in the frame's u4 tells (0: none; 1-3 in turn), or until the address range is used again, which stamps tell;
  *   (c) Dirty cleared, Write or Execute removed: like (a), never deferred.
  * A whole flush of all processors, global entries included, moves the epoch and the stamp on. Epochs wrap after three
  * flushes; a wrap costs one flush too many and never one too few, since a tag is compared for equality only.
  *
+ * A group of up to MI_TLB_BATCH addresses is one request; a larger one drops everything. The caller waits for the targets' answers.
  * One shootdown at a time (MiTlbLock, IRQL <= DISPATCH_LEVEL); processors that spin for it take the IPI. The lock is inside
  * every other lock. Processors other than the first exist once ke sets MmTlbSendIpi; each calls MmTlbJoin as it joins.
  */
@@ -63,36 +64,37 @@ VOID MmTlbIpi(VOID)
     } else {
         MiFlushHere(MiTlbRequest.Count, MiTlbRequest.Address);
     }
+    MiProcessor()->TlbIpisTaken++;
     InterlockedDecrement(&MiTlbRequest.Pending);
 }
 
-/*
- * The processors that may hold a translation of a user address: those that have the current process loaded. A processor sets
- * its bit before it loads the address space, so one that is not seen here walks the tables after the PTE has changed.
- */
-static KAFFINITY MiProcessorsOfProcess(VOID)
+/* The other processors that may hold translations: of a process, those that have its address space loaded. */
+static KAFFINITY MiTlbTargets(const struct _KPROCESS *Process)
 {
-    KeMemoryFence();
-    return PsGetCurrentProcess()->Pcb.ActiveProcessors;
+    KAFFINITY Targets = MmTlbSendIpi != NULL ? KeQueryActiveProcessors() & ~KeGetCurrentPrcb()->SetMember : 0;
+
+    /*
+     * Read after the PTEs were written (an interlocked operation each): a processor that enters the set later loads CR3 later
+     * still, and one that has left it has loaded another.
+     */
+    return Process != NULL ? Targets & Process->ActiveProcessors : Targets;
 }
 
-/* Tells the other processors of Targets and does the same here; returns once all have. */
+/* Tells the targets and does the same here; returns once all have. */
 static VOID MiShootDown(KAFFINITY Targets, ULONG Count, PVOID const *Address, BOOLEAN All)
 {
-    ULONG Others;
+    if (Targets != 0) {
+        LONG Others = (LONG)RtlNumberOfSetBitsUlongPtr(Targets);
 
-    Targets &= ((KAFFINITY)1 << (KeNumberOfActiveProcessors - 1) << 1) - 1;
-    Targets &= ~KeGetCurrentPrcb()->SetMember;
-    Others = MmTlbSendIpi == NULL || KeNumberOfActiveProcessors < 2 ? 0 : (ULONG)__builtin_popcountll(Targets);
-    if (Others != 0) {
         MiTlbRequest.All = All;
         MiTlbRequest.Count = Count;
         for (ULONG Index = 0; Index < Count; Index++) {
             MiTlbRequest.Address[Index] = Address[Index];
         }
-        InterlockedExchange(&MiTlbRequest.Pending, (LONG)Others);
+        InterlockedExchange(&MiTlbRequest.Pending, Others);
         MmTlbSendIpi(Targets);
-        MiProcessor()->TlbIpisSent++;
+        MiProcessor()->TlbShootdowns++;
+        MiProcessor()->TlbIpisSent += (ULONG64)Others;
     }
     if (All) {
         MiFlushAllHere();
@@ -100,7 +102,7 @@ static VOID MiShootDown(KAFFINITY Targets, ULONG Count, PVOID const *Address, BO
         MiFlushHere(Count, Address);
     }
     VfStopWatch();
-    while (Others != 0 && MiTlbRequest.Pending != 0) {
+    while (Targets != 0 && MiTlbRequest.Pending != 0) {
         YieldProcessor();
     }
     VfResumeWatch();
@@ -139,7 +141,7 @@ static VOID MiFlushAllLocked(VOID)
     /* both move before the first processor flushes: a tag or stamp taken later does not count this flush as its own */
     InterlockedIncrement64(&MiFlushesBegun);
     InterlockedExchange(&MiTlbEpoch, MiTlbEpoch == 3 ? 1 : MiTlbEpoch + 1);
-    MiShootDown(~(KAFFINITY)0, 0, NULL, TRUE);
+    MiShootDown(MiTlbTargets(NULL), 0, NULL, TRUE);
     InterlockedExchange64(&MiFlushesEnded, MiFlushesBegun);
 }
 
@@ -179,30 +181,38 @@ MMPTE MiDowngradePte(PMI_TLB_FLUSH Flush, PMMPTE Pte, PVOID Address, MMPTE New)
     return Old;
 }
 
+/* Rule (b): this processor only. */
+static ULONG MiFlushLazily(PMI_TLB_FLUSH Flush, BOOLEAN All)
+{
+    /* read after the PTEs were cleared: the first flush that moves it on drops these translations */
+    ULONG Epoch = KeNumberOfActiveProcessors > 1 ? (ULONG)MiTlbEpoch : 0;
+
+    if (All) {
+        MiFlushAllHere();
+    } else {
+        MiFlushHere(Flush->Count, Flush->Address);
+    }
+    return Epoch;
+}
+
 ULONG MiFlushTlb(PMI_TLB_FLUSH Flush)
 {
     BOOLEAN All = Flush->Count > MI_TLB_BATCH;
     ULONG Epoch = 0;
-    KIRQL Irql;
+    KIRQL Irql = KfRaiseIrql(max(KeGetCurrentIrql(), DISPATCH_LEVEL));
 
-    if (Flush->Count == 0) {
-        return 0;
-    }
-    if (Flush->Rule == MiTlbSystemLazy && !All) {
-        /* read after the PTEs were cleared: the first flush that moves it on drops these translations */
-        Epoch = KeNumberOfActiveProcessors > 1 ? (ULONG)MiTlbEpoch : 0;
-        MiFlushHere(Flush->Count, Flush->Address);
-    } else {
-        Irql = MiAcquireTlbLock();
-        if (Flush->Rule == MiTlbUser) {
-            MiShootDown(MiProcessorsOfProcess(), All ? 0 : Flush->Count, Flush->Address, All);
-        } else if (All) {
-            MiFlushAllLocked();
+    if (Flush->Count != 0 && Flush->Rule == MiTlbSystemLazy) {
+        Epoch = MiFlushLazily(Flush, All);
+    } else if (Flush->Count != 0) {
+        MiAcquireTlbLock();
+        if (All && Flush->Process == NULL) {
+            MiFlushAllLocked(); /* everybody drops everything: that counts as a whole flush */
         } else {
-            MiShootDown(~(KAFFINITY)0, Flush->Count, Flush->Address, FALSE);
+            MiShootDown(MiTlbTargets(Flush->Process), All ? 0 : Flush->Count, Flush->Address, All);
         }
-        MiReleaseTlbLock(Irql);
+        MiReleaseTlbLock(DISPATCH_LEVEL);
     }
+    KeLowerIrql(Irql);
     Flush->Count = 0;
     return Epoch;
 }
