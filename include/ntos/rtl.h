@@ -17,6 +17,9 @@ typedef VOID (*PRTL_FORMAT_SINK)(PVOID Context, CHAR Character);
 /* Formats into a sink; returns the number of characters produced. IRQL: any (pageable arguments: < DISPATCH_LEVEL). */
 ULONG RtlpFormat(PRTL_FORMAT_SINK Sink, PVOID Context, PCSTR Format, va_list Arguments);
 
+/* The same, and Arguments goes on behind the last argument that was used. */
+ULONG RtlpFormatNext(PRTL_FORMAT_SINK Sink, PVOID Context, PCSTR Format, va_list *Arguments);
+
 /*
  * Formats into a buffer of Bytes bytes, always terminated when Bytes is not 0. Returns the length the whole text
  * has without its terminator: the text was cut if that is >= Bytes. IRQL: as RtlpFormat.

@@ -374,27 +374,34 @@ static BOOLEAN RtlpPutConversion(PFORMAT_STATE State, CHAR Conversion, va_list *
     }
 }
 
-ULONG RtlpFormat(PRTL_FORMAT_SINK Sink, PVOID Context, PCSTR Format, va_list Arguments)
+ULONG RtlpFormatNext(PRTL_FORMAT_SINK Sink, PVOID Context, PCSTR Format, va_list *Arguments)
 {
     FORMAT_STATE State = {.Sink = Sink, .Context = Context};
-    va_list Copy;
 
-    va_copy(Copy, Arguments);
     while (*Format != 0) {
         if (*Format != '%') {
             RtlpPut(&State, *Format++);
             continue;
         }
-        PCSTR Next = RtlpReadConversion(&State, Format + 1, &Copy);
+        PCSTR Next = RtlpReadConversion(&State, Format + 1, Arguments);
 
-        if (*Next != 0 && RtlpPutConversion(&State, *Next, &Copy)) {
+        if (*Next != 0 && RtlpPutConversion(&State, *Next, Arguments)) {
             Format = Next + 1;
         } else {
             RtlpPut(&State, *Format++);
         }
     }
-    va_end(Copy);
     return State.Count;
+}
+
+ULONG RtlpFormat(PRTL_FORMAT_SINK Sink, PVOID Context, PCSTR Format, va_list Arguments)
+{
+    va_list Copy;
+
+    va_copy(Copy, Arguments);
+    ULONG Count = RtlpFormatNext(Sink, Context, Format, &Copy);
+    va_end(Copy);
+    return Count;
 }
 
 /* ---- Into buffers ---- */
