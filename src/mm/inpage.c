@@ -7,20 +7,24 @@
  *
  * The faulting page and its absent neighbours of the same 64 KB are read by one IoPageRead into frames that nobody can see: they are in
  * state Transition with the read's reference, and their u1 names the in-page block. Whoever faults on one of them meanwhile waits
- * on that block and looks again. After the read the bytes past the end of the file, or past what the device delivered, are zeroed
- * through a window; then all frames go to standby and the faulting one is mapped under the same hold of the PFN lock. After an error no
+ * on that block and looks again. After the read the bytes past the end of the file are zeroed through a window; a read that
+ * delivers less than the file has is an error, STATUS_END_OF_FILE; then all frames go to standby and the faulting one is mapped under the same hold of the PFN lock. After an error no
  * frame is mapped: each gives OriginalPte back and is freed, so that no stale byte is ever visible; a failed cluster is tried
  * again as a single page, so that a bad neighbour does not fail a good page.
  *
  * Locks: PFN lock for every change of state; no lock during I/O. A critical region begins before frames are in the read
  * state: a suspended reader would hold up everybody who waits with it, and an APC that wants the same page would wait for
- * its own thread. Shortage of frames, pool or IRPs: drop everything, wait, look again.
+ * its own thread. Shortage of frames, pool or IRPs: drop everything, wait, look again; a file system that says for two seconds
+ * that it is short of something is believed.
  */
 #include "misection.h"
 #include <ntos/ps.h>
 
 /* Neighbours are read only while more frames than this are available: 4 clusters, so that read-ahead never causes a shortage. */
 #define MI_CLUSTER_COMFORT (4 * MI_CLUSTER_PAGES)
+
+/* Reads of one page that a file system refused for want of resources, before that is the outcome of the fault: 2 s. */
+#define MI_SHORTAGE_TRIES (2000 / MI_FRAME_WAIT_MS)
 
 static PMI_INPAGE MiCreateInPage(VOID)
 {
@@ -150,13 +154,11 @@ static BOOLEAN MiBuildCluster(PMI_INPAGE Block, PMMPTE Prototype, BOOLEAN Single
 
 /* ---- Reading and finishing ---- */
 
-/* Zeroes what the read did not fill: past the end of the file, or past what the device delivered. */
+/* Zeroes what lies past the end of the file. */
 static VOID MiZeroClusterTail(PMI_INPAGE Block)
 {
-    ULONG64 Valid = min(Block->ValidBytes, Block->Io.Information);
-
-    for (ULONG Index = (ULONG)(Valid >> PAGE_SHIFT); Index < Block->Pages; Index++) {
-        ULONG From = Index == Valid >> PAGE_SHIFT ? (ULONG)Valid & (PAGE_SIZE - 1) : 0;
+    for (ULONG Index = (ULONG)(Block->ValidBytes >> PAGE_SHIFT); Index < Block->Pages; Index++) {
+        ULONG From = Index == Block->ValidBytes >> PAGE_SHIFT ? (ULONG)Block->ValidBytes & (PAGE_SIZE - 1) : 0;
         KIRQL OldIrql;
         PUCHAR Window;
 
@@ -176,6 +178,7 @@ static NTSTATUS MiReadCluster(PMI_INPAGE Block)
     BOOLEAN WasMaker = Thread->MemoryMaker;
     NTSTATUS Status;
 
+    Thread->ActiveFaultCount++;
     Thread->MemoryMaker = TRUE; /* a fault inside the paging path may use the reserve: this read ends in memory */
     Status = IoPageRead(FileObject, &Block->Mdl, &Block->Offset, &Block->IoEvent, &Block->Io);
     if (Status == STATUS_PENDING) {
@@ -185,13 +188,12 @@ static NTSTATUS MiReadCluster(PMI_INPAGE Block)
         Status = Block->Io.Status;
     }
     Thread->MemoryMaker = WasMaker;
+    Thread->ActiveFaultCount--;
     if ((Block->Mdl.MdlFlags & MDL_MAPPED_TO_SYSTEM_VA) != 0) {
         MmUnmapLockedPages(Block->Mdl.MappedSystemVa, &Block->Mdl); /* the file system copied, and left its mapping */
     }
-    if (Status == STATUS_END_OF_FILE) {
-        /* The file ended before the page that its size promised: what is past the end reads as zero. */
-        Block->Io.Information = 0;
-        Status = STATUS_SUCCESS;
+    if (NT_SUCCESS(Status) && Block->Io.Information < Block->ValidBytes) {
+        Status = STATUS_END_OF_FILE; /* less than the file's size promises: zeroes in its place would be made up */
     }
     if (NT_SUCCESS(Status)) {
         MiZeroClusterTail(Block);
@@ -252,6 +254,7 @@ static NTSTATUS MiResolveInRegion(PMMPTE Pte, PVOID Address)
 {
     PMI_INPAGE Block = NULL;
     BOOLEAN Single = FALSE, Short = FALSE;
+    ULONG Tries = 0;
     NTSTATUS Status;
 
     ASSERT_IRQL_MAX(APC_LEVEL);
@@ -321,7 +324,8 @@ static NTSTATUS MiResolveInRegion(PMMPTE Pte, PVOID Address)
             continue;
         }
         Status = MiPageIn(Block, Pte, Address, Prototype);
-        Short = Status == STATUS_INSUFFICIENT_RESOURCES; /* no IRP, no mapping: it will be better later */
+        /* no IRP, no mapping: it will be better later */
+        Short = Status == STATUS_INSUFFICIENT_RESOURCES && (!Single || ++Tries < MI_SHORTAGE_TRIES);
         if (NT_SUCCESS(Status) || (!Short && Block->Pages == 1)) {
             break;
         }

@@ -249,3 +249,21 @@ VOID NTAPI MmUnmapIoSpace(PVOID BaseAddress, SIZE_T NumberOfBytes)
     MiReleaseFrames(Map);
     ExFreePoolWithTag(Map, MI_TAG_IO);
 }
+
+/* TRUE: some part of the physical range is mapped by MmMapIoSpace. IRQL: <= DISPATCH_LEVEL. Source: driver documentation. */
+LOGICAL NTAPI MmIsIoSpaceActive(PHYSICAL_ADDRESS StartAddress, SIZE_T NumberOfBytes)
+{
+    PFN_FRAME First = (ULONG64)StartAddress.QuadPart / MM_PAGE_SIZE;
+    PFN_FRAME End = ((ULONG64)StartAddress.QuadPart + NumberOfBytes + MM_PAGE_SIZE - 1) / MM_PAGE_SIZE;
+    BOOLEAN Active = FALSE;
+    KIRQL Irql;
+
+    KeAcquireSpinLock(&MiIoLock, &Irql);
+    for (PLIST_ENTRY Link = MiIoMaps.Flink; Link != &MiIoMaps && !Active; Link = Link->Flink) {
+        PMI_IO_MAP Map = CONTAINING_RECORD(Link, MI_IO_MAP, Link);
+
+        Active = Map->First < End && First < Map->First + Map->Pages;
+    }
+    KeReleaseSpinLock(&MiIoLock, Irql);
+    return Active;
+}

@@ -164,6 +164,51 @@ static VOID FaultReadError(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(MiVerify(), 0);
 }
 
+/* A device that delivers less than the file has: an error where zeroes would be made up, and none for the pages it delivered. */
+static VOID FaultShortRead(PKTAP_CONTEXT Ktap)
+{
+    TESTFS_FILE File;
+    TESTFS_VIEW View;
+    FAULT_READER Reader;
+
+    KTAP_EQUAL(TestFsOpen(&File, 8 * PAGE_SIZE, 14), STATUS_SUCCESS);
+    KTAP_EQUAL(TestFsMap(&File, 0, 0, &View), STATUS_SUCCESS);
+    File.Size = 5 * PAGE_SIZE + 100; /* the header still says 8 pages */
+    for (ULONG Page = 0; Page < 8; Page++) {
+        Reader = (FAULT_READER){.File = &File, .Address = View.Base + Page * PAGE_SIZE, .Offset = Page * PAGE_SIZE};
+        FaultRead(&Reader);
+        KTAP_EQUAL(Reader.Status, Page < 5 ? STATUS_SUCCESS : STATUS_IN_PAGE_ERROR);
+        KTAP_EQUAL(Reader.IoStatus, Page < 5 ? STATUS_SUCCESS : STATUS_END_OF_FILE);
+    }
+    TestFsUnmap(&View);
+    KTAP_CHECK(TestFsClose(&File));
+}
+
+/* A file system that is short of something for ever is believed in the end; one that recovers is not held against. */
+static VOID FaultShortage(PKTAP_CONTEXT Ktap)
+{
+    TESTFS_FILE File;
+    TESTFS_VIEW View;
+    FAULT_READER Reader;
+
+    KTAP_EQUAL(TestFsOpen(&File, PAGE_SIZE, 15), STATUS_SUCCESS);
+    KTAP_EQUAL(TestFsMap(&File, 0, 0, &View), STATUS_SUCCESS);
+    File.FailStatus = STATUS_INSUFFICIENT_RESOURCES;
+    File.FailCount = 20;
+    Reader = (FAULT_READER){.File = &File, .Address = View.Base};
+    FaultRead(&Reader);
+    KTAP_EQUAL(Reader.Status, STATUS_SUCCESS);
+    TestFsUnmap(&View);
+    KTAP_CHECK(MmPurgeDataSection(&File.Pointers, 0, 0));
+    KTAP_EQUAL(TestFsMap(&File, 0, 0, &View), STATUS_SUCCESS);
+    File.FailCount = MAXLONG;
+    FaultRead(&Reader);
+    KTAP_EQUAL(Reader.Status, STATUS_IN_PAGE_ERROR);
+    KTAP_EQUAL(Reader.IoStatus, STATUS_INSUFFICIENT_RESOURCES);
+    TestFsUnmap(&View);
+    KTAP_CHECK(TestFsClose(&File));
+}
+
 /* The file is shorter than its section: pages wholly past its end are an error, not zeros. */
 static VOID FaultEndOfFile(PKTAP_CONTEXT Ktap)
 {
@@ -272,8 +317,10 @@ static VOID FaultDemandZero(PKTAP_CONTEXT Ktap)
 }
 
 static const KTAP_CASE_ENTRY FaultCases[] = {
-    {"collided", FaultCollided},     {"collided_error", FaultCollidedError}, {"read_error", FaultReadError},
-    {"end_of_file", FaultEndOfFile}, {"violation", FaultViolation},          {"demand_zero", FaultDemandZero},
+    {"collided", FaultCollided},    {"collided_error", FaultCollidedError},
+    {"read_error", FaultReadError}, {"short_read", FaultShortRead},
+    {"shortage", FaultShortage},    {"end_of_file", FaultEndOfFile},
+    {"violation", FaultViolation},  {"demand_zero", FaultDemandZero},
 };
 
 KTAP_SUITE(FaultSuite, "mm.fault", FaultCases);

@@ -68,6 +68,7 @@ static NTSTATUS NTAPI TestFsRead(PDEVICE_OBJECT DeviceObject, PIRP Irp)
     if (!TestFsKeepsContract(Irp, Stack)) {
         InterlockedIncrement(&File->Breaches);
     }
+    InterlockedExchangeAdd(&File->Nested, MmIsRecursiveIoFault());
     if (File->Gate != NULL) {
         InterlockedIncrement(&File->Waiting);
         KeWaitForSingleObject(File->Gate, Executive, KernelMode, FALSE, NULL);

@@ -21,6 +21,7 @@ typedef struct _TESTFS_FILE {
     volatile LONG Reads;    /* paging reads received */
     volatile LONG Pages;    /* pages they asked for */
     volatile LONG Waiting;  /* reads that wait at the gate now */
+    volatile LONG Nested;   /* reads in which MmIsRecursiveIoFault said that a fault is behind them */
     volatile LONG Breaches; /* reads that broke the paging-I/O contract */
     KEVENT Closed;          /* IRP_MJ_CLOSE came: nothing of Mm or Cc refers to the file any more */
 } TESTFS_FILE, *PTESTFS_FILE;
