@@ -159,7 +159,7 @@ NTSTATUS IopSystemBuffer(PIOP_REQUEST Request, const VOID *Input, ULONG InputLen
     if (Length == 0) {
         return STATUS_SUCCESS;
     }
-    if (Output != NULL) {
+    if (OutputLength != 0) {
         Status = IopProbe(Request, Output, OutputLength, sizeof(UCHAR), TRUE);
         if (!NT_SUCCESS(Status)) {
             return Status;
