@@ -43,6 +43,14 @@ VOID IoCallDriverReinitialization(VOID);
 NTSTATUS NTAPI NtLoadDriver(PUNICODE_STRING DriverServiceName);
 NTSTATUS NTAPI NtUnloadDriver(PUNICODE_STRING DriverServiceName);
 
+VOID IoShutdown(VOID); /* tells registered drivers that the machine goes. PASSIVE_LEVEL. (src/io/shutdown.c) */
+/* Packets ever written to the error log; the newest one is copied out if it is still there. (src/io/errorlog.c) */
+ULONG IoQueryErrorLog(PIO_ERROR_LOG_PACKET Newest);
+VOID IoClearErrorLog(VOID);
+
+NTSTATUS NTAPI NtDeleteFile(POBJECT_ATTRIBUTES ObjectAttributes);
+NTSTATUS NTAPI NtQueryFullAttributesFile(POBJECT_ATTRIBUTES ObjectAttributes,
+                                         PFILE_NETWORK_OPEN_INFORMATION FileInformation);
 NTSTATUS NTAPI NtCancelIoFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock);
 VOID IoCancelThreadIo(VOID); /* for a thread that exits (src/io/threadirp.c) */
 
@@ -76,3 +84,11 @@ NTSTATUS NTAPI ZwRemoveIoCompletion(HANDLE Handle, PVOID *KeyContext, PVOID *Apc
                                     PLARGE_INTEGER Timeout);
 NTSTATUS NTAPI ZwRemoveIoCompletionEx(HANDLE Handle, PFILE_IO_COMPLETION_INFORMATION Information, ULONG Count,
                                       PULONG Removed, PLARGE_INTEGER Timeout, BOOLEAN Alertable);
+BOOLEAN NTAPI IoIsSystemThread(PETHREAD Thread);
+NTSTATUS NTAPI IoQueryFileInformation(PFILE_OBJECT FileObject, FILE_INFORMATION_CLASS FileInformationClass,
+                                      ULONG Length, PVOID FileInformation, PULONG ReturnedLength);
+NTSTATUS NTAPI IoSetInformation(PFILE_OBJECT FileObject, FILE_INFORMATION_CLASS FileInformationClass, ULONG Length,
+                                PVOID FileInformation);
+NTSTATUS NTAPI ZwDeleteFile(POBJECT_ATTRIBUTES ObjectAttributes);
+NTSTATUS NTAPI ZwQueryFullAttributesFile(POBJECT_ATTRIBUTES ObjectAttributes,
+                                         PFILE_NETWORK_OPEN_INFORMATION FileInformation);

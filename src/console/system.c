@@ -6,6 +6,7 @@
  * read-only. PASSIVE_LEVEL, the console's thread; no locks.
  */
 #include <ntos/hal.h>
+#include <ntos/io.h>
 #include <ntos/ke.h>
 #include "consolep.h"
 
@@ -30,6 +31,7 @@ CONSOLE_COMMAND(ConpVersionCommand, "version", "", "what is running", ConpVersio
 
 static VOID ConpShutdown(ULONG ArgumentCount, PCSTR *Arguments)
 {
+    IoShutdown();
     ConPrint("Power off.\n");
     ConpDrain();
     HalPowerOff();
@@ -38,6 +40,7 @@ CONSOLE_COMMAND(ConpShutdownCommand, "shutdown", "", "power the machine off", Co
 
 static VOID ConpReboot(ULONG ArgumentCount, PCSTR *Arguments)
 {
+    IoShutdown();
     ConPrint("Restarting.\n");
     ConpDrain();
     HalReset();

@@ -278,6 +278,31 @@ PDEVICE_OBJECT NTAPI IoGetDeviceAttachmentBaseRef(PDEVICE_OBJECT DeviceObject)
     return DeviceObject;
 }
 
+/* Puts Source on top of Target's stack; *Lower, if given, is the device below, written under the lock. NULL: not possible. */
+static PDEVICE_OBJECT IopAttach(PDEVICE_OBJECT Source, PDEVICE_OBJECT Target, PDEVICE_OBJECT *Lower)
+{
+    PDEVICE_OBJECT Top;
+    KIRQL Irql;
+
+    KeAcquireSpinLock(&IopDatabaseLock, &Irql);
+    Top = IopTopDevice(Target);
+    if ((IopExtension(Top)->Flags & (IOP_DEVICE_DELETE_PENDING | IOP_DEVICE_UNLOAD_PENDING)) != 0 ||
+        (Top->Flags & DO_DEVICE_INITIALIZING) != 0) {
+        Top = NULL;
+    } else {
+        if (Lower != NULL) {
+            *Lower = Top;
+        }
+        IopExtension(Source)->AttachedTo = Top;
+        Source->StackSize = (CCHAR)(Top->StackSize + 1);
+        Source->AlignmentRequirement = Top->AlignmentRequirement;
+        Source->SectorSize = Top->SectorSize;
+        Top->AttachedDevice = Source;
+    }
+    KeReleaseSpinLock(&IopDatabaseLock, Irql);
+    return Top;
+}
+
 /**
  * IoAttachDeviceToDeviceStack - puts SourceDevice on top of the stack that TargetDevice is in.
  *
@@ -287,23 +312,20 @@ PDEVICE_OBJECT NTAPI IoGetDeviceAttachmentBaseRef(PDEVICE_OBJECT DeviceObject)
  */
 PDEVICE_OBJECT NTAPI IoAttachDeviceToDeviceStack(PDEVICE_OBJECT SourceDevice, PDEVICE_OBJECT TargetDevice)
 {
-    PDEVICE_OBJECT Top;
-    KIRQL Irql;
+    return IopAttach(SourceDevice, TargetDevice, NULL);
+}
 
-    KeAcquireSpinLock(&IopDatabaseLock, &Irql);
-    Top = IopTopDevice(TargetDevice);
-    if ((IopExtension(Top)->Flags & (IOP_DEVICE_DELETE_PENDING | IOP_DEVICE_UNLOAD_PENDING)) != 0 ||
-        (Top->Flags & DO_DEVICE_INITIALIZING) != 0) {
-        Top = NULL;
-    } else {
-        Top->AttachedDevice = SourceDevice;
-        IopExtension(SourceDevice)->AttachedTo = Top;
-        SourceDevice->StackSize = (CCHAR)(Top->StackSize + 1);
-        SourceDevice->AlignmentRequirement = Top->AlignmentRequirement;
-        SourceDevice->SectorSize = Top->SectorSize;
-    }
-    KeReleaseSpinLock(&IopDatabaseLock, Irql);
-    return Top;
+/* The same, with the lower device stored before anything can be sent to the new one. STATUS_NO_SUCH_DEVICE as above. */
+NTSTATUS NTAPI IoAttachDeviceToDeviceStackSafe(PDEVICE_OBJECT SourceDevice, PDEVICE_OBJECT TargetDevice,
+                                               PDEVICE_OBJECT *AttachedToDeviceObject)
+{
+    return IopAttach(SourceDevice, TargetDevice, AttachedToDeviceObject) != NULL ? STATUS_SUCCESS
+                                                                                 : STATUS_NO_SUCH_DEVICE;
+}
+
+NTSTATUS NTAPI IoAttachDeviceByPointer(PDEVICE_OBJECT SourceDevice, PDEVICE_OBJECT TargetDevice)
+{
+    return IopAttach(SourceDevice, TargetDevice, NULL) != NULL ? STATUS_SUCCESS : STATUS_NO_SUCH_DEVICE;
 }
 
 VOID NTAPI IoDetachDevice(PDEVICE_OBJECT TargetDevice)
@@ -390,4 +412,10 @@ NTSTATUS NTAPI IoDeleteSymbolicLink(PUNICODE_STRING SymbolicLinkName)
         ZwClose(Handle);
     }
     return Status;
+}
+
+/* There are no security descriptors on links yet, so this one is as open as any. */
+NTSTATUS NTAPI IoCreateUnprotectedSymbolicLink(PUNICODE_STRING SymbolicLinkName, PUNICODE_STRING DeviceName)
+{
+    return IoCreateSymbolicLink(SymbolicLinkName, DeviceName);
 }

@@ -45,6 +45,7 @@ NTSTATUS IoInitialize(LOADER_BLOCK *LoaderBlock)
 
     ASSERT_IRQL(PASSIVE_LEVEL);
     IopInitializeVolumes();
+    IopInitializeShutdown();
     Status = IopCreateDriverType();
     if (NT_SUCCESS(Status)) {
         Status = IopCreateDeviceType();

@@ -138,6 +138,9 @@ VOID IopInitializeVolumes(VOID);
 NTSTATUS IopMountForOpen(PDEVICE_OBJECT Device, PVPB *Vpb);
 VOID IopDereferenceVpb(PVPB Vpb);
 
+/* shutdown.c */
+VOID IopInitializeShutdown(VOID);
+
 /* complete.c */
 VOID IopFreeIrpResources(PIRP Irp);
 

@@ -277,3 +277,55 @@ VOID NTAPI IoSetTopLevelIrp(PIRP Irp)
 {
     PsGetCurrentThread()->TopLevelIrp = (ULONG_PTR)Irp;
 }
+
+/* What IoSetCompletionRoutineEx puts between the IRP and the driver's routine. */
+typedef struct _IOP_COMPLETION_CALL {
+    PDEVICE_OBJECT Device; /* referenced: keeps the driver's code until its routine has returned */
+    PIO_COMPLETION_ROUTINE Routine;
+    PVOID Context;
+    UCHAR Control; /* what the driver asked for */
+} IOP_COMPLETION_CALL, *PIOP_COMPLETION_CALL;
+
+static NTSTATUS NTAPI IopCallCompletion(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID Context)
+{
+    PIOP_COMPLETION_CALL Call = Context;
+    PDEVICE_OBJECT Device = Call->Device;
+    NTSTATUS Status = STATUS_CONTINUE_COMPLETION;
+    UCHAR Wanted = NT_SUCCESS(Irp->IoStatus.Status) ? SL_INVOKE_ON_SUCCESS : SL_INVOKE_ON_ERROR;
+
+    Wanted |= Irp->Cancel ? SL_INVOKE_ON_CANCEL : 0;
+    if ((Call->Control & Wanted) != 0) {
+        Status = Call->Routine(DeviceObject, Irp, Call->Context); /* the IRP may be gone */
+    } else if (Irp->PendingReturned && Irp->CurrentLocation <= Irp->StackCount) {
+        IoMarkIrpPending(Irp);
+    }
+    ExFreePoolWithTag(Call, IOP_TAG_IRP);
+    ObfDereferenceObject(Device);
+    return Status;
+}
+
+/**
+ * IoSetCompletionRoutineEx - as IoSetCompletionRoutine, and the device is held until the routine has returned.
+ *
+ * returns  STATUS_SUCCESS; STATUS_INSUFFICIENT_RESOURCES: no routine is set
+ *
+ * IRQL <= DISPATCH_LEVEL. Source: WDK documentation of the routine.
+ */
+NTSTATUS NTAPI IoSetCompletionRoutineEx(PDEVICE_OBJECT DeviceObject, PIRP Irp, PIO_COMPLETION_ROUTINE CompletionRoutine,
+                                        PVOID Context, BOOLEAN InvokeOnSuccess, BOOLEAN InvokeOnError,
+                                        BOOLEAN InvokeOnCancel)
+{
+    PIOP_COMPLETION_CALL Call = ExAllocatePoolWithTag(NonPagedPool, sizeof(*Call), IOP_TAG_IRP);
+
+    if (Call == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    ObfReferenceObject(DeviceObject);
+    Call->Device = DeviceObject;
+    Call->Routine = CompletionRoutine;
+    Call->Context = Context;
+    Call->Control = (UCHAR)((InvokeOnSuccess ? SL_INVOKE_ON_SUCCESS : 0) | (InvokeOnError ? SL_INVOKE_ON_ERROR : 0) |
+                            (InvokeOnCancel ? SL_INVOKE_ON_CANCEL : 0));
+    IoSetCompletionRoutine(Irp, IopCallCompletion, Call, TRUE, TRUE, TRUE); /* always: the call must be freed */
+    return STATUS_SUCCESS;
+}

@@ -78,6 +78,41 @@ static PLIST_ENTRY IopFileSystemList(DEVICE_TYPE Type)
     }
 }
 
+static ULONG IopCollectFileSystems(DEVICE_TYPE Type, PDEVICE_OBJECT *Found);
+
+/* A driver that wants to know of file systems. */
+typedef struct _IOP_FS_WATCH {
+    LIST_ENTRY Link;       /* (lists lock) */
+    PDRIVER_OBJECT Driver; /* referenced */
+    PDRIVER_FS_NOTIFICATION Routine;
+} IOP_FS_WATCH, *PIOP_FS_WATCH;
+
+static LIST_ENTRY IopFsWatches = {&IopFsWatches, &IopFsWatches}; /* (lists lock) */
+
+#define IOP_FS_WATCHES 8U /* filters that are told of one change: more than there are */
+
+/* Tells the watchers that a file system came or went. No lock held over their routines. */
+static VOID IopTellWatchers(PDEVICE_OBJECT Device, BOOLEAN Active)
+{
+    PDRIVER_FS_NOTIFICATION Routines[IOP_FS_WATCHES];
+    PDRIVER_OBJECT Drivers[IOP_FS_WATCHES];
+    ULONG Count = 0;
+
+    ExAcquireFastMutex(&IopFileSystemLock);
+    for (PLIST_ENTRY Link = IopFsWatches.Flink; Link != &IopFsWatches && Count < IOP_FS_WATCHES; Link = Link->Flink) {
+        PIOP_FS_WATCH Watch = CONTAINING_RECORD(Link, IOP_FS_WATCH, Link);
+
+        ObfReferenceObject(Watch->Driver);
+        Drivers[Count] = Watch->Driver;
+        Routines[Count++] = Watch->Routine;
+    }
+    ExReleaseFastMutex(&IopFileSystemLock);
+    for (ULONG Index = 0; Index < Count; Index++) {
+        Routines[Index](Device, Active);
+        ObfDereferenceObject(Drivers[Index]);
+    }
+}
+
 VOID NTAPI IoRegisterFileSystem(PDEVICE_OBJECT DeviceObject)
 {
     PLIST_ENTRY List = IopFileSystemList(DeviceObject->DeviceType);
@@ -91,6 +126,7 @@ VOID NTAPI IoRegisterFileSystem(PDEVICE_OBJECT DeviceObject)
         InsertHeadList(List, &DeviceObject->Queue.ListEntry);
     }
     ExReleaseFastMutex(&IopFileSystemLock);
+    IopTellWatchers(DeviceObject, TRUE);
 }
 
 VOID NTAPI IoUnregisterFileSystem(PDEVICE_OBJECT DeviceObject)
@@ -99,7 +135,65 @@ VOID NTAPI IoUnregisterFileSystem(PDEVICE_OBJECT DeviceObject)
     RemoveEntryList(&DeviceObject->Queue.ListEntry);
     InitializeListHead(&DeviceObject->Queue.ListEntry);
     ExReleaseFastMutex(&IopFileSystemLock);
+    IopTellWatchers(DeviceObject, FALSE);
     IopDereferenceDevice(DeviceObject);
+}
+
+/**
+ * IoRegisterFsRegistrationChange - has a routine called for each file system that registers from now on, or goes.
+ *
+ * returns  STATUS_SUCCESS; STATUS_INSUFFICIENT_RESOURCES. File systems that are registered already are told of at once
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS NTAPI IoRegisterFsRegistrationChange(PDRIVER_OBJECT DriverObject,
+                                              PDRIVER_FS_NOTIFICATION DriverNotificationRoutine)
+{
+    static const DEVICE_TYPE Types[] = {FILE_DEVICE_CD_ROM, FILE_DEVICE_DISK, FILE_DEVICE_NETWORK_FILE_SYSTEM,
+                                        FILE_DEVICE_TAPE};
+    PIOP_FS_WATCH Watch = ExAllocatePoolWithTag(NonPagedPool, sizeof(*Watch), IOP_TAG_DRIVER);
+
+    if (Watch == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    ObfReferenceObject(DriverObject);
+    Watch->Driver = DriverObject;
+    Watch->Routine = DriverNotificationRoutine;
+    ExAcquireFastMutex(&IopFileSystemLock);
+    InsertTailList(&IopFsWatches, &Watch->Link);
+    ExReleaseFastMutex(&IopFileSystemLock);
+    for (ULONG Index = 0; Index < RTL_NUMBER_OF(Types); Index++) {
+        PDEVICE_OBJECT Found[IOP_MAXIMUM_FILE_SYSTEMS];
+        ULONG Count = IopCollectFileSystems(Types[Index], Found);
+
+        for (ULONG Each = 0; Each < Count; Each++) {
+            DriverNotificationRoutine(Found[Each], TRUE);
+            IopDereferenceDevice(Found[Each]);
+        }
+    }
+    return STATUS_SUCCESS;
+}
+
+/* Undoes it. IRQL: PASSIVE_LEVEL. */
+VOID NTAPI IoUnregisterFsRegistrationChange(PDRIVER_OBJECT DriverObject,
+                                            PDRIVER_FS_NOTIFICATION DriverNotificationRoutine)
+{
+    PIOP_FS_WATCH Watch = NULL;
+
+    ExAcquireFastMutex(&IopFileSystemLock);
+    for (PLIST_ENTRY Link = IopFsWatches.Flink; Link != &IopFsWatches && Watch == NULL; Link = Link->Flink) {
+        PIOP_FS_WATCH Each = CONTAINING_RECORD(Link, IOP_FS_WATCH, Link);
+
+        Watch = (Each->Driver == DriverObject && Each->Routine == DriverNotificationRoutine) ? Each : NULL;
+    }
+    if (Watch != NULL) {
+        RemoveEntryList(&Watch->Link);
+    }
+    ExReleaseFastMutex(&IopFileSystemLock);
+    if (Watch != NULL) {
+        ObfDereferenceObject(Watch->Driver);
+        ExFreePoolWithTag(Watch, IOP_TAG_DRIVER);
+    }
 }
 
 /* The file systems that may know a device, each referenced. Returns how many. */

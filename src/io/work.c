@@ -12,8 +12,9 @@
 
 struct _IO_WORKITEM {
     WORK_QUEUE_ITEM Item;
-    PDEVICE_OBJECT Device;
+    PVOID Object; /* a device, or a driver */
     PIO_WORKITEM_ROUTINE Routine;
+    PIO_WORKITEM_ROUTINE_EX RoutineEx; /* instead of Routine, or NULL */
     PVOID Context;
 };
 
@@ -32,13 +33,30 @@ static KTIMER IopTimer;
 static KDPC IopTimerDpc;
 static BOOLEAN IopTimerRuns; /* (IopTimerLock) */
 
+ULONG NTAPI IoSizeofWorkItem(VOID)
+{
+    return sizeof(struct _IO_WORKITEM);
+}
+
+/* Prepares an item in storage of the caller's, for a device or a driver object. IRQL <= DISPATCH_LEVEL. */
+VOID NTAPI IoInitializeWorkItem(PVOID IoObject, PIO_WORKITEM IoWorkItem)
+{
+    RtlZeroMemory(IoWorkItem, sizeof(*IoWorkItem));
+    IoWorkItem->Object = IoObject;
+}
+
+/* The item's storage is the caller's again; it is not queued. */
+VOID NTAPI IoUninitializeWorkItem(PIO_WORKITEM IoWorkItem)
+{
+    IoWorkItem->Object = NULL;
+}
+
 PIO_WORKITEM NTAPI IoAllocateWorkItem(PDEVICE_OBJECT DeviceObject)
 {
     PIO_WORKITEM Item = ExAllocatePoolWithTag(NonPagedPool, sizeof(*Item), IOP_TAG_WORK);
 
     if (Item != NULL) {
-        RtlZeroMemory(Item, sizeof(*Item));
-        Item->Device = DeviceObject;
+        IoInitializeWorkItem(DeviceObject, Item);
     }
     return Item;
 }
@@ -51,22 +69,40 @@ VOID NTAPI IoFreeWorkItem(PIO_WORKITEM IoWorkItem)
 static VOID NTAPI IopRunWorkItem(PVOID Parameter)
 {
     PIO_WORKITEM Item = Parameter;
-    PDEVICE_OBJECT Device = Item->Device;
+    PVOID Object = Item->Object;
 
-    Item->Routine(Device, Item->Context); /* may free the item */
+    if (Item->RoutineEx != NULL) {
+        Item->RoutineEx(Object, Item->Context, Item); /* may free the item, as below */
+    } else {
+        Item->Routine(Object, Item->Context);
+    }
     ASSERT_IRQL(PASSIVE_LEVEL);
-    ObfDereferenceObject(Device);
+    ObfDereferenceObject(Object);
+}
+
+static VOID IopQueueItem(PIO_WORKITEM Item, PIO_WORKITEM_ROUTINE Routine, PIO_WORKITEM_ROUTINE_EX RoutineEx,
+                         WORK_QUEUE_TYPE QueueType, PVOID Context)
+{
+    Item->Routine = Routine;
+    Item->RoutineEx = RoutineEx;
+    Item->Context = Context;
+    ObfReferenceObject(Item->Object);
+    ExInitializeWorkItem(&Item->Item, IopRunWorkItem, Item);
+    ExQueueWorkItem(&Item->Item, QueueType);
 }
 
 /* IRQL <= DISPATCH_LEVEL. The item must not be queued already. */
 VOID NTAPI IoQueueWorkItem(PIO_WORKITEM IoWorkItem, PIO_WORKITEM_ROUTINE WorkerRoutine, WORK_QUEUE_TYPE QueueType,
                            PVOID Context)
 {
-    IoWorkItem->Routine = WorkerRoutine;
-    IoWorkItem->Context = Context;
-    ObfReferenceObject(IoWorkItem->Device);
-    ExInitializeWorkItem(&IoWorkItem->Item, IopRunWorkItem, IoWorkItem);
-    ExQueueWorkItem(&IoWorkItem->Item, QueueType);
+    IopQueueItem(IoWorkItem, WorkerRoutine, NULL, QueueType, Context);
+}
+
+/* The same for a routine that is given the item too, so that it may free it. */
+VOID NTAPI IoQueueWorkItemEx(PIO_WORKITEM IoWorkItem, PIO_WORKITEM_ROUTINE_EX WorkerRoutine, WORK_QUEUE_TYPE QueueType,
+                             PVOID Context)
+{
+    IopQueueItem(IoWorkItem, NULL, WorkerRoutine, QueueType, Context);
 }
 
 /* Once a second: every started timer's routine, under the lock so that a stopped one is not running any more. */

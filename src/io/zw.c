@@ -128,3 +128,14 @@ NTSTATUS NTAPI ZwRemoveIoCompletionEx(HANDLE Handle, PFILE_IO_COMPLETION_INFORMA
 {
     IOP_AS_KERNEL(NtRemoveIoCompletionEx(Handle, Information, Count, Removed, Timeout, Alertable));
 }
+
+NTSTATUS NTAPI ZwDeleteFile(POBJECT_ATTRIBUTES ObjectAttributes)
+{
+    IOP_AS_KERNEL(NtDeleteFile(ObjectAttributes));
+}
+
+NTSTATUS NTAPI ZwQueryFullAttributesFile(POBJECT_ATTRIBUTES ObjectAttributes,
+                                         PFILE_NETWORK_OPEN_INFORMATION FileInformation)
+{
+    IOP_AS_KERNEL(NtQueryFullAttributesFile(ObjectAttributes, FileInformation));
+}
