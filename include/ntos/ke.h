@@ -239,6 +239,8 @@ typedef struct _KTHREAD {
     ULONG KernelTime, UserTime;                     /* clock ticks charged (own processor) */
     ULONG64 ContextSwitches;                        /* (d) */
     LONG SuspendCount;                              /* (d) */
+    KSEMAPHORE SuspendSemaphore;                    /* (d) a suspended thread waits for it */
+    KAPC SuspendApc;                                /* (d) brings it there */
     BOOLEAN KernelStackResident;                    /* (d) */
     BOOLEAN AutoBoostDisabled;                      /* (d) KeSetEvent boosts are not applied */
 } KTHREAD;
@@ -289,6 +291,8 @@ PKTHREAD KeTakeDeadThread(PLIST_ENTRY Dead);
 VOID KeDeleteThread(PKTHREAD Thread);
 PKTHREAD KeGetNextThread(PKPROCESS Process, PKTHREAD Thread);
 VOID KeStopApcs(PLIST_ENTRY List);
+NTSTATUS KeSuspendThread(PKTHREAD Thread, PULONG PreviousCount);
+ULONG KeResumeThread(PKTHREAD Thread);
 
 /* Checks what must hold of the ready queues and processors; the number of findings. IRQL: <= DISPATCH_LEVEL. (show.c) */
 ULONG KiVerifyScheduler(VOID);
@@ -322,5 +326,7 @@ VOID NTAPI KeInitializeApc(PRKAPC Apc, PRKTHREAD Thread, KAPC_ENVIRONMENT Enviro
 BOOLEAN NTAPI KeInsertQueueApc(PRKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2, KPRIORITY Increment);
 BOOLEAN NTAPI KeRemoveQueueApc(PRKAPC Apc);
 BOOLEAN NTAPI KeAlertThread(PKTHREAD Thread, KPROCESSOR_MODE AlertMode);
+BOOLEAN NTAPI KeTestAlertThread(KPROCESSOR_MODE AlertMode);
+BOOLEAN NTAPI KeIsAttachedProcess(VOID);
 KAFFINITY NTAPI KeSetAffinityThread(PKTHREAD Thread, KAFFINITY Affinity);
 LONG NTAPI KeReleaseMutant(PRKMUTANT Mutant, KPRIORITY Increment, BOOLEAN Abandoned, BOOLEAN Wait);

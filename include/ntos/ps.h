@@ -34,6 +34,7 @@ typedef struct _ETHREAD {
     BOOLEAN MemoryMaker;           /* Mm: may use the reserves (own thread) */
     BOOLEAN HardErrorsAreDisabled; /* Io (own thread) */
     BOOLEAN SystemThread;          /* (c) */
+    BOOLEAN Announced;             /* (c) notify routines know of it */
     BOOLEAN Terminated;            /* (d) PspExitThread has begun */
     BOOLEAN ActiveExWorker;        /* Ex: a work-queue thread */
     PVOID UserState;               /* (c) XSAVE area, freed by the reaper; NULL: not of a program */
@@ -50,14 +51,16 @@ typedef struct _EPROCESS {
     LIST_ENTRY ActiveProcessLinks; /* (process list lock) from complete creation to deletion */
     LARGE_INTEGER CreateTime;      /* (c) */
     LARGE_INTEGER ExitTime;        /* valid once Pcb.Header is signalled, as ExitStatus is */
-    volatile LONG ActiveThreads;   /* interlocked: threads that have not begun to end */
+    HANDLE ParentId;               /* (c) the process that made it */
+    BOOLEAN Announced;             /* (c) notify routines know of it */
     NTSTATUS ExitStatus;
     PVOID ObjectTable;   /* Ob: handle table */
     PVOID VadRoot;       /* Mm */
     PVOID MmSupport;     /* Mm: working set */
     PVOID SectionObject; /* Mm */
     PVOID Peb;
-    PACCESS_TOKEN Token; /* Se */
+    PACCESS_TOKEN Token;           /* Se */
+    EX_RUNDOWN_REF RundownProtect; /* held by who works in the address space; run down before that goes */
     FAST_MUTEX ExitLock;
     LONG UserThreads;       /* (ExitLock) threads that have not begun to end */
     LONG UnreapedThreads;   /* (ExitLock) threads whose stacks exist */
@@ -66,7 +69,17 @@ typedef struct _EPROCESS {
 } EPROCESS;
 C_ASSERT(FIELD_OFFSET(EPROCESS, Pcb) == 0);
 
-extern PEPROCESS PsInitialSystemProcess; /* (c) owns every system thread */
+extern PEPROCESS PsInitialSystemProcess; /* (c) owns every system thread that was not given to another process */
+
+/* A process without threads, for system threads or to attach to; the contract is in src/ps/create.c. */
+NTSTATUS PspCreateProcess(PEPROCESS *Process, PCSTR Name);
+
+/* Keeps the address space of a process in place until released. IRQL: <= APC_LEVEL. */
+NTSTATUS NTAPI PsAcquireProcessExitSynchronization(PEPROCESS Process); /* STATUS_PROCESS_IS_TERMINATING */
+VOID NTAPI PsReleaseProcessExitSynchronization(PEPROCESS Process);
+
+/* Calls the routines that drivers want called for images. PASSIVE_LEVEL; ProcessId 0: a driver. (src/ps/notify.c) */
+VOID PsNotifyLoadImage(PUNICODE_STRING Name, HANDLE ProcessId, PIMAGE_INFO Info);
 
 /**
  * PspCreateSystemThread - a thread of the system process, without a handle.
@@ -99,3 +112,26 @@ PETHREAD PsGetNextProcessThread(PEPROCESS Process, PETHREAD Thread);
 
 DECLSPEC_NORETURN VOID PspExitThread(NTSTATUS ExitStatus);  /* the calling thread of a program */
 DECLSPEC_NORETURN VOID PspExitProcess(NTSTATUS ExitStatus); /* its process with all threads */
+
+/* ---- Known to drivers, but not declared by the DDK's headers (src/ps/query.c) ---- */
+
+PEPROCESS NTAPI PsGetCurrentThreadProcess(VOID);
+HANDLE NTAPI PsGetCurrentThreadProcessId(VOID);
+HANDLE NTAPI PsGetProcessInheritedFromUniqueProcessId(PEPROCESS Process);
+PSTR NTAPI PsGetProcessImageFileName(PEPROCESS Process);
+NTSTATUS NTAPI PsGetProcessExitStatus(PEPROCESS Process);
+BOOLEAN NTAPI PsGetProcessExitProcessCalled(PEPROCESS Process);
+BOOLEAN NTAPI PsIsSystemProcess(PEPROCESS Process);
+PVOID NTAPI PsGetProcessPeb(PEPROCESS Process);
+PEPROCESS NTAPI PsGetThreadProcess(PETHREAD Thread);
+PVOID NTAPI PsGetThreadTeb(PETHREAD Thread);
+PVOID NTAPI PsGetCurrentThreadTeb(VOID);
+KPROCESSOR_MODE NTAPI PsGetCurrentThreadPreviousMode(VOID);
+PVOID NTAPI PsGetCurrentThreadStackBase(VOID);
+PVOID NTAPI PsGetCurrentThreadStackLimit(VOID);
+BOOLEAN NTAPI PsGetThreadHardErrorsAreDisabled(PETHREAD Thread);
+VOID NTAPI PsSetThreadHardErrorsAreDisabled(PETHREAD Thread, BOOLEAN Disabled);
+NTSTATUS NTAPI PsSuspendProcess(PEPROCESS Process);
+NTSTATUS NTAPI PsResumeProcess(PEPROCESS Process);
+NTSTATUS NTAPI NtOpenThread(PHANDLE ThreadHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
+                            PCLIENT_ID ClientId);

@@ -39,7 +39,8 @@ VOID KiCheckForKernelApc(PKTHREAD Thread)
  * KeInitializeApc - makes an APC object.
  *
  * @Apc            resident storage
- * @Environment    which address space: only the thread's own one, OriginalApcEnvironment, and the current one are offered
+ * @Environment    which address space it runs in: the thread's own, that of the process it is attached to, the one in use now, or
+ *                 the one in use when it is queued
  * @KernelRoutine  called at APC_LEVEL first; may change or drop the normal routine
  * @RundownRoutine called instead if the thread ends first; NULL: the object is freed with ExFreePool
  * @NormalRoutine  NULL: a special kernel APC
@@ -66,9 +67,9 @@ VOID NTAPI KeInitializeApc(PRKAPC Apc, PRKTHREAD Thread, KAPC_ENVIRONMENT Enviro
 }
 
 /* Special kernel APCs in order of arrival, ahead of all others; the rest at the tail. */
-static VOID EnqueueApc(PKTHREAD Thread, PKAPC Apc)
+static VOID EnqueueApc(PKAPC_STATE State, PKAPC Apc)
 {
-    PLIST_ENTRY Head = &Thread->ApcState.ApcListHead[(UCHAR)Apc->ApcMode], Entry = Head;
+    PLIST_ENTRY Head = &State->ApcListHead[(UCHAR)Apc->ApcMode], Entry = Head;
 
     if (Apc->NormalRoutine == NULL) {
         while (Entry->Flink != Head && CONTAINING_RECORD(Entry->Flink, KAPC, ApcListEntry)->NormalRoutine == NULL) {
@@ -96,6 +97,28 @@ static VOID NotifyThread(PKTHREAD Thread, PKAPC Apc, KPRIORITY Increment)
     }
 }
 
+BOOLEAN KiQueueApc(PKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2, KPRIORITY Increment)
+{
+    PKTHREAD Thread = Apc->Thread;
+
+    if (!Thread->ApcQueueable || Apc->Inserted) {
+        return FALSE;
+    }
+    if (Apc->ApcStateIndex == InsertApcEnvironment) {
+        Apc->ApcStateIndex = (CCHAR)Thread->ApcStateIndex;
+    }
+    Apc->SystemArgument1 = SystemArgument1;
+    Apc->SystemArgument2 = SystemArgument2;
+    Apc->Inserted = TRUE;
+    if (Apc->ApcStateIndex == (CCHAR)Thread->ApcStateIndex) {
+        EnqueueApc(&Thread->ApcState, Apc);
+        NotifyThread(Thread, Apc, Increment);
+    } else { /* the thread is attached: the APC waits until it comes back */
+        EnqueueApc(&Thread->SavedApcState, Apc);
+    }
+    return TRUE;
+}
+
 /**
  * KeInsertQueueApc - queues an APC to its thread.
  *
@@ -106,17 +129,9 @@ static VOID NotifyThread(PKTHREAD Thread, PKAPC Apc, KPRIORITY Increment)
  */
 BOOLEAN NTAPI KeInsertQueueApc(PRKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2, KPRIORITY Increment)
 {
-    PKTHREAD Thread = Apc->Thread;
     KIRQL OldIrql = KiAcquireDispatcherLock();
-    BOOLEAN Inserted = Thread->ApcQueueable && !Apc->Inserted;
+    BOOLEAN Inserted = KiQueueApc(Apc, SystemArgument1, SystemArgument2, Increment);
 
-    if (Inserted) {
-        Apc->SystemArgument1 = SystemArgument1;
-        Apc->SystemArgument2 = SystemArgument2;
-        Apc->Inserted = TRUE;
-        EnqueueApc(Thread, Apc);
-        NotifyThread(Thread, Apc, Increment);
-    }
     KiReleaseDispatcherLock(OldIrql);
     return Inserted;
 }

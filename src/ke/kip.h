@@ -139,7 +139,16 @@ BOOLEAN KiTimersDue(VOID); /* any IRQL, processor 0 */
 VOID KiInitializeDpcs(PKI_DISPATCH Dispatch);
 VOID KiDpcInterrupt(PKTRAP_FRAME Frame, PVOID Context);
 
+/* ---- attach.c, suspend.c ---- */
+
+/* Loads the address space New instead of Old on this processor. Under the dispatcher lock. */
+VOID KiSwapAddressSpace(PKPROCESS Old, PKPROCESS New);
+VOID KiInitializeSuspend(PKTHREAD Thread);
+
 /* ---- apc.c ---- */
+
+/* KeInsertQueueApc under the dispatcher lock. */
+BOOLEAN KiQueueApc(PKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2, KPRIORITY Increment);
 
 /* TRUE: Thread has an APC that can be delivered at PASSIVE_LEVEL now. Under the dispatcher lock. */
 BOOLEAN KiKernelApcDeliverable(PKTHREAD Thread);

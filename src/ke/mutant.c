@@ -73,10 +73,16 @@ static VOID FreeMutant(PRKMUTANT Mutant, KPRIORITY Increment)
     }
 }
 
-/* The status to raise instead of releasing a mutant, or STATUS_SUCCESS. */
+/*
+ * The status to raise instead of releasing a mutant, or STATUS_SUCCESS. A mutex that disables its owner's APCs is released by
+ * its owner only: that count belongs to the owner alone, who changes it without a lock.
+ */
 static NTSTATUS CheckRelease(PRKMUTANT Mutant, BOOLEAN Abandoned)
 {
-    if (Mutant->OwnerThread == KeGetCurrentThread() || (Abandoned && Mutant->OwnerThread != NULL)) {
+    if (Mutant->OwnerThread == KeGetCurrentThread()) {
+        return STATUS_SUCCESS;
+    }
+    if (Abandoned && Mutant->OwnerThread != NULL && Mutant->ApcDisable == 0) {
         return STATUS_SUCCESS;
     }
     return Mutant->Abandoned ? STATUS_ABANDONED : STATUS_MUTANT_NOT_OWNED;
@@ -86,7 +92,7 @@ static NTSTATUS CheckRelease(PRKMUTANT Mutant, BOOLEAN Abandoned)
  * KeReleaseMutant - releases a mutant once.
  *
  * @Increment  priority boost for the next owner
- * @Abandoned  TRUE: frees it whole, whoever owns it, and tells the next owner
+ * @Abandoned  TRUE: frees it whole, whoever owns it (of a mutex: the caller only), and tells the next owner
  * @Wait       as KeSetEvent
  * returns     the previous state: 0 if it is free now
  *

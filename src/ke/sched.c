@@ -206,7 +206,6 @@ static VOID SwitchTo(PKTHREAD New)
 {
     PKPRCB Prcb = KeGetCurrentPrcb();
     PKTHREAD Old = Prcb->CurrentThread;
-    PKPROCESS Space = New->ApcState.Process;
 
     New->State = Running;
     New->NextProcessor = (UCHAR)Prcb->Number;
@@ -218,14 +217,7 @@ static VOID SwitchTo(PKTHREAD New)
     if (New == Prcb->IdleThread) {
         KiIdleSummary |= Prcb->SetMember;
     }
-    if (Space != Old->ApcState.Process) {
-        InterlockedOr64((volatile LONG64 *)&Space->ActiveProcessors, (LONG64)Prcb->SetMember);
-        __writecr3(Space->DirectoryTableBase);
-        InterlockedAnd64((volatile LONG64 *)&Old->ApcState.Process->ActiveProcessors, ~(LONG64)Prcb->SetMember);
-    }
-    if (Old->StateSaveArea != NULL) {
-        KiSaveUserState(Old);
-    }
+    KiSwapAddressSpace(Old->ApcState.Process, New->ApcState.Process);
     KiSwapContext(Old, New);
     if (Old->StateSaveArea != NULL) { /* on this stack, Old is the thread that is back */
         KiRestoreUserState(Old);

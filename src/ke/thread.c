@@ -73,6 +73,7 @@ static VOID InitializeWaiting(PKTHREAD Thread)
         InitializeListHead(&Thread->SavedApcState.ApcListHead[Mode]);
     }
     Thread->ApcQueueable = TRUE;
+    KiInitializeSuspend(Thread);
 }
 
 static VOID BuildStack(PKTHREAD Thread, PVOID StackTop)

@@ -391,3 +391,25 @@ BOOLEAN NTAPI KeAlertThread(PKTHREAD Thread, KPROCESSOR_MODE AlertMode)
     KiReleaseDispatcherLock(OldIrql);
     return Alerted;
 }
+
+/**
+ * KeTestAlertThread - whether the calling thread has been alerted; it is not any more.
+ *
+ * @AlertMode  UserMode: a user APC that is queued is delivered on the way back to user mode
+ *
+ * IRQL: <= DISPATCH_LEVEL.
+ */
+BOOLEAN NTAPI KeTestAlertThread(KPROCESSOR_MODE AlertMode)
+{
+    PKTHREAD Thread = KeGetCurrentThread();
+    KIRQL OldIrql = KiAcquireDispatcherLock();
+    BOOLEAN Alerted = Thread->Alerted[(UCHAR)AlertMode];
+
+    if (Alerted) {
+        Thread->Alerted[(UCHAR)AlertMode] = FALSE;
+    } else if (AlertMode == UserMode && !IsListEmpty(&Thread->ApcState.ApcListHead[UserMode])) {
+        Thread->ApcState.UserApcPending = TRUE;
+    }
+    KiReleaseDispatcherLock(OldIrql);
+    return Alerted;
+}

@@ -15,6 +15,7 @@
 
 static volatile LONG64 PspLastId;
 static KSPIN_LOCK PspCidLock;
+VF_NAME_LOCK(PspCidLock, "PspCidLock");
 static LIST_ENTRY PspCidTable[CID_BUCKETS]; /* (PspCidLock) of PSP_CID.Link */
 
 HANDLE PspNewId(VOID)

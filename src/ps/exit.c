@@ -1,7 +1,7 @@
 /*
- * exit.c - how programs' threads and processes end.
+ * exit.c - how processes, other than the system's, and their threads end.
  *
- * A thread ends itself, in PspExitThread: called by its own NtTerminateThread, or on its way to ring 3 after somebody asked for it
+ * A thread ends itself, in PspExitThread: called by its own NtTerminateThread or PsTerminateSystemThread, or on its way to ring 3 after somebody asked for it
  * (src/ke/exit.c). The last thread of a process closes the process's handles; after it has left its stack, the reaper takes the address
  * space down and signals the process, so whoever waits for a process finds its memory and handles given back.
  *
@@ -64,11 +64,12 @@ DECLSPEC_NORETURN VOID PspExitThread(NTSTATUS ExitStatus)
 
     ASSERT_IRQL(PASSIVE_LEVEL);
     Thread->Tcb.PreviousMode = KernelMode;
-    if (UncountThread(Process, ExitStatus) && Process->ObjectTable != NULL) {
-        PHANDLE_TABLE Table = Process->ObjectTable;
-
-        ObDestroyHandleTable(Table);
-        Process->ObjectTable = NULL;
+    if (UncountThread(Process, ExitStatus)) {
+        if (Process->Announced) {
+            Process->Announced = FALSE;
+            PspNotifyProcess(Process, NULL);
+        }
+        ObCloseAllHandles(Process->ObjectTable);
     }
     PspEndThread(Thread, ExitStatus);
 }
@@ -112,9 +113,9 @@ VOID PspReapUserThread(PETHREAD Thread)
     Last = --Process->UnreapedThreads == 0 && Process->Exiting && Process->UserThreads == 0;
     ExReleaseFastMutex(&Process->ExitLock);
     if (Last) {
+        ExWaitForRundownProtectionRelease(&Process->RundownProtect);
+        KeQuerySystemTime(&Process->ExitTime);
         MmDeleteProcessAddressSpace(Process);
         KeSignalProcess(&Process->Pcb);
     }
-    Thread->ThreadsProcess = NULL;
-    ObDereferenceObject(Process);
 }

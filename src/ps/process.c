@@ -1,10 +1,10 @@
 /*
- * process.c - the system process, and what can be asked about processes.
+ * process.c - the system process, the list of all processes, and handles to them.
  *
- * There is one process: the one that owns the kernel's address space and every system thread. It exists before the first thread and
- * for ever.
+ * The system process owns the kernel's address space and every system thread that was not given to another process. It exists before
+ * the first thread and for ever. The others come from create.c.
  *
- * Locks: none; constant after phase 0.
+ * Locks: PspProcessListLock (spin) around the list of processes.
  */
 #include "psp.h"
 
@@ -18,10 +18,10 @@ POBJECT_TYPE *PsProcessType = &PspProcessType,
              *PsThreadType = &PspThreadType; /* the kernel's own view of the exports */
 
 static KSPIN_LOCK PspProcessListLock;
+VF_NAME_LOCK(PspProcessListLock, "PspProcessListLock");
 static LIST_ENTRY PspProcessList = {&PspProcessList, &PspProcessList}; /* (PspProcessListLock) of ActiveProcessLinks */
 
-/* Makes a process that is complete visible to all. */
-static VOID PublishProcess(PEPROCESS Process)
+VOID PspPublishProcess(PEPROCESS Process)
 {
     KIRQL Irql;
 
@@ -29,6 +29,19 @@ static VOID PublishProcess(PEPROCESS Process)
     InsertTailList(&PspProcessList, &Process->ActiveProcessLinks);
     KeReleaseSpinLock(&PspProcessListLock, Irql);
     PspEnterCid(&Process->CidEntry, Process->UniqueProcessId, Process);
+}
+
+VOID PspUnpublishProcess(PEPROCESS Process)
+{
+    KIRQL Irql;
+
+    if (Process->ActiveProcessLinks.Flink == NULL) {
+        return;
+    }
+    PspRemoveCid(&Process->CidEntry);
+    KeAcquireSpinLock(&PspProcessListLock, &Irql);
+    RemoveEntryList(&Process->ActiveProcessLinks);
+    KeReleaseSpinLock(&PspProcessListLock, Irql);
 }
 
 static const OBJECT_TYPE_INITIALIZER PspProcessTypeInfo = {
@@ -40,6 +53,7 @@ static const OBJECT_TYPE_INITIALIZER PspProcessTypeInfo = {
     .ValidAccess = PROCESS_ALL_ACCESS,
     .PoolTag = 'corP',
     .WaitOffset = FIELD_OFFSET(EPROCESS, Pcb.Header),
+    .DeleteProcedure = PspDeleteProcess,
 };
 
 static const OBJECT_TYPE_INITIALIZER PspThreadTypeInfo = {
@@ -60,6 +74,7 @@ VOID PspInitializePhase0(VOID)
     PEPROCESS Process = NULL;
 
     PspInitializeCids();
+    PspInitializeNotify();
     if (!NT_SUCCESS(ObCreateObjectType(&PspProcessTypeInfo, &PspProcessType)) ||
         !NT_SUCCESS(ObCreateObjectType(&PspThreadTypeInfo, &PspThreadType)) ||
         !NT_SUCCESS(ObCreateObject(KernelMode, PspProcessType, NULL, KernelMode, NULL, sizeof(EPROCESS), 0, 0,
@@ -69,31 +84,19 @@ VOID PspInitializePhase0(VOID)
     KeInitializeProcess(&Process->Pcb, __readcr3() & PTE_FRAME_MASK, SYSTEM_PROCESS_PRIORITY);
     Process->Pcb.ActiveProcessors = KeGetCurrentPrcb()->SetMember;
     Process->UniqueProcessId = PspNewId();
+    Process->ExitStatus = STATUS_PENDING;
+    KeQuerySystemTime(&Process->CreateTime);
+    ExInitializeFastMutex(&Process->ExitLock);
+    ExInitializeRundownProtection(&Process->RundownProtect);
     memcpy(Process->ImageFileName, Name, sizeof(Name));
     PsInitialSystemProcess = Process;
-    PublishProcess(Process);
+    PspPublishProcess(Process);
 }
 
 NTSTATUS PsInitialize(VOID)
 {
     PspStartReaper();
     return STATUS_SUCCESS;
-}
-
-/* The process whose address space the calling thread uses. IRQL: any. */
-PEPROCESS NTAPI IoGetCurrentProcess(VOID)
-{
-    return (PEPROCESS)KeGetCurrentThread()->ApcState.Process;
-}
-
-HANDLE NTAPI PsGetCurrentProcessId(VOID)
-{
-    return PsGetCurrentThread()->Cid.UniqueProcess;
-}
-
-HANDLE NTAPI PsGetProcessId(PEPROCESS Process)
-{
-    return Process->UniqueProcessId;
 }
 
 PEPROCESS PsGetNextProcess(PEPROCESS Process)
@@ -114,4 +117,49 @@ PEPROCESS PsGetNextProcess(PEPROCESS Process)
         ObDereferenceObject(Process);
     }
     return Next;
+}
+
+/**
+ * NtOpenProcess - a handle to the process of an identifier.
+ *
+ * @ClientId  its UniqueThread is 0, or a thread of the process; required, since processes have no names
+ * returns    STATUS_SUCCESS; STATUS_INVALID_PARAMETER_MIX; STATUS_INVALID_CID; what the access check says
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS NTAPI NtOpenProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
+                             PCLIENT_ID ClientId)
+{
+    PEPROCESS Process;
+    PETHREAD Thread = NULL;
+    NTSTATUS Status;
+
+    if (ClientId == NULL || ObjectAttributes->ObjectName != NULL) {
+        return STATUS_INVALID_PARAMETER_MIX;
+    }
+    if (ClientId->UniqueThread != NULL) {
+        Status = PsLookupProcessThreadByCid(ClientId, &Process, &Thread);
+    } else {
+        Status = PsLookupProcessByProcessId(ClientId->UniqueProcess, &Process);
+    }
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = ObOpenObjectByPointer(Process, ObjectAttributes->Attributes, NULL, DesiredAccess, PspProcessType,
+                                   ExGetPreviousMode(), ProcessHandle);
+    ObDereferenceObject(Process);
+    if (Thread != NULL) {
+        ObDereferenceObject(Thread);
+    }
+    return Status;
+}
+
+NTSTATUS NTAPI ZwOpenProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
+                             PCLIENT_ID ClientId)
+{
+    KPROCESSOR_MODE Mode = KeSetPreviousMode(KernelMode);
+    NTSTATUS Status = NtOpenProcess(ProcessHandle, DesiredAccess, ObjectAttributes, ClientId);
+
+    KeSetPreviousMode(Mode);
+    return Status;
 }

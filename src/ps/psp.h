@@ -34,6 +34,22 @@ VOID PspRemoveCid(PPSP_CID Cid);
 /* The object of an identifier, referenced; NULL: none of this type. IRQL: <= DISPATCH_LEVEL. */
 PVOID PspLookupCid(HANDLE Id, POBJECT_TYPE Type);
 
+/* ---- notify.c ---- */
+
+VOID PspInitializeNotify(VOID); /* phase 0 */
+/* Info: NULL when the process ends. PASSIVE_LEVEL. */
+VOID PspNotifyProcess(PEPROCESS Process, PPS_CREATE_NOTIFY_INFO Info);
+VOID PspNotifyThread(PETHREAD Thread, BOOLEAN Create);
+
+/* ---- process.c ---- */
+
+VOID PspPublishProcess(PEPROCESS Process); /* makes a process that is complete visible to all */
+VOID PspUnpublishProcess(PEPROCESS Process);
+
+/* ---- create.c ---- */
+
+VOID PspDeleteProcess(PVOID Object); /* the type's delete procedure */
+
 /* ---- thread.c ---- */
 
 VOID PspDeleteThread(PVOID Object); /* the type's delete procedure */
@@ -42,9 +58,13 @@ VOID PspStartReaper(VOID);          /* thread.c, phase 1 */
 /* The calling thread's end: everything that any thread owns is run down. PASSIVE_LEVEL. */
 DECLSPEC_NORETURN VOID PspEndThread(PETHREAD Thread, NTSTATUS ExitStatus);
 
+/* A thread of any process. The system process's are PspAllocateSystemThread's. */
+NTSTATUS PspAllocateThread(PETHREAD *Thread, PEPROCESS Process, PKSTART_ROUTINE StartRoutine, PVOID StartContext,
+                           KPRIORITY Priority);
+
 /* ---- exit.c ---- */
 
-/* One more thread of a program; STATUS_PROCESS_IS_TERMINATING. IRQL: <= APC_LEVEL, as for the other two. */
+/* One more thread of a process other than the system's; STATUS_PROCESS_IS_TERMINATING. IRQL: <= APC_LEVEL, as for the other two. */
 NTSTATUS PspCountThread(PEPROCESS Process);
 VOID PspUncountUnstartedThread(PEPROCESS Process); /* it was not started after all */
-VOID PspReapUserThread(PETHREAD Thread);
+VOID PspReapUserThread(PETHREAD Thread);           /* any thread that was counted */

@@ -18,14 +18,15 @@
 static LIST_ENTRY PspDeadThreads = {&PspDeadThreads, &PspDeadThreads}; /* (dispatcher lock) */
 static KEVENT PspReaperEvent;
 
-static VOID FillThread(PETHREAD Thread, PKSTART_ROUTINE StartRoutine, PVOID StartContext)
+static VOID FillThread(PETHREAD Thread, PEPROCESS Process, PKSTART_ROUTINE StartRoutine, PVOID StartContext)
 {
-    Thread->Cid.UniqueProcess = PsInitialSystemProcess->UniqueProcessId;
+    ObReferenceObject(Process);
+    Thread->Cid.UniqueProcess = Process->UniqueProcessId;
     Thread->Cid.UniqueThread = PspNewId();
-    Thread->ThreadsProcess = PsInitialSystemProcess;
+    Thread->ThreadsProcess = Process;
     Thread->StartAddress = StartRoutine;
     Thread->StartContext = StartContext;
-    Thread->SystemThread = TRUE;
+    Thread->SystemThread = Process == PsInitialSystemProcess;
     Thread->ExitStatus = STATUS_PENDING;
     KeQuerySystemTime(&Thread->CreateTime);
     KeInitializeSpinLock(&Thread->ActiveTimerListLock);
@@ -33,7 +34,8 @@ static VOID FillThread(PETHREAD Thread, PKSTART_ROUTINE StartRoutine, PVOID Star
     InitializeListHead(&Thread->IrpList);
 }
 
-NTSTATUS PspAllocateSystemThread(PETHREAD *Thread, PKSTART_ROUTINE StartRoutine, PVOID StartContext, KPRIORITY Priority)
+NTSTATUS PspAllocateThread(PETHREAD *Thread, PEPROCESS Process, PKSTART_ROUTINE StartRoutine, PVOID StartContext,
+                           KPRIORITY Priority)
 {
     PETHREAD New;
     NTSTATUS Status =
@@ -47,11 +49,16 @@ NTSTATUS PspAllocateSystemThread(PETHREAD *Thread, PKSTART_ROUTINE StartRoutine,
         ObDereferenceObject(New);
         return STATUS_INSUFFICIENT_RESOURCES;
     }
-    FillThread(New, StartRoutine, StartContext);
-    KeInitializeThread(&New->Tcb, &PsInitialSystemProcess->Pcb, StackTop, Priority);
+    FillThread(New, Process, StartRoutine, StartContext);
+    KeInitializeThread(&New->Tcb, &Process->Pcb, StackTop, Priority);
     PspEnterCid(&New->CidEntry, New->Cid.UniqueThread, New);
     *Thread = New;
     return STATUS_SUCCESS;
+}
+
+NTSTATUS PspAllocateSystemThread(PETHREAD *Thread, PKSTART_ROUTINE StartRoutine, PVOID StartContext, KPRIORITY Priority)
+{
+    return PspAllocateThread(Thread, PsInitialSystemProcess, StartRoutine, StartContext, Priority);
 }
 
 VOID PspDeleteThread(PVOID Object)
@@ -60,6 +67,9 @@ VOID PspDeleteThread(PVOID Object)
 
     PspRemoveCid(&Thread->CidEntry);
     KeDeleteThread(&Thread->Tcb);
+    if (Thread->ThreadsProcess != NULL) {
+        ObDereferenceObject(Thread->ThreadsProcess);
+    }
 }
 
 PETHREAD PsGetNextProcessThread(PEPROCESS Process, PETHREAD Thread)
@@ -84,14 +94,53 @@ NTSTATUS PspCreateSystemThread(PETHREAD *Thread, PKSTART_ROUTINE StartRoutine, P
     return Status;
 }
 
+/* The process of a handle, or the system's, referenced, with one more thread counted in it. */
+static NTSTATUS ReferenceForThread(HANDLE ProcessHandle, PEPROCESS *Process)
+{
+    NTSTATUS Status;
+
+    if (ProcessHandle == NULL) {
+        *Process = PsInitialSystemProcess;
+        ObReferenceObject(*Process);
+        return STATUS_SUCCESS;
+    }
+    Status = ObReferenceObjectByHandle(ProcessHandle, PSP_PROCESS_CREATE_THREAD, PspProcessType, KernelMode,
+                                       (PVOID *)Process, NULL);
+    if (NT_SUCCESS(Status) && *Process != PsInitialSystemProcess) {
+        Status = PspCountThread(*Process);
+        if (!NT_SUCCESS(Status)) {
+            ObDereferenceObject(*Process);
+        }
+    }
+    return Status;
+}
+
+/* A thread with a handle, not yet running. */
+static NTSTATUS AllocateAndOpen(PETHREAD *Thread, PEPROCESS Process, PKSTART_ROUTINE StartRoutine, PVOID StartContext,
+                                ULONG Attributes, ACCESS_MASK DesiredAccess, PHANDLE ThreadHandle)
+{
+    NTSTATUS Status = PspAllocateThread(Thread, Process, StartRoutine, StartContext, PSP_SYSTEM_THREAD_PRIORITY);
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    (*Thread)->SystemThread = TRUE;
+    Status = ObOpenObjectByPointer(*Thread, Attributes, NULL, DesiredAccess, PspThreadType, KernelMode, ThreadHandle);
+    if (!NT_SUCCESS(Status)) {
+        MmDeleteKernelStack((*Thread)->Tcb.StackTop, KI_KERNEL_STACK_SIZE);
+        ObDereferenceObject(*Thread);
+    }
+    return Status;
+}
+
 /**
- * PsCreateSystemThread - starts a thread of the system process.
+ * PsCreateSystemThread - starts a thread in kernel mode.
  *
  * @ThreadHandle      receives a handle
  * @ObjectAttributes  OBJ_KERNEL_HANDLE counts; the thread has no name; may be NULL
- * @ProcessHandle     must be NULL: the system process
+ * @ProcessHandle     the process in whose address space it runs; NULL: the system process
  * @ClientId          receives its identifiers; may be NULL
- * returns            STATUS_SUCCESS; STATUS_NOT_IMPLEMENTED: another process; STATUS_INSUFFICIENT_RESOURCES
+ * returns            STATUS_SUCCESS; STATUS_INSUFFICIENT_RESOURCES; STATUS_PROCESS_IS_TERMINATING; what is wrong with the handle
  *
  * IRQL: PASSIVE_LEVEL.
  */
@@ -100,27 +149,29 @@ NTSTATUS NTAPI PsCreateSystemThread(PHANDLE ThreadHandle, ULONG DesiredAccess, P
                                     PVOID StartContext)
 {
     ULONG Attributes = (ObjectAttributes != NULL) ? ObjectAttributes->Attributes : 0;
+    PEPROCESS Process;
     PETHREAD Thread;
     NTSTATUS Status;
 
     ASSERT_IRQL(PASSIVE_LEVEL);
     *ThreadHandle = NULL;
-    if (ProcessHandle != NULL) {
-        return STATUS_NOT_IMPLEMENTED;
-    }
-    Status = PspAllocateSystemThread(&Thread, StartRoutine, StartContext, PSP_SYSTEM_THREAD_PRIORITY);
+    Status = ReferenceForThread(ProcessHandle, &Process);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Status = ObOpenObjectByPointer(Thread, Attributes, NULL, DesiredAccess, PspThreadType, KernelMode, ThreadHandle);
+    Status = AllocateAndOpen(&Thread, Process, StartRoutine, StartContext, Attributes, DesiredAccess, ThreadHandle);
+    if (!NT_SUCCESS(Status) && Process != PsInitialSystemProcess) {
+        PspUncountUnstartedThread(Process);
+    }
+    ObDereferenceObject(Process);
     if (!NT_SUCCESS(Status)) {
-        MmDeleteKernelStack(Thread->Tcb.StackTop, KI_KERNEL_STACK_SIZE);
-        ObDereferenceObject(Thread);
         return Status;
     }
     if (ClientId != NULL) {
         *ClientId = Thread->Cid;
     }
+    Thread->Announced = TRUE;
+    PspNotifyThread(Thread, TRUE);
     KeReadyThread(&Thread->Tcb);
     return STATUS_SUCCESS;
 }
@@ -156,12 +207,22 @@ NTSTATUS NTAPI PsTerminateSystemThread(NTSTATUS ExitStatus)
     if (!Thread->SystemThread) {
         return STATUS_INVALID_PARAMETER;
     }
+    if (Thread->ThreadsProcess != PsInitialSystemProcess) {
+        PspExitThread(ExitStatus);
+    }
     PspEndThread(Thread, ExitStatus);
 }
 
 DECLSPEC_NORETURN VOID PspEndThread(PETHREAD Thread, NTSTATUS ExitStatus)
 {
     ASSERT_IRQL(PASSIVE_LEVEL);
+    if (KeIsAttachedProcess()) {
+        KeBugCheckEx(INVALID_PROCESS_ATTACH_ATTEMPT, (ULONG_PTR)PsGetCurrentProcess(),
+                     (ULONG_PTR)Thread->ThreadsProcess, Thread->Tcb.ApcStateIndex, 0);
+    }
+    if (Thread->Announced) {
+        PspNotifyThread(Thread, FALSE);
+    }
     IoCancelThreadIo();
     Thread->Terminated = TRUE;
     Thread->ExitStatus = ExitStatus;
@@ -181,7 +242,7 @@ static VOID NTAPI Reaper(PVOID Context)
         }
         PETHREAD Thread = CONTAINING_RECORD(Dead, ETHREAD, Tcb);
         MmDeleteKernelStack(Dead->StackTop, KI_KERNEL_STACK_SIZE);
-        if (!Thread->SystemThread) {
+        if (Thread->ThreadsProcess != PsInitialSystemProcess) {
             PspReapUserThread(Thread);
         }
         ObDereferenceObject(Thread);
@@ -199,18 +260,44 @@ VOID PspStartReaper(VOID)
     ObDereferenceObject(Thread);
 }
 
-HANDLE NTAPI PsGetThreadId(PETHREAD Thread)
+/**
+ * NtOpenThread - a handle to the thread of an identifier.
+ *
+ * @ClientId  its UniqueProcess is 0 or the thread's process
+ * returns    STATUS_SUCCESS; STATUS_INVALID_PARAMETER_MIX; STATUS_INVALID_CID; what the access check says
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS NTAPI NtOpenThread(PHANDLE ThreadHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
+                            PCLIENT_ID ClientId)
 {
-    return Thread->Cid.UniqueThread;
+    PETHREAD Thread;
+    NTSTATUS Status;
+
+    if (ClientId == NULL || ObjectAttributes->ObjectName != NULL) {
+        return STATUS_INVALID_PARAMETER_MIX;
+    }
+    if (ClientId->UniqueProcess != NULL) {
+        Status = PsLookupProcessThreadByCid(ClientId, NULL, &Thread);
+    } else {
+        Status =
+            NT_SUCCESS(PsLookupThreadByThreadId(ClientId->UniqueThread, &Thread)) ? STATUS_SUCCESS : STATUS_INVALID_CID;
+    }
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = ObOpenObjectByPointer(Thread, ObjectAttributes->Attributes, NULL, DesiredAccess, PspThreadType,
+                                   ExGetPreviousMode(), ThreadHandle);
+    ObDereferenceObject(Thread);
+    return Status;
 }
 
-HANDLE NTAPI PsGetCurrentThreadId(VOID)
+NTSTATUS NTAPI ZwOpenThread(PHANDLE ThreadHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
+                            PCLIENT_ID ClientId)
 {
-    return PsGetCurrentThread()->Cid.UniqueThread;
-}
+    KPROCESSOR_MODE Mode = KeSetPreviousMode(KernelMode);
+    NTSTATUS Status = NtOpenThread(ThreadHandle, DesiredAccess, ObjectAttributes, ClientId);
 
-/* TRUE: a thread made by PsCreateSystemThread. */
-BOOLEAN NTAPI PsIsSystemThread(PETHREAD Thread)
-{
-    return Thread->SystemThread;
+    KeSetPreviousMode(Mode);
+    return Status;
 }

@@ -1,0 +1,95 @@
+/*
+ * create.c - process objects: made with an address space and a handle table of their own, and unmade.
+ *
+ * A process becomes visible (list, identifier) when it is complete; then the notify routines hear of it. Its address space goes when its
+ * last thread has left its stack (exit.c), or with the object if it never had a thread. Whoever works in another process's address
+ * space holds its RundownProtect meanwhile: the address space is taken down after the last of them has let go.
+ *
+ * Locks: the list's, in process.c.
+ */
+#include "psp.h"
+
+#define USER_PROCESS_PRIORITY 8
+
+/* Tells the notify routines, one of which may object. */
+static NTSTATUS AnnounceProcess(PEPROCESS Process)
+{
+    PS_CREATE_NOTIFY_INFO Info = {.Size = sizeof(Info), .ParentProcessId = Process->ParentId};
+
+    Info.CreatingThreadId = PsGetCurrentThread()->Cid;
+    Process->Announced = TRUE;
+    PspNotifyProcess(Process, &Info);
+    return Info.CreationStatus;
+}
+
+/**
+ * PspCreateProcess - makes a process without threads.
+ *
+ * @Process  gets it, with one reference
+ * @Name     for displays; cut to 15 characters
+ * returns   STATUS_SUCCESS; STATUS_INSUFFICIENT_RESOURCES; STATUS_COMMITMENT_LIMIT; or what a notify routine says
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS PspCreateProcess(PEPROCESS *Process, PCSTR Name)
+{
+    PEPROCESS New;
+    NTSTATUS Status =
+        ObCreateObject(KernelMode, PspProcessType, NULL, KernelMode, NULL, sizeof(EPROCESS), 0, 0, (PVOID *)&New);
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    ExInitializeFastMutex(&New->ExitLock);
+    VfNameLock(&New->ExitLock, "EPROCESS.ExitLock");
+    ExInitializeRundownProtection(&New->RundownProtect);
+    New->ExitStatus = STATUS_PENDING;
+    New->ParentId = PsGetCurrentThreadProcessId();
+    KeQuerySystemTime(&New->CreateTime);
+    for (ULONG Index = 0; Index < sizeof(New->ImageFileName) - 1 && Name[Index] != 0; Index++) {
+        New->ImageFileName[Index] = Name[Index];
+    }
+    KeInitializeProcess(&New->Pcb, 0, USER_PROCESS_PRIORITY);
+    Status = MmCreateProcessAddressSpace(New);
+    if (NT_SUCCESS(Status)) {
+        New->ObjectTable = ObCreateHandleTable(New);
+        Status = New->ObjectTable == NULL ? STATUS_INSUFFICIENT_RESOURCES : STATUS_SUCCESS;
+    }
+    if (NT_SUCCESS(Status)) {
+        New->UniqueProcessId = PspNewId();
+        PspPublishProcess(New);
+        Status = AnnounceProcess(New);
+    }
+    if (!NT_SUCCESS(Status)) {
+        ObDereferenceObject(New);
+        return Status;
+    }
+    *Process = New;
+    return STATUS_SUCCESS;
+}
+
+/* The type's delete procedure; the object may be half made. */
+VOID PspDeleteProcess(PVOID Object)
+{
+    PEPROCESS Process = Object;
+
+    if (Process->Announced) { /* it never had a thread */
+        PspNotifyProcess(Process, NULL);
+    }
+    PspUnpublishProcess(Process);
+    if (Process->ObjectTable != NULL) {
+        ObDestroyHandleTable(Process->ObjectTable);
+    }
+    MmDeleteProcessAddressSpace(Process);
+}
+
+/* STATUS_PROCESS_IS_TERMINATING, or the address space of the process stays until the release. IRQL: <= APC_LEVEL. */
+NTSTATUS NTAPI PsAcquireProcessExitSynchronization(PEPROCESS Process)
+{
+    return ExAcquireRundownProtection(&Process->RundownProtect) ? STATUS_SUCCESS : STATUS_PROCESS_IS_TERMINATING;
+}
+
+VOID NTAPI PsReleaseProcessExitSynchronization(PEPROCESS Process)
+{
+    ExReleaseRundownProtection(&Process->RundownProtect);
+}
