@@ -136,6 +136,7 @@ DECLSPEC_NORETURN VOID KiThreadStart(PKTHREAD Thread)
 
     KiReleaseSpinLock(&KiDispatcherLock);
     _enable();
+    KiCheckForKernelApc(Thread); /* one that came before the thread did */
     KeLowerIrql(PASSIVE_LEVEL);
     Ethread->StartAddress(Ethread->StartContext);
     PsTerminateSystemThread(STATUS_SUCCESS);

@@ -143,7 +143,32 @@ static VOID DuringWait(PKTAP_CONTEXT Ktap)
     KTAP_CHECK(KeQueryInterruptTime() - Start >= TEST_SECOND / 2);
 }
 
-static const KTAP_CASE_ENTRY Cases[] = {{"levels", Levels},    {"special_first", SpecialFirst},
-                                        {"regions", Regions},  {"release_and_wait", ReleaseAndWait},
-                                        {"remove", RemoveApc}, {"during_wait", DuringWait}};
+static volatile LONG StepsAtStart;
+
+static VOID NTAPI StartsLate(PVOID Context)
+{
+    StepsAtStart = Steps;
+    KeSetEvent(&Done, 0, FALSE);
+}
+
+/* An APC queued to a thread that has not run yet is delivered before its first instruction. */
+static VOID BeforeStart(PKTAP_CONTEXT Ktap)
+{
+    PETHREAD Thread;
+
+    KeInitializeEvent(&Done, SynchronizationEvent, FALSE);
+    StepsAtStart = -1;
+    KTAP_EQUAL(PspAllocateSystemThread(&Thread, StartsLate, NULL, 16), STATUS_SUCCESS);
+    Prepare(&Thread->Tcb);
+    BOOLEAN Queued = KeInsertQueueApc(&Apcs[1], NULL, NULL, 0);
+    KeReadyThread(&Thread->Tcb);
+    KTAP_EQUAL(TestWait(&Done), STATUS_SUCCESS);
+    KTAP_CHECK(Queued);
+    KTAP_EQUAL(StepsAtStart, 1);
+}
+
+static const KTAP_CASE_ENTRY Cases[] = {{"levels", Levels},           {"special_first", SpecialFirst},
+                                        {"regions", Regions},         {"release_and_wait", ReleaseAndWait},
+                                        {"remove", RemoveApc},        {"during_wait", DuringWait},
+                                        {"before_start", BeforeStart}};
 KTAP_SUITE_ON_ONE(KeApcSuite, "ke.apc", Cases);

@@ -227,6 +227,31 @@ static VOID Refusal(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(Status, STATUS_ACCESS_DENIED);
 }
 
+static volatile PVOID SeenImage;
+
+static VOID NTAPI OnImage(PUNICODE_STRING Name, HANDLE ProcessId, PIMAGE_INFO Info)
+{
+    SeenImage = Info->ImageBase;
+}
+
+/* The calls that the loader of drivers makes; loading itself is the suite io.load's. */
+static VOID Images(PKTAP_CONTEXT Ktap)
+{
+    UNICODE_STRING Name = {0};
+    IMAGE_INFO Info = {.ImageBase = &Visited};
+
+    SeenImage = NULL;
+    KTAP_EQUAL(PsSetLoadImageNotifyRoutine(OnImage), STATUS_SUCCESS);
+    PsNotifyLoadImage(&Name, NULL, &Info);
+    PVOID Seen = SeenImage;
+    KTAP_EQUAL(PsRemoveLoadImageNotifyRoutine(OnImage), STATUS_SUCCESS);
+    KTAP_EQUAL(PsRemoveLoadImageNotifyRoutine(OnImage), STATUS_PROCEDURE_NOT_FOUND);
+    SeenImage = NULL;
+    PsNotifyLoadImage(&Name, NULL, &Info);
+    KTAP_CHECK(Seen == &Visited);
+    KTAP_CHECK(SeenImage == NULL);
+}
+
 /* ---- Attaching ---- */
 
 static volatile LONG ApcRuns;
@@ -341,7 +366,7 @@ static VOID VisitRace(PKTAP_CONTEXT Ktap)
 static const KTAP_CASE_ENTRY Cases[] = {{"life", Life}, {"identity", Identity}, {"handles", Handles}};
 KTAP_SUITE(PsProcessSuite, "ps.process", Cases);
 
-static const KTAP_CASE_ENTRY NotifyCases[] = {{"calls", Notify}, {"refusal", Refusal}};
+static const KTAP_CASE_ENTRY NotifyCases[] = {{"calls", Notify}, {"refusal", Refusal}, {"images", Images}};
 KTAP_SUITE(PsNotifySuite, "ps.notify", NotifyCases);
 
 static const KTAP_CASE_ENTRY AttachCases[] = {{"nested", Nested}, {"environments", Environments}, {"race", VisitRace}};
