@@ -43,7 +43,8 @@ typedef struct _OBJECT_TYPE_INITIALIZER {
     GENERIC_MAPPING GenericMapping;
     ACCESS_MASK ValidAccess; /* what MAXIMUM_ALLOWED and a missing security descriptor grant */
     ULONG PoolTag;
-    ULONG WaitOffset; /* bytes from the body to its dispatcher header, or OB_NOT_WAITABLE */
+    BOOLEAN SecurityRequired; /* every object has a descriptor; otherwise those with a name or an explicit one */
+    ULONG WaitOffset;         /* bytes from the body to its dispatcher header, or OB_NOT_WAITABLE */
     OB_OPEN_PROCEDURE OpenProcedure;
     OB_CLOSE_PROCEDURE CloseProcedure;
     OB_DELETE_PROCEDURE DeleteProcedure;
@@ -191,6 +192,12 @@ typedef struct _OBJECT_HANDLE_FLAG_INFORMATION {
 
 NTSTATUS NTAPI ObSetHandleAttributes(HANDLE Handle, POBJECT_HANDLE_FLAG_INFORMATION HandleFlags,
                                      KPROCESSOR_MODE PreviousMode);
+NTSTATUS NTAPI ObSetSecurityObjectByPointer(PVOID Object, SECURITY_INFORMATION SecurityInformation,
+                                            PSECURITY_DESCRIPTOR SecurityDescriptor);
+NTSTATUS NTAPI ObAssignSecurity(PACCESS_STATE AccessState, PSECURITY_DESCRIPTOR ParentDescriptor, PVOID Object,
+                                POBJECT_TYPE Type);
+BOOLEAN NTAPI ObCheckObjectAccess(PVOID Object, PACCESS_STATE AccessState, BOOLEAN TypeMutexLocked,
+                                  KPROCESSOR_MODE AccessMode, PNTSTATUS AccessStatus);
 NTSTATUS NTAPI ObCloseHandle(HANDLE Handle, KPROCESSOR_MODE PreviousMode);
 
 /* Every object under a directory, one call each, until Visit returns FALSE. The name is valid during the call only. */

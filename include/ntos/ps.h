@@ -38,6 +38,11 @@ typedef struct _ETHREAD {
     BOOLEAN Terminated;            /* (d) PspExitThread has begun */
     BOOLEAN ActiveExWorker;        /* Ex: a work-queue thread */
     PVOID UserState;               /* (c) XSAVE area, freed by the reaper; NULL: not of a program */
+    struct {
+        PACCESS_TOKEN Token; /* referenced; NULL: the thread acts for itself */
+        BOOLEAN CopyOnOpen, EffectiveOnly;
+        SECURITY_IMPERSONATION_LEVEL Level;
+    } Impersonation; /* Se: SepImpersonationLock */
 #if NT_CHK
     VF_THREAD Locks; /* verifier: locks held over waits (own thread) */
 #endif

@@ -62,6 +62,7 @@ static NTSTATUS ExpMakeCallback(POBJECT_ATTRIBUTES Attributes, BOOLEAN AllowMult
         return Status;
     }
     KeInitializeSpinLock(&New->Lock);
+    VfNameLock(&New->Lock, "CALLBACK_OBJECT.Lock");
     InitializeListHead(&New->Registrations);
     New->AllowMultiple = AllowMultiple;
     return ObInsertObject(New, NULL, EXP_CALLBACK_ALL_ACCESS, 0, NULL, Handle);

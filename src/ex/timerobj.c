@@ -227,6 +227,8 @@ NTSTATUS NTAPI NtCreateTimer(PHANDLE TimerHandle, ACCESS_MASK DesiredAccess, POB
     KeInitializeTimerEx(&Timer->Timer, TimerType);
     KeInitializeMutex(&Timer->Setters, 0);
     KeInitializeSpinLock(&Timer->Lock);
+    VfNameLock(&Timer->Lock, "ETIMER.Lock");
+    VfNameLock(&Timer->Setters, "ETIMER.Setters");
     KeInitializeDpc(&Timer->Dpc, ExpTimerDpc, Timer);
     return ObInsertObject(Timer, NULL, DesiredAccess, 0, NULL, TimerHandle);
 }

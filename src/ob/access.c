@@ -1,10 +1,13 @@
 /*
  * access.c - which access an open grants.
  *
- * Generic rights are mapped by the type's mapping; MAXIMUM_ALLOWED asks for everything valid. There are no tokens yet, so every
- * right that is valid for the type is granted and one that is not is refused: kernel code is the only caller there is. The state built
- * here is what IRP_MJ_CREATE carries to a file system. No locks; IRQL <= APC_LEVEL.
+ * Generic rights are mapped by the type's mapping; MAXIMUM_ALLOWED asks for everything valid. A right that the type does not have is
+ * refused to everybody. Beyond that the kernel gets what it asks for; an open for user mode, or with OBJ_FORCE_ACCESS_CHECK, gets what
+ * the object's descriptor grants to the calling thread's subject. The state built here is what IRP_MJ_CREATE carries to a file system,
+ * which does its own checks. Locks: the subject's tokens, inside. IRQL: PASSIVE_LEVEL.
  */
+#include <ntos/se.h>
+
 #include "obp.h"
 
 /* Replaces generic rights by what a type means by them. IRQL: any. */
@@ -43,38 +46,84 @@ NTSTATUS ObpGrantAccess(POBJECT_TYPE Type, ACCESS_MASK Desired, PACCESS_MASK Gra
     return STATUS_SUCCESS;
 }
 
+/* Must the descriptor be asked? The kernel has every right, unless the open says otherwise. */
+static BOOLEAN ObpIsChecked(KPROCESSOR_MODE Mode, ULONG Attributes)
+{
+    return Mode != KernelMode || (Attributes & OBJ_FORCE_ACCESS_CHECK) != 0;
+}
+
 /**
  * ObpCheckAccess - the rights that a new handle to an object gets.
  *
- * @Attributes   OBJ_ flags of the open
- * @AccessState  of the open, or NULL
+ * @Attributes   OBJ_ flags of the open; OBJ_FORCE_ACCESS_CHECK counts here
+ * @AccessState  of the open, or NULL: the calling thread's subject
  * @Desired      as the caller gave it
  * @Granted      gets the specific and standard rights
- * returns       STATUS_SUCCESS, STATUS_ACCESS_DENIED
+ * returns       STATUS_SUCCESS, STATUS_ACCESS_DENIED, STATUS_PRIVILEGE_NOT_HELD, STATUS_BAD_IMPERSONATION_LEVEL
  *
- * IRQL: PASSIVE_LEVEL.
+ * IRQL: PASSIVE_LEVEL. Locks: the subject's tokens, inside.
  */
 NTSTATUS ObpCheckAccess(PVOID Object, ULONG Attributes, PACCESS_STATE AccessState, ACCESS_MASK Desired,
                         KPROCESSOR_MODE AccessMode, PACCESS_MASK Granted)
 {
-    UNREFERENCED_PARAMETER(Attributes);
-    UNREFERENCED_PARAMETER(AccessState);
-    UNREFERENCED_PARAMETER(AccessMode);
-    return ObpGrantAccess(ObGetObjectType(Object), Desired, Granted);
+    GENERIC_MAPPING Mapping = ObGetObjectType(Object)->Info.GenericMapping;
+    ACCESS_MASK Valid;
+    ACCESS_STATE State;
+    SE_AUX_DATA Aux;
+    NTSTATUS Status = ObpGrantAccess(ObGetObjectType(Object), Desired, &Valid); /* rights the type has at all */
+
+    if (!NT_SUCCESS(Status) || !ObpIsChecked(AccessMode, Attributes) || ObpHeader(Object)->Security == NULL) {
+        *Granted = Valid;
+        return Status;
+    }
+    SeCreateAccessState(&State, &Aux, Desired, &Mapping);
+    if (AccessState != NULL) { /* the subject that the open began with */
+        SeReleaseSubjectContext(&State.SubjectSecurityContext);
+        State.SubjectSecurityContext = AccessState->SubjectSecurityContext;
+        ObReferenceObject(State.SubjectSecurityContext.PrimaryToken);
+        if (State.SubjectSecurityContext.ClientToken != NULL) {
+            ObReferenceObject(State.SubjectSecurityContext.ClientToken);
+        }
+    }
+    if (ObCheckObjectAccess(Object, &State, FALSE, UserMode, &Status)) {
+        *Granted = State.PreviouslyGrantedAccess;
+    }
+    SeDeleteAccessState(&State);
+    return Status;
 }
 
-/* Fills an access state for an open without a token. */
-VOID ObpInitializeAccessState(PACCESS_STATE State, POBJECT_TYPE Type, ACCESS_MASK Desired)
+/**
+ * ObpCheckDirectory - may the calling thread go through a directory, or create in it?
+ *
+ * @Desired  DIRECTORY_TRAVERSE, which whoever holds SeChangeNotifyPrivilege has everywhere, or DIRECTORY_CREATE_...
+ * returns   STATUS_SUCCESS, STATUS_ACCESS_DENIED...
+ */
+NTSTATUS ObpCheckDirectory(PVOID Directory, ACCESS_MASK Desired, KPROCESSOR_MODE Mode, ULONG Attributes)
 {
-    RtlZeroMemory(State, sizeof(*State));
-    State->OriginalDesiredAccess = Desired;
-    State->RemainingDesiredAccess = Desired;
-    if (Type != NULL) {
-        ACCESS_MASK Granted;
+    ACCESS_MASK Granted;
 
-        if (NT_SUCCESS(ObpGrantAccess(Type, Desired, &Granted))) {
-            State->PreviouslyGrantedAccess = Granted;
-            State->RemainingDesiredAccess = 0;
-        }
+    if (!ObpIsChecked(Mode, Attributes) ||
+        (Desired == DIRECTORY_TRAVERSE && SeSinglePrivilegeCheck(SeExports->SeChangeNotifyPrivilege, UserMode))) {
+        return STATUS_SUCCESS;
+    }
+    return ObpCheckAccess(Directory, OBJ_FORCE_ACCESS_CHECK, NULL, Desired, UserMode, &Granted);
+}
+
+/**
+ * ObpBeginAccessState - begins an open: the subject, and for the kernel all rights at once.
+ *
+ * @State, @Aux  storage; SeDeleteAccessState ends it
+ * @Type         NULL: not known yet
+ */
+VOID ObpBeginAccessState(PACCESS_STATE State, SE_AUX_DATA *Aux, POBJECT_TYPE Type, ACCESS_MASK Desired)
+{
+    ACCESS_MASK Granted;
+
+    SeCreateAccessState(State, Aux, Desired, (Type == NULL) ? NULL : &Type->Info.GenericMapping);
+    State->OriginalDesiredAccess = State->RemainingDesiredAccess =
+        Desired; /* as the caller gave it: a device maps it itself */
+    if (Type != NULL && NT_SUCCESS(ObpGrantAccess(Type, Desired, &Granted))) {
+        State->PreviouslyGrantedAccess = Granted;
+        State->RemainingDesiredAccess = 0;
     }
 }

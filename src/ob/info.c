@@ -294,7 +294,7 @@ NTSTATUS NTAPI NtMakePermanentObject(HANDLE Handle)
     PVOID Object;
     NTSTATUS Status;
 
-    if (Mode != KernelMode) {
+    if (!SeSinglePrivilegeCheck(SeExports->SeCreatePermanentPrivilege, Mode)) {
         return STATUS_PRIVILEGE_NOT_HELD;
     }
     Status = ObReferenceObjectByHandle(Handle, 0, NULL, Mode, &Object, NULL);

@@ -33,6 +33,16 @@ static const OBJECT_TYPE_INITIALIZER ObpSymbolicLinkTypeInfo = {
     .ParseProcedure = ObpParseSymbolicLink,
 };
 
+/* Who may use the system's directories and links: everybody, to look and go through. */
+static PSECURITY_DESCRIPTOR ObpPublicDescriptor(VOID)
+{
+    static SECURITY_DESCRIPTOR Descriptor;
+
+    RtlCreateSecurityDescriptor(&Descriptor, SECURITY_DESCRIPTOR_REVISION);
+    RtlSetDaclSecurityDescriptor(&Descriptor, TRUE, SePublicDefaultDacl, FALSE);
+    return &Descriptor;
+}
+
 static NTSTATUS ObpCreateRoot(VOID)
 {
     POBJECT_HEADER Header;
@@ -44,7 +54,7 @@ static NTSTATUS ObpCreateRoot(VOID)
     Header->Flags = OBP_FLAG_PERMANENT | OBP_FLAG_KERNEL_ONLY;
     ObpInitializeDirectory(ObpBody(Header));
     ObpRootDirectory = ObpBody(Header);
-    return STATUS_SUCCESS;
+    return ObpAssignSecurity(ObpRootDirectory, NULL, ObpPublicDescriptor(), NULL);
 }
 
 static NTSTATUS ObpCreatePermanentDirectory(PCWSTR Path, POBP_DIRECTORY *Directory)
@@ -57,7 +67,7 @@ static NTSTATUS ObpCreatePermanentDirectory(PCWSTR Path, POBP_DIRECTORY *Directo
 
     RtlInitUnicodeString(&Name, Path);
     InitializeObjectAttributes(&Attributes, &Name, OBJ_PERMANENT | OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, NULL,
-                               NULL);
+                               ObpPublicDescriptor());
     Status = ZwCreateDirectoryObject(&Handle, DIRECTORY_ALL_ACCESS, &Attributes);
     if (!NT_SUCCESS(Status)) {
         return Status;
@@ -82,7 +92,7 @@ static NTSTATUS ObpCreatePermanentLink(PCWSTR Path, PCWSTR Target)
     RtlInitUnicodeString(&Name, Path);
     RtlInitUnicodeString(&TargetName, Target);
     InitializeObjectAttributes(&Attributes, &Name, OBJ_PERMANENT | OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, NULL,
-                               NULL);
+                               ObpPublicDescriptor());
     Status = ZwCreateSymbolicLinkObject(&Handle, SYMBOLIC_LINK_ALL_ACCESS, &Attributes, &TargetName);
     if (NT_SUCCESS(Status)) {
         ZwClose(Handle);
@@ -97,12 +107,16 @@ NTSTATUS ObInitialize(VOID)
 
     ASSERT_IRQL(PASSIVE_LEVEL);
     ExInitializeFastMutex(&ObpNamespaceLock);
+    ObpInitializeSecurity();
     Status = ObpInitializeHandles();
     if (NT_SUCCESS(Status)) {
         Status = ObCreateObjectType(&ObpDirectoryTypeInfo, &ObpDirectoryObjectType);
     }
     if (NT_SUCCESS(Status)) {
         Status = ObCreateObjectType(&ObpSymbolicLinkTypeInfo, &ObpSymbolicLinkObjectType);
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = SeInitialize();
     }
     if (NT_SUCCESS(Status)) {
         Status = ObpCreateRoot();

@@ -21,7 +21,7 @@ NTSTATUS NTAPI ObOpenObjectByPointer(PVOID Object, ULONG HandleAttributes, PACCE
     if (PassedAccessState != NULL) {
         DesiredAccess |= PassedAccessState->PreviouslyGrantedAccess | PassedAccessState->RemainingDesiredAccess;
     }
-    Status = ObpGrantAccess(ObGetObjectType(Object), DesiredAccess, &Granted);
+    Status = ObpCheckAccess(Object, HandleAttributes, PassedAccessState, DesiredAccess, AccessMode, &Granted);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
@@ -54,8 +54,15 @@ static NTSTATUS ObpNameAndOpen(PVOID Object, POBP_CREATION Creation, PACCESS_STA
 
     for (;;) {
         KPROCESSOR_MODE Mode = KernelMode; /* who makes an object has what rights he wants to it */
+        ULONG Check = 0;
 
         if (Creation->Name.Length == 0) {
+            if (Creation->Descriptor != NULL || ObGetObjectType(Object)->Info.SecurityRequired) {
+                Status = ObpAssignSecurity(Object, AccessState, Creation->Descriptor, NULL);
+                if (!NT_SUCCESS(Status)) {
+                    return Status;
+                }
+            }
             ObfReferenceObject(Object);
             *Result = Object;
         } else {
@@ -64,11 +71,13 @@ static NTSTATUS ObpNameAndOpen(PVOID Object, POBP_CREATION Creation, PACCESS_STA
                 return Status;
             }
             Mode = (*Result == Object) ? KernelMode : Creation->ProbeMode;
+            Check = (*Result == Object) ? 0 : Attributes & OBJ_FORCE_ACCESS_CHECK;
         }
         if (Handle == NULL) {
             return Status;
         }
-        HandleStatus = ObOpenObjectByPointer(*Result, Attributes, AccessState, DesiredAccess, NULL, Mode, Handle);
+        HandleStatus = ObOpenObjectByPointer(*Result, (Attributes & ~OBJ_FORCE_ACCESS_CHECK) | Check, AccessState,
+                                             DesiredAccess, NULL, Mode, Handle);
         if (!NT_SUCCESS(HandleStatus)) {
             return HandleStatus;
         }
@@ -132,6 +141,7 @@ NTSTATUS NTAPI ObOpenObjectByName(POBJECT_ATTRIBUTES Attributes, POBJECT_TYPE Ob
                                   PHANDLE Handle)
 {
     ACCESS_STATE Local;
+    SE_AUX_DATA Aux;
     OBP_LOOKUP Lookup;
     BOOLEAN Again;
     PVOID Object;
@@ -142,7 +152,7 @@ NTSTATUS NTAPI ObOpenObjectByName(POBJECT_ATTRIBUTES Attributes, POBJECT_TYPE Ob
         return STATUS_INVALID_PARAMETER;
     }
     if (AccessState == NULL) {
-        ObpInitializeAccessState(&Local, ObjectType, DesiredAccess);
+        ObpBeginAccessState(&Local, &Aux, ObjectType, DesiredAccess);
         AccessState = &Local;
     }
     RtlZeroMemory(&Lookup, sizeof(Lookup));
@@ -156,7 +166,7 @@ NTSTATUS NTAPI ObOpenObjectByName(POBJECT_ATTRIBUTES Attributes, POBJECT_TYPE Ob
     do {
         Status = ObpLookupObject(&Lookup, &Object);
         if (!NT_SUCCESS(Status)) {
-            return Status;
+            break;
         }
         Status =
             ObOpenObjectByPointer(Object, Attributes->Attributes, NULL, DesiredAccess, ObjectType, AccessMode, Handle);
@@ -167,6 +177,9 @@ NTSTATUS NTAPI ObOpenObjectByName(POBJECT_ATTRIBUTES Attributes, POBJECT_TYPE Ob
         }
         ObfDereferenceObject(Object);
     } while (Again);
+    if (AccessState == &Local) {
+        SeDeleteAccessState(&Local);
+    }
     return Status;
 }
 
@@ -175,6 +188,7 @@ NTSTATUS NTAPI ObReferenceObjectByName(PUNICODE_STRING Name, ULONG Attributes, P
                                        PVOID ParseContext, PVOID *Object)
 {
     ACCESS_STATE Local;
+    SE_AUX_DATA Aux;
     OBP_LOOKUP Lookup = {.Name = Name,
                          .Attributes = Attributes,
                          .ObjectType = ObjectType,
@@ -184,18 +198,20 @@ NTSTATUS NTAPI ObReferenceObjectByName(PUNICODE_STRING Name, ULONG Attributes, P
     NTSTATUS Status;
 
     if (AccessState == NULL) {
-        ObpInitializeAccessState(&Local, ObjectType, DesiredAccess);
+        ObpBeginAccessState(&Local, &Aux, ObjectType, DesiredAccess);
         AccessState = &Local;
     }
     Lookup.AccessState = AccessState;
     Status = ObpLookupObject(&Lookup, Object);
-    if (!NT_SUCCESS(Status)) {
-        return Status;
+    if (NT_SUCCESS(Status)) {
+        Status = ObpCheckAccess(*Object, Attributes, NULL, DesiredAccess, AccessMode, &Granted);
+        if (!NT_SUCCESS(Status)) {
+            ObfDereferenceObject(*Object);
+            *Object = NULL;
+        }
     }
-    Status = ObpGrantAccess(ObGetObjectType(*Object), DesiredAccess, &Granted);
-    if (!NT_SUCCESS(Status)) {
-        ObfDereferenceObject(*Object);
-        *Object = NULL;
+    if (AccessState == &Local) {
+        SeDeleteAccessState(&Local);
     }
     return Status;
 }

@@ -85,48 +85,95 @@ static NTSTATUS ObpStart(POBP_WALK Walk)
     return (ObGetObjectType(Root)->Info.ParseProcedure != NULL) ? STATUS_SUCCESS : STATUS_OBJECT_TYPE_MISMATCH;
 }
 
-/* One component inside a directory: moves to what it names. STATUS_OBJECT_NAME_CREATED: the object to insert is there now. */
+/*
+ * Before an object is entered in a directory: the right to create there, and the object's descriptor. What comes of it counts only if the
+ * name is free.
+ */
+static NTSTATUS ObpPrepareInsert(POBP_LOOKUP Lookup, POBP_DIRECTORY Directory)
+{
+    BOOLEAN Subdirectory = ObGetObjectType(Lookup->InsertObject) == ObpDirectoryObjectType;
+    NTSTATUS Status;
+
+    Status = ObpCheckDirectory(Directory, Subdirectory ? DIRECTORY_CREATE_SUBDIRECTORY : DIRECTORY_CREATE_OBJECT,
+                               Lookup->AccessMode, Lookup->Attributes);
+    if (NT_SUCCESS(Status) && ObpHeader(Lookup->InsertObject)->Security == NULL) {
+        Status = ObpAssignSecurity(Lookup->InsertObject, Lookup->AccessState,
+                                   ObpHeader(Lookup->InsertObject)->Creation->Descriptor, Directory);
+    }
+    return Status;
+}
+
+/* What a name in a directory stands for, referenced; New, if it is given and the name is free, is entered there. NULL: nothing. */
+static PVOID ObpFindOrEnter(POBP_DIRECTORY Directory, PCUNICODE_STRING Component, BOOLEAN IgnoreCase, POBP_NAME New)
+{
+    POBP_NAME Entry;
+    PVOID Found = NULL;
+
+    ExAcquireFastMutex(&ObpNamespaceLock);
+    Entry = ObpFindInDirectory(Directory, Component, IgnoreCase);
+    if (Entry == NULL && New != NULL) {
+        ObpLinkName(Directory, New);
+        Entry = New;
+    }
+    if (Entry != NULL) {
+        Found = ObpBody(Entry->Header);
+        ObfReferenceObject(Found);
+    }
+    ExReleaseFastMutex(&ObpNamespaceLock);
+    return Found;
+}
+
+/* The last component of a name that was free a moment ago: enters the object to insert, or finds who was faster. */
+static NTSTATUS ObpInsertIntoDirectory(POBP_WALK Walk, PCUNICODE_STRING Component, BOOLEAN IgnoreCase)
+{
+    POBP_LOOKUP Lookup = Walk->Lookup;
+    POBP_NAME New;
+    PVOID Found;
+    NTSTATUS Status = ObpPrepareInsert(Lookup, Walk->Current);
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    New = ObpAllocateName(ObpHeader(Lookup->InsertObject), Component);
+    if (New == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    Found = ObpFindOrEnter(Walk->Current, Component, IgnoreCase, New);
+    ObpMoveTo(Walk, Found);
+    if (Found == Lookup->InsertObject) {
+        return STATUS_OBJECT_NAME_EXISTS; /* a success code: it is there now */
+    }
+    ExFreePoolWithTag(New, OB_TAG_NAME);
+    return STATUS_SUCCESS;
+}
+
+/* One component inside a directory: moves to what it names. STATUS_OBJECT_NAME_EXISTS: the object to insert was entered. */
 static NTSTATUS ObpStepIntoDirectory(POBP_WALK Walk)
 {
     POBP_LOOKUP Lookup = Walk->Lookup;
-    POBP_DIRECTORY Directory = Walk->Current;
+    BOOLEAN IgnoreCase = (Lookup->Attributes & OBJ_CASE_INSENSITIVE) != 0;
     UNICODE_STRING Component;
-    POBP_NAME Entry, New = NULL;
-    PVOID Found = NULL;
-    NTSTATUS Status = STATUS_SUCCESS;
+    PVOID Found;
+    NTSTATUS Status;
 
     ObpSplit(&Walk->Remaining, &Component);
     if (Component.Length == 0) {
         return STATUS_OBJECT_NAME_INVALID;
     }
-    if (Lookup->InsertObject != NULL && Walk->Remaining.Length == 0) {
-        New = ObpAllocateName(ObpHeader(Lookup->InsertObject), &Component);
-        if (New == NULL) {
-            return STATUS_INSUFFICIENT_RESOURCES;
-        }
+    Status = ObpCheckDirectory(Walk->Current, DIRECTORY_TRAVERSE, Lookup->AccessMode, Lookup->Attributes);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
     }
-    ExAcquireFastMutex(&ObpNamespaceLock);
-    Entry = ObpFindInDirectory(Directory, &Component, (Lookup->Attributes & OBJ_CASE_INSENSITIVE) != 0);
-    if (Entry != NULL) {
-        Found = ObpBody(Entry->Header);
-        ObfReferenceObject(Found);
-    } else if (New != NULL) {
-        ObpLinkName(Directory, New);
-        Found = Lookup->InsertObject;
-        ObfReferenceObject(Found);
-        New = NULL;
-        Status = STATUS_OBJECT_NAME_EXISTS; /* success code: inserted, told apart by Found == InsertObject */
-    } else {
-        Status = (Walk->Remaining.Length == 0) ? STATUS_OBJECT_NAME_NOT_FOUND : STATUS_OBJECT_PATH_NOT_FOUND;
-    }
-    ExReleaseFastMutex(&ObpNamespaceLock);
-    if (New != NULL) {
-        ExFreePoolWithTag(New, OB_TAG_NAME);
-    }
+    Found = ObpFindOrEnter(Walk->Current, &Component, IgnoreCase, NULL);
     if (Found != NULL) {
         ObpMoveTo(Walk, Found);
+        return STATUS_SUCCESS;
     }
-    return Status;
+    if (Walk->Remaining.Length != 0) {
+        return STATUS_OBJECT_PATH_NOT_FOUND;
+    }
+    return (Lookup->InsertObject == NULL) ? STATUS_OBJECT_NAME_NOT_FOUND
+                                          : ObpInsertIntoDirectory(Walk, &Component, IgnoreCase);
 }
 
 /* TRUE: the object at hand takes the rest of the path itself. */

@@ -76,6 +76,7 @@ VOID ObpFreeCreation(POBJECT_HEADER Header)
     if (Creation->Name.Buffer != NULL) {
         ExFreePoolWithTag(Creation->Name.Buffer, OB_TAG_NAME);
     }
+    SeReleaseSecurityDescriptor(Creation->Descriptor, UserMode, TRUE);
     ExFreePoolWithTag(Creation, OB_TAG_NAME);
     Header->Creation = NULL;
     InterlockedAnd(&Header->Flags, ~(LONG)OBP_FLAG_HAS_CREATION);
@@ -102,8 +103,15 @@ static NTSTATUS ObpKeepCreation(POBJECT_HEADER Header, POBJECT_ATTRIBUTES Attrib
         } else if (Attributes->ObjectName != NULL) {
             Status = ObpCaptureName(ProbeMode, Attributes->ObjectName, &Creation->Name);
         }
+        if (NT_SUCCESS(Status)) {
+            Status = SeCaptureSecurityDescriptor(Attributes->SecurityDescriptor, ProbeMode, PagedPool, TRUE,
+                                                 &Creation->Descriptor);
+        }
     }
     if (!NT_SUCCESS(Status)) {
+        if (Creation->Name.Buffer != NULL) {
+            ExFreePoolWithTag(Creation->Name.Buffer, OB_TAG_NAME);
+        }
         ExFreePoolWithTag(Creation, OB_TAG_NAME);
         return Status;
     }
@@ -164,9 +172,7 @@ static VOID ObpDeleteObject(POBJECT_HEADER Header)
         ASSERT(Header->Name->Directory == NULL); /* an entry in a directory would hold a reference */
         ExFreePoolWithTag(Header->Name, OB_TAG_NAME);
     }
-    if (Header->SecurityDescriptor != NULL) {
-        ExFreePool(Header->SecurityDescriptor);
-    }
+    ObpReleaseSecurity(Header);
     ObpFreeObject(Header);
 }
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <ntos/ob.h>
+#include <ntos/se.h>
 
 #define OBP_FLAG_PERMANENT    0x01U /* keeps its name with no handle open */
 #define OBP_FLAG_KERNEL_ONLY  0x02U /* created by the kernel */
@@ -21,7 +22,8 @@ typedef struct _OBP_CREATION {
     HANDLE RootDirectory;
     PVOID ParseContext;
     KPROCESSOR_MODE ProbeMode;
-    UNICODE_STRING Name; /* own buffer; empty: unnamed */
+    UNICODE_STRING Name;             /* own buffer; empty: unnamed */
+    PSECURITY_DESCRIPTOR Descriptor; /* captured; NULL: none given */
 } OBP_CREATION, *POBP_CREATION;
 
 /* An object's place in a directory. Owned by the object's header. */
@@ -33,7 +35,7 @@ typedef struct _OBP_NAME {
     UNICODE_STRING Name;              /* (c) own buffer, follows this structure */
 } OBP_NAME, *POBP_NAME;
 
-/* (n) ObpNamespaceLock  (x) ObpExclusiveLock  (i) interlocked  (c) constant after creation */
+/* (n) ObpNamespaceLock  (x) ObpExclusiveLock  (s) ObpSecurityLock  (i) interlocked  (c) constant after creation */
 typedef struct _OBJECT_HEADER {
     volatile LONG64 PointerCount; /* (i) */
     volatile LONG64 HandleCount;  /* (i) */
@@ -45,9 +47,9 @@ typedef struct _OBJECT_HEADER {
         POBP_CREATION Creation;            /* until ObInsertObject */
         struct _OBJECT_HEADER *NextDelete; /* on the deferred-delete list, when PointerCount is 0 */
     };
-    PSECURITY_DESCRIPTOR SecurityDescriptor; /* (c) pool, or NULL */
-    PEPROCESS ExclusiveProcess;              /* (x) compared only: has the handles of an exclusive object */
-    struct _OBP_TRACE *Trace;                /* (c) chk: its references, NULL: not traced */
+    struct _OBP_DESCRIPTOR *Security; /* (s) referenced; NULL: the object has none */
+    PEPROCESS ExclusiveProcess;       /* (x) compared only: has the handles of an exclusive object */
+    struct _OBP_TRACE *Trace;         /* (c) chk: its references, NULL: not traced */
     ULONG64 Reserved;
 } OBJECT_HEADER, *POBJECT_HEADER;
 C_ASSERT(sizeof(OBJECT_HEADER) % 16 == 0); /* bodies hold 16-byte aligned fields (SLIST headers) */
@@ -133,11 +135,17 @@ NTSTATUS ObpParseSymbolicLink(PVOID ParseObject, POBJECT_TYPE ObjectType, PACCES
                               PUNICODE_STRING RemainingName, PVOID Context, PVOID *Object);
 VOID ObpDeleteSymbolicLink(PVOID Object);
 
+/* security.c */
+NTSTATUS ObpAssignSecurity(PVOID Object, PACCESS_STATE AccessState, PSECURITY_DESCRIPTOR Explicit, PVOID Parent);
+VOID ObpReleaseSecurity(POBJECT_HEADER Header);
+VOID ObpInitializeSecurity(VOID);
+
 /* access.c */
+NTSTATUS ObpCheckDirectory(PVOID Directory, ACCESS_MASK Desired, KPROCESSOR_MODE Mode, ULONG Attributes);
 NTSTATUS ObpCheckAccess(PVOID Object, ULONG Attributes, PACCESS_STATE AccessState, ACCESS_MASK Desired,
                         KPROCESSOR_MODE AccessMode, PACCESS_MASK Granted);
 NTSTATUS ObpGrantAccess(POBJECT_TYPE Type, ACCESS_MASK Desired, PACCESS_MASK Granted);
-VOID ObpInitializeAccessState(PACCESS_STATE State, POBJECT_TYPE Type, ACCESS_MASK Desired);
+VOID ObpBeginAccessState(PACCESS_STATE State, SE_AUX_DATA *Aux, POBJECT_TYPE Type, ACCESS_MASK Desired);
 
 /* handle.c */
 NTSTATUS ObpCreateHandle(PVOID Object, ULONG Attributes, ACCESS_MASK Granted, PHANDLE Handle);

@@ -30,6 +30,7 @@ static VOID FillThread(PETHREAD Thread, PEPROCESS Process, PKSTART_ROUTINE Start
     Thread->ExitStatus = STATUS_PENDING;
     KeQuerySystemTime(&Thread->CreateTime);
     KeInitializeSpinLock(&Thread->ActiveTimerListLock);
+    VfNameLock(&Thread->ActiveTimerListLock, "ETHREAD.ActiveTimerListLock");
     InitializeListHead(&Thread->ActiveTimerListHead);
     InitializeListHead(&Thread->IrpList);
 }
@@ -228,6 +229,7 @@ DECLSPEC_NORETURN VOID PspEndThread(PETHREAD Thread, NTSTATUS ExitStatus)
     Thread->ExitStatus = ExitStatus;
     KeQuerySystemTime(&Thread->ExitTime);
     ExTimerRundown();
+    PsRevertToSelf();
     RundownApcs();
     KeTerminateThread(&PspDeadThreads, &PspReaperEvent);
 }

@@ -147,7 +147,7 @@ static VOID ObrNameUse(PKTAP_CONTEXT Ktap)
 {
     LONG64 Objects = ExpEventObjectType->ObjectCount, Handles = ExpEventObjectType->HandleCount;
 
-    ObrRun(Ktap, ObrNames, KtapIterations(10000));
+    ObrRun(Ktap, ObrNames, KtapIterations(3000));
     ObFlushDeferredDeletes();
     KTAP_EQUAL(ExpEventObjectType->HandleCount, Handles);
     KTAP_EQUAL(ExpEventObjectType->ObjectCount, Objects);

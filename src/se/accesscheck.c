@@ -1,0 +1,197 @@
+/*
+ * accesscheck.c - may a subject do this with an object?
+ *
+ * The check goes through what can grant a right, in this order, and stops when nothing is asked for any more:
+ *
+ *     kernel mode -> everything      privileges (security, take ownership) -> no DACL: everything -> owner: READ_CONTROL, WRITE_DAC
+ *     -> the DACL's entries in their order: one that allows takes its rights off what is asked for, one that denies any of those ends
+ *        the check. For MAXIMUM_ALLOWED each right is decided by the first entry that speaks of it.
+ *
+ * Object, callback and label entries are passed over. No state is kept; the subject's tokens are locked shared meanwhile.
+ * IRQL: PASSIVE_LEVEL. Source: WDK documentation of SeAccessCheck; [MS-DTYP] 2.5.3.2, "Access Check Algorithm".
+ */
+#include "sep.h"
+
+/* One check in progress. */
+typedef struct _SEP_CHECK {
+    PTOKEN Token;
+    ACCESS_MASK Remaining; /* asked for, and not granted yet */
+    ACCESS_MASK Granted;
+    ACCESS_MASK Denied; /* for MAXIMUM_ALLOWED */
+    BOOLEAN Maximum;
+    ULONG Used; /* privileges that granted something */
+    LUID Privileges[2];
+} SEP_CHECK, *PSEP_CHECK;
+
+static VOID SepGrant(PSEP_CHECK Check, ACCESS_MASK Rights)
+{
+    Check->Granted |= Check->Maximum ? Rights & ~Check->Denied : Rights & Check->Remaining;
+    Check->Remaining &= ~Rights;
+}
+
+/* Grants a right that a privilege stands for, if it is asked for (or Maximum and that counts). FALSE: the privilege is not held. */
+static BOOLEAN SepGrantByPrivilege(PSEP_CHECK Check, ACCESS_MASK Right, LUID Privilege)
+{
+    if (!SepHasPrivilege(Check->Token, Privilege)) {
+        return FALSE;
+    }
+    Check->Granted |= Right;
+    Check->Remaining &= ~Right;
+    Check->Privileges[Check->Used++] = Privilege;
+    return TRUE;
+}
+
+/* One entry of a DACL. FALSE: it denies. */
+static BOOLEAN SepApplyAce(PSEP_CHECK Check, PACE_HEADER Header, PGENERIC_MAPPING Mapping)
+{
+    PACCESS_ALLOWED_ACE Ace = (PACCESS_ALLOWED_ACE)Header; /* the layout of one that denies is the same */
+    ACCESS_MASK Mask;
+
+    if ((Header->AceFlags & INHERIT_ONLY_ACE) != 0 ||
+        (Header->AceType != ACCESS_ALLOWED_ACE_TYPE && Header->AceType != ACCESS_DENIED_ACE_TYPE)) {
+        return TRUE;
+    }
+    Mask = Ace->Mask;
+    RtlMapGenericMask(&Mask, Mapping);
+    if (!SepSidInToken(Check->Token, &Ace->SidStart, Header->AceType == ACCESS_DENIED_ACE_TYPE)) {
+        return TRUE;
+    }
+    if (Header->AceType == ACCESS_ALLOWED_ACE_TYPE) {
+        SepGrant(Check, Mask);
+        return TRUE;
+    }
+    Check->Denied |= Mask & ~Check->Granted;
+    return (Check->Remaining & Mask) == 0;
+}
+
+static VOID SepWalkDacl(PSEP_CHECK Check, PACL Dacl, PGENERIC_MAPPING Mapping)
+{
+    PACE_HEADER Ace = (PACE_HEADER)(Dacl + 1);
+
+    for (USHORT Index = 0; Index < Dacl->AceCount; Index++) {
+        if ((Check->Remaining == 0 && !Check->Maximum) || !SepApplyAce(Check, Ace, Mapping)) {
+            return;
+        }
+        Ace = (PACE_HEADER)((PUCHAR)Ace + Ace->AceSize);
+    }
+}
+
+/* The check itself, for a locked token. */
+static NTSTATUS SepDecide(PSEP_CHECK Check, PSECURITY_DESCRIPTOR Descriptor, PGENERIC_MAPPING Mapping)
+{
+    BOOLEAN Present, Defaulted;
+    PACL Dacl = NULL;
+    PSID Owner = NULL;
+
+    if ((Check->Remaining & ACCESS_SYSTEM_SECURITY) != 0 &&
+        !SepGrantByPrivilege(Check, ACCESS_SYSTEM_SECURITY, SepExports.SeSecurityPrivilege)) {
+        return STATUS_PRIVILEGE_NOT_HELD;
+    }
+    if ((Check->Remaining & WRITE_OWNER) != 0 || Check->Maximum) {
+        SepGrantByPrivilege(Check, WRITE_OWNER, SepExports.SeTakeOwnershipPrivilege);
+    }
+    RtlGetDaclSecurityDescriptor(Descriptor, &Present, &Dacl, &Defaulted);
+    if (!Present || Dacl == NULL) {
+        SepGrant(Check, Check->Maximum ? Mapping->GenericAll | Check->Remaining : Check->Remaining);
+        return STATUS_SUCCESS;
+    }
+    RtlGetOwnerSecurityDescriptor(Descriptor, &Owner, &Defaulted);
+    if (Owner != NULL && SepSidInToken(Check->Token, Owner, FALSE)) {
+        SepGrant(Check, READ_CONTROL | WRITE_DAC);
+    }
+    SepWalkDacl(Check, Dacl, Mapping);
+    return (Check->Remaining == 0) ? STATUS_SUCCESS : STATUS_ACCESS_DENIED;
+}
+
+/* The privileges that were used, for the caller; NULL: none, or no memory for the note. */
+static PPRIVILEGE_SET SepReportPrivileges(PSEP_CHECK Check)
+{
+    PPRIVILEGE_SET Set = NULL;
+
+    if (Check->Used != 0) {
+        Set = ExAllocatePoolWithTag(PagedPool, sizeof(*Set) + sizeof(LUID_AND_ATTRIBUTES), SE_TAG_PRIVILEGES);
+    }
+    if (Set == NULL) {
+        return NULL;
+    }
+    Set->PrivilegeCount = Check->Used;
+    Set->Control = 0;
+    for (ULONG Index = 0; Index < Check->Used; Index++) {
+        Set->Privilege[Index].Luid = Check->Privileges[Index];
+        Set->Privilege[Index].Attributes = SE_PRIVILEGE_USED_FOR_ACCESS;
+    }
+    return Set;
+}
+
+/* What the kernel itself gets: all it asks for. */
+static BOOLEAN SepGrantKernel(ACCESS_MASK Desired, ACCESS_MASK Previous, PGENERIC_MAPPING Mapping, PACCESS_MASK Granted,
+                              PNTSTATUS Status)
+{
+    RtlMapGenericMask(&Desired, Mapping);
+    *Granted = Previous | (Desired & ~MAXIMUM_ALLOWED) | (((Desired & MAXIMUM_ALLOWED) != 0) ? Mapping->GenericAll : 0);
+    *Status = STATUS_SUCCESS;
+    return TRUE;
+}
+
+/**
+ * SeAccessCheck - decides an access.
+ *
+ * @SecurityDescriptor       of the object; NULL: nobody but the kernel has access
+ * @SubjectContextLocked     SeLockSubjectContext was called
+ * @DesiredAccess            may hold generic rights, MAXIMUM_ALLOWED and ACCESS_SYSTEM_SECURITY
+ * @PreviouslyGrantedAccess  granted already, for the result
+ * @Privileges               gets the privileges that were used (SeFreePrivileges), or NULL; may be NULL
+ * @AccessMode               KernelMode: everything is granted
+ * @GrantedAccess            gets the rights
+ * @AccessStatus             gets STATUS_SUCCESS, STATUS_ACCESS_DENIED, STATUS_PRIVILEGE_NOT_HELD, STATUS_BAD_IMPERSONATION_LEVEL
+ * returns                   whether all that was asked for is granted
+ *
+ * IRQL: PASSIVE_LEVEL. Locks: the subject's tokens, inside.
+ */
+BOOLEAN NTAPI SeAccessCheck(PSECURITY_DESCRIPTOR SecurityDescriptor, PSECURITY_SUBJECT_CONTEXT SubjectSecurityContext,
+                            BOOLEAN SubjectContextLocked, ACCESS_MASK DesiredAccess,
+                            ACCESS_MASK PreviouslyGrantedAccess, PPRIVILEGE_SET *Privileges,
+                            PGENERIC_MAPPING GenericMapping, KPROCESSOR_MODE AccessMode, PACCESS_MASK GrantedAccess,
+                            PNTSTATUS AccessStatus)
+{
+    SEP_CHECK Check = {.Token = SepEffectiveToken(SubjectSecurityContext)};
+    ACCESS_MASK Desired = DesiredAccess;
+
+    if (Privileges != NULL) {
+        *Privileges = NULL;
+    }
+    if (AccessMode == KernelMode) {
+        return SepGrantKernel(DesiredAccess, PreviouslyGrantedAccess, GenericMapping, GrantedAccess, AccessStatus);
+    }
+    *GrantedAccess = 0;
+    *AccessStatus = STATUS_ACCESS_DENIED;
+    if (SecurityDescriptor == NULL) {
+        return FALSE;
+    }
+    if (SubjectSecurityContext->ClientToken != NULL &&
+        SubjectSecurityContext->ImpersonationLevel < SecurityImpersonation) {
+        *AccessStatus = STATUS_BAD_IMPERSONATION_LEVEL;
+        return FALSE;
+    }
+    RtlMapGenericMask(&Desired, GenericMapping);
+    Check.Maximum = (Desired & MAXIMUM_ALLOWED) != 0;
+    Check.Remaining = Desired & ~MAXIMUM_ALLOWED;
+    if (!SubjectContextLocked) {
+        SeLockSubjectContext(SubjectSecurityContext);
+    }
+    *AccessStatus = SepDecide(&Check, SecurityDescriptor, GenericMapping);
+    if (!SubjectContextLocked) {
+        SeUnlockSubjectContext(SubjectSecurityContext);
+    }
+    if (NT_SUCCESS(*AccessStatus) && (Check.Granted | PreviouslyGrantedAccess) == 0) {
+        *AccessStatus = STATUS_ACCESS_DENIED; /* nothing asked for, or nothing allowed */
+    }
+    if (!NT_SUCCESS(*AccessStatus)) {
+        return FALSE;
+    }
+    *GrantedAccess = Check.Granted | PreviouslyGrantedAccess;
+    if (Privileges != NULL) {
+        *Privileges = SepReportPrivileges(&Check);
+    }
+    return TRUE;
+}

@@ -1,0 +1,65 @@
+/*
+ * sep.h - what the files of Se share.
+ */
+#pragma once
+
+#include <ntos/ke.h>
+#include <ntos/ob.h>
+#include <ntos/ps.h>
+#include <ntos/se.h>
+
+/* (l) Lock  (c) constant after creation */
+typedef struct _TOKEN {
+    TOKEN_SOURCE Source;                /* (c) */
+    LUID TokenId;                       /* (c) */
+    LUID AuthenticationId;              /* (c) */
+    LUID ModifiedId;                    /* (l) */
+    LARGE_INTEGER ExpirationTime;       /* (c) */
+    TOKEN_TYPE Type;                    /* (c) */
+    SECURITY_IMPERSONATION_LEVEL Level; /* (c) */
+    ULONG SessionId;                    /* (c) */
+    ULONG SidCount;                     /* (c) user and groups */
+    PSID_AND_ATTRIBUTES Sids;           /* (c) but for the attributes (l); the first is the user; in Block */
+    ULONG PrivilegeCount;               /* (c) */
+    PLUID_AND_ATTRIBUTES Privileges;    /* (l) the attributes; in Block */
+    ULONG OwnerIndex, GroupIndex;       /* (l) in Sids: owner and primary group of new objects */
+    PACL DefaultDacl;                   /* (l) in Block, or NULL */
+    PVOID Block;                        /* (c) pool: everything of variable length */
+    ERESOURCE Lock;                     /* shared by readers, also over SeLockSubjectContext */
+} TOKEN, *PTOKEN;
+
+/* The token whose rights count: the client's, if there is one. */
+FORCEINLINE PTOKEN SepEffectiveToken(PSECURITY_SUBJECT_CONTEXT Subject)
+{
+    return (PTOKEN)((Subject->ClientToken != NULL) ? Subject->ClientToken : Subject->PrimaryToken);
+}
+
+/* Fixed storage for SIDs of up to two subauthorities. */
+typedef struct _SEP_SID {
+    UCHAR Revision;
+    UCHAR SubAuthorityCount;
+    SID_IDENTIFIER_AUTHORITY Authority;
+    ULONG SubAuthority[2];
+} SEP_SID;
+
+/* What an access state's AuxData points to. Drivers pass it through; its first two fields are as they know them. */
+typedef struct _SEP_AUX_DATA {
+    PPRIVILEGE_SET PrivilegesUsed; /* the state's own set, or one from pool (PrivilegesAllocated) */
+    GENERIC_MAPPING GenericMapping;
+} SEP_AUX_DATA, *PSEP_AUX_DATA;
+
+/* wellknown.c */
+extern SE_EXPORTS SepExports;
+NTSTATUS SepInitializeWellKnown(VOID);
+
+/* privilege.c; the token's lock is held, at least shared */
+BOOLEAN SepHasPrivilege(PTOKEN Token, LUID Privilege);
+BOOLEAN SepTokenPrivilegeCheck(PTOKEN Token, PPRIVILEGE_SET Set);
+
+/* token.c */
+BOOLEAN SepSidInToken(PTOKEN Token, PSID Sid, BOOLEAN Denying);
+BOOLEAN SepMayOwn(PTOKEN Token, PSID Sid);
+
+/* subject.c */
+VOID SepLockToken(PTOKEN Token);
+VOID SepUnlockToken(PTOKEN Token);
