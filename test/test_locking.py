@@ -35,7 +35,7 @@ def observed(text):
 
 
 def is_suites(name):
-    return name.startswith("test/") or re.match(r"test[\w-]*\.sys/", name) is not None
+    return name.startswith(("test/", "test.")) or re.match(r"test[\w-]*\.sys/", name) is not None
 
 
 def differences(levels, excused, taken, pairs):

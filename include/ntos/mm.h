@@ -75,6 +75,10 @@ PVOID MmAllocatePoolPages(BOOLEAN Paged, SIZE_T Bytes, ULONG Tag, BOOLEAN Zero);
 /* What a run was allocated with; FALSE: Address is not the start of a live run. */
 BOOLEAN MmQueryPoolPages(PVOID Address, PSIZE_T Bytes, PULONG Tag, PBOOLEAN Paged);
 VOID MmFreePoolPages(PVOID Address);
+/* The same with an unmapped page on either side. Bytes: whole pages. */
+PVOID MmAllocateGuardedPages(BOOLEAN Paged, SIZE_T Bytes, ULONG Tag);
+VOID MmFreeGuardedPages(PVOID Address);
+ULONG64 MmQueryRamPages(VOID); /* frames that have a PFN entry; IRQL: any */
 /* TRUE if taking Bytes more would leave less than an eighth of RAM available. IRQL: any; a hint. */
 BOOLEAN MmIsMemoryLow(SIZE_T Bytes);
 

@@ -28,3 +28,4 @@
 #include <ntos/layout.h>
 #include <ntos/x64.h>
 #include <ntos/vf.h>
+#include <ntos/listcheck.h>

@@ -7,6 +7,45 @@
 
 #define POOL_ZERO_ALLOCATION 1024 /* with any pool type: the memory is zero (documented, absent from the DDK headers) */
 
+#ifndef POOL_FLAG_USE_QUOTA /* documented, absent from older DDK headers */
+#define POOL_FLAG_USE_QUOTA         0x00000001ULL
+#define POOL_FLAG_UNINITIALIZED     0x00000002ULL
+#define POOL_FLAG_CACHE_ALIGNED     0x00000008ULL
+#define POOL_FLAG_RAISE_ON_FAILURE  0x00000020ULL
+#define POOL_FLAG_NON_PAGED         0x00000040ULL
+#define POOL_FLAG_NON_PAGED_EXECUTE 0x00000080ULL
+#define POOL_FLAG_PAGED             0x00000100ULL
+
+typedef enum _POOL_EXTENDED_PARAMETER_TYPE {
+    PoolExtendedParameterInvalidType,
+    PoolExtendedParameterPriority,
+    PoolExtendedParameterSecurePool,
+    PoolExtendedParameterNumaNode,
+    PoolExtendedParameterMax
+} POOL_EXTENDED_PARAMETER_TYPE;
+
+typedef struct _POOL_EXTENDED_PARAMETER {
+    struct {
+        ULONG64 Type : 8;
+        ULONG64 Optional : 1;
+        ULONG64 Reserved : 55;
+    };
+    union {
+        ULONG64 Reserved2;
+        PVOID Reserved3;
+        EX_POOL_PRIORITY Priority;
+        ULONG PreferredNode;
+    };
+} POOL_EXTENDED_PARAMETER, *PPOOL_EXTENDED_PARAMETER;
+C_ASSERT(sizeof(POOL_EXTENDED_PARAMETER) == 16);
+
+PVOID NTAPI ExAllocatePool2(ULONG64 Flags, SIZE_T Bytes, ULONG Tag);
+PVOID NTAPI ExAllocatePool3(ULONG64 Flags, SIZE_T Bytes, ULONG Tag, const POOL_EXTENDED_PARAMETER *ExtendedParameters,
+                            ULONG ExtendedParametersCount);
+VOID NTAPI ExFreePool2(PVOID P, ULONG Tag, const POOL_EXTENDED_PARAMETER *ExtendedParameters,
+                       ULONG ExtendedParametersCount);
+#endif
+
 typedef struct _EX_POOL_USE {
     ULONG64 Pages;       /* frames held by the pool */
     ULONG64 Bytes;       /* bytes callers asked for and have not freed */
@@ -31,6 +70,23 @@ ULONG ExQueryPoolTags(PEX_POOL_TAG Tags, ULONG Count);
 BOOLEAN ExCheckPoolBlock(PVOID Address, PSIZE_T Bytes, PULONG Tag);
 /* Gives back the empty page that each size class keeps. IRQL: <= DISPATCH_LEVEL. */
 VOID ExTrimPool(VOID);
+
+#if NT_CHK
+/* A block and the stack that allocated it. */
+typedef struct _EX_POOL_OWNED {
+    PVOID Address;
+    SIZE_T Bytes;
+    ULONG Tag;
+    ULONG Depth;
+    const ULONG64 *Stack;
+} EX_POOL_OWNED;
+
+/* Calls Found, at DISPATCH_LEVEL, for each block that was allocated by code in a range. IRQL: <= DISPATCH_LEVEL. */
+VOID ExFindOwnedPool(ULONG64 Begin, ULONG64 End, VOID (*Found)(const EX_POOL_OWNED *Block, PVOID Context),
+                     PVOID Context);
+/* Blocks of a tag ('*': of every one, 0: of none) get guard pages from now on; returns the tag before. */
+ULONG ExSetSpecialPool(ULONG Tag, BOOLEAN Underrun);
+#endif
 
 /* Every n-th request fails; 0: none does. For tests of the error paths. */
 extern volatile ULONG ExPoolFaultInterval;

@@ -49,6 +49,12 @@ typedef struct _ETHREAD {
 } ETHREAD;
 C_ASSERT(FIELD_OFFSET(ETHREAD, Tcb) == 0);
 
+typedef struct _PS_POOL_QUOTA { /* src/ex/quota.c; bytes */
+    volatile LONG64 Usage;      /* interlocked */
+    LONG64 Peak;                /* highest Usage seen */
+    LONG64 Limit;               /* 0: the default */
+} PS_POOL_QUOTA;
+
 typedef struct _EPROCESS {
     KPROCESS Pcb;           /* first: as for ETHREAD */
     HANDLE UniqueProcessId; /* (c) */
@@ -59,10 +65,11 @@ typedef struct _EPROCESS {
     HANDLE ParentId;               /* (c) the process that made it */
     BOOLEAN Announced;             /* (c) notify routines know of it */
     NTSTATUS ExitStatus;
-    PVOID ObjectTable;   /* Ob: handle table */
-    PVOID VadRoot;       /* Mm */
-    PVOID MmSupport;     /* Mm: working set */
-    PVOID SectionObject; /* Mm */
+    PVOID ObjectTable;          /* Ob: handle table */
+    PVOID VadRoot;              /* Mm */
+    PVOID MmSupport;            /* Mm: working set */
+    PVOID SectionObject;        /* Mm */
+    PS_POOL_QUOTA PoolQuota[2]; /* nonpaged, paged */
     PVOID Peb;
     PACCESS_TOKEN Token;           /* Se */
     EX_RUNDOWN_REF RundownProtect; /* held by who works in the address space; run down before that goes */

@@ -31,6 +31,7 @@ typedef enum _VF_REPORT_KIND {
     VfReportFreed,  /* memory freed with a live object in it */
     VfReportIrp,    /* an IRP misused */
     VfReportThread, /* a thread that ends while it holds a lock */
+    VfReportList,   /* a damaged list (only when caught: otherwise the system stops) */
     VfReportKinds
 } VF_REPORT_KIND;
 
@@ -75,6 +76,14 @@ typedef struct _VF_CONTEXT { /* what an interrupt interrupted */
 /* The pool block at Base goes back: nothing live may be in it. IRQL: <= DISPATCH_LEVEL. */
 VOID VfFreeMemory(PVOID Base, SIZE_T Bytes);
 
+/* A driver's image is about to go: what it has left is reported. PASSIVE_LEVEL. */
+VOID VfDriverUnloaded(PVOID Base, SIZE_T Bytes, PCSTR Name);
+
+/* A new thread's stack, from its limit up to what is in use already; and what it had used when it ended. IRQL: <= DISPATCH_LEVEL. */
+VOID VfFillStack(PVOID Limit, PVOID Used);
+VOID VfThreadEnded(struct _ETHREAD *Thread); /* by whoever reaps it, before its stack is freed */
+ULONG VfStackUse(PVOID Limit, PVOID Top);    /* bytes, from a stack that was filled */
+
 /* Phase 1, before anything else there; before it nothing is recorded. */
 VOID VfInitialize(VOID);
 
@@ -118,11 +127,16 @@ ULONG VfReports(VOID);
 /* While on, reports are counted by kind and not otherwise noticed: for tests that provoke them. Returns the old state. */
 BOOLEAN VfCatchReports(BOOLEAN On);
 ULONG VfCaughtReports(VF_REPORT_KIND Kind);
+/* For tests: that locks of two named classes were ever taken together, and at which levels, has not been seen. */
+VOID VfForgetOrder(PCSTR One, PCSTR Other);
 
 #else
 
 #define VF_NAME_LOCK(Variable, LockName)         C_ASSERT(sizeof(LockName) > 1)
 #define VfInitialize()                           ((void)0)
+#define VfDriverUnloaded(Base, Bytes, Name)      ((void)0)
+#define VfFillStack(Limit, Used)                 ((void)0)
+#define VfThreadEnded(Thread)                    ((void)0)
 #define VfFreeMemory(Base, Bytes)                ((void)0)
 #define VfNameLock(Lock, Name)                   ((void)0)
 #define VfNameLockBySite(Lock, Kind, Site)       ((void)0)

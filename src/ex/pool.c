@@ -1,73 +1,32 @@
 /*
  * pool.c - nonpaged and paged pool.
  *
- * Small blocks come from pages cut into one of 22 sizes; a request is rounded up to its size by a table, and taking
+ * Small blocks come from pages cut into one of some 20 sizes; a request is rounded up to its size by a table, and taking
  * or giving a block is a push or pop on its page's free list: constant time. Larger requests are runs of whole pages
  * from Mm. A page that becomes empty goes back to Mm, except one a size, so that a caller that allocates
  * and frees one block does not map and unmap a page each time; ExTrimPool returns those too.
  *
- * Each small block has a 16-byte header: tag, size, and a check word that binds both to the address. A free whose
+ * Each small block has a header: tag, size, and a check word that binds both to the address. A free whose
  * header does not match is a bug check that names the tag, in both flavours. The chk flavour also fills fresh memory
  * with 0xCD, freed memory with 0xDD (and looks whether it is still 0xDD when it is taken again), and the bytes from the end of a
- * request to the end of its block with 0xFD.
+ * request to the end of its block with 0xFD; and it keeps who allocated each block (poolcheck.c).
  *
  * Locks: one spin lock a size and pool (DISPATCH_LEVEL), outside Mm's range and PFN locks but never held across a call to Mm.
  * IRQL <= DISPATCH_LEVEL for nonpaged, <= APC_LEVEL for paged pool. Never waits: shortage is NULL.
  */
-#include <ntos/console.h>
-#include <ntos/ke.h>
-#include <ntos/mm.h>
-#include <ntos/pool.h>
+#include "poolp.h"
 
-typedef struct _EXP_BLOCK {
-    ULONG Tag;
-    ULONG Size; /* bytes asked for; EXP_FREE: on the free list */
-    union {
-        ULONG64 Check;           /* in use: binds tag and size to the address */
-        struct _EXP_BLOCK *Next; /* free */
-    };
-} EXP_BLOCK, *PEXP_BLOCK;
-C_ASSERT(sizeof(EXP_BLOCK) == 16); /* MEMORY_ALLOCATION_ALIGNMENT of what follows */
+#if NT_CHK
+#define EXP_CALLER(Block) ((Block)->Caller)
+#else
+#define EXP_CALLER(Block) NULL
+#endif
 
-#define EXP_FREE       0xFFFFFFFFu
-#define EXP_PAGE_MAGIC 0x45474150u /* "PAGE" */
-#define EXP_TAG_PAGE   'gaPP'      /* tag of the runs that pages of small blocks are */
-
-#define EXP_FILL_FRESH 0xCD
-#define EXP_FILL_FREE  0xDD
-#define EXP_FILL_TAIL  0xFD
-
-typedef struct _EXP_PAGE { /* at the start of every page of small blocks */
-    LIST_ENTRY Link;       /* (class lock) on its class's list while a block is free */
-    PEXP_BLOCK FreeList;   /* (class lock) */
-    ULONG Magic;           /* (c) */
-    USHORT Class;          /* (c) */
-    USHORT Total;          /* (c) blocks in the page */
-    USHORT Used;           /* (class lock) */
-    USHORT Untouched;      /* (class lock) blocks at the end that were never given out */
-    UCHAR Paged;           /* (c) */
-    UCHAR Reserved[11];
-} EXP_PAGE, *PEXP_PAGE;
-/* 48, so that the first block's memory begins at 64: blocks of sizes that are multiples of 64 are cache-aligned */
-C_ASSERT(sizeof(EXP_PAGE) == 48);
-
-/* Block sizes, header included: steps of at most a quarter, and from 288 up what divides a page with least waste. */
-static const USHORT ExpSizes[] = {32,  48,  64,  80,  96,  112, 128, 160, 192,  224,  256,
-                                  288, 336, 400, 448, 496, 576, 672, 800, 1008, 1344, 2016};
-#define EXP_CLASSES       RTL_NUMBER_OF(ExpSizes)
-#define EXP_LARGEST_BLOCK 2016
-#define EXP_LARGEST_SMALL (EXP_LARGEST_BLOCK - sizeof(EXP_BLOCK))
-
-typedef struct _EXP_CLASS {
-    KSPIN_LOCK Lock;
-    LIST_ENTRY Partial; /* (class lock) pages with a free block */
-    PEXP_PAGE Empty;    /* (class lock) one page with no used block, kept */
-} DECLSPEC_CACHEALIGN EXP_CLASS, *PEXP_CLASS;
-
-static EXP_CLASS ExpClasses[2][EXP_CLASSES]; /* [paged] */
+const USHORT ExpSizes[EXP_CLASSES] = EXP_SIZES;
+EXP_CLASS ExpClasses[2][EXP_CLASSES];
 VF_NAME_LOCK(ExpClasses, "EXP_CLASS.Lock");
 static UCHAR ExpClassOfSize[EXP_LARGEST_BLOCK / 16 + 1];
-static volatile EX_POOL_USE ExpUse[2]; /* interlocked */
+volatile EX_POOL_USE ExpUse[2];
 
 volatile ULONG ExPoolFaultInterval;
 static volatile LONG ExpRequests;
@@ -97,7 +56,7 @@ static volatile EX_POOL_TAG *ExpFindTag(ULONG Tag)
     return &ExpTags[EXP_TAGS - 1];
 }
 
-static VOID ExpCountAllocation(BOOLEAN Paged, ULONG Tag, SIZE_T Bytes)
+VOID ExpCountAllocation(BOOLEAN Paged, ULONG Tag, SIZE_T Bytes)
 {
     volatile EX_POOL_TAG *Entry = ExpFindTag(Tag);
     LONG64 Now = InterlockedAdd64((volatile LONG64 *)&ExpUse[Paged].Bytes, (LONG64)Bytes);
@@ -110,7 +69,7 @@ static VOID ExpCountAllocation(BOOLEAN Paged, ULONG Tag, SIZE_T Bytes)
     }
 }
 
-static VOID ExpCountFree(BOOLEAN Paged, ULONG Tag, SIZE_T Bytes)
+VOID ExpCountFree(BOOLEAN Paged, ULONG Tag, SIZE_T Bytes)
 {
     volatile EX_POOL_TAG *Entry = ExpFindTag(Tag);
 
@@ -122,30 +81,9 @@ static VOID ExpCountFree(BOOLEAN Paged, ULONG Tag, SIZE_T Bytes)
 
 /* ---- Checks ---- */
 
-static DECLSPEC_NORETURN VOID ExpBadBlock(ULONG Code, ULONG Reason, PVOID Address, ULONG Tag, PCSTR What)
-{
-    CHAR Text[5] = {(CHAR)Tag, (CHAR)(Tag >> 8), (CHAR)(Tag >> 16), (CHAR)(Tag >> 24), 0};
-
-    for (ULONG Index = 0; Index < 4; Index++) {
-        Text[Index] = Text[Index] >= ' ' && Text[Index] <= '~' ? Text[Index] : '.';
-    }
-    ConPrint("pool: %s, block %p, tag '%s'\n", What, Address, Text);
-    KeBugCheckEx(Code, Reason, (ULONG_PTR)Address, Tag, 0);
-}
-
 static ULONG64 ExpCheckWord(const EXP_BLOCK *Block)
 {
-    return ((ULONG64)Block ^ 0xA5C35A3CF0E1D2B4ULL) + ((ULONG64)Block->Tag << 32) + Block->Size;
-}
-
-static BOOLEAN ExpIsFilled(const UCHAR *Memory, SIZE_T Bytes, UCHAR Value)
-{
-    for (SIZE_T Index = 0; Index < Bytes; Index++) {
-        if (Memory[Index] != Value) {
-            return FALSE;
-        }
-    }
-    return TRUE;
+    return ((ULONG64)Block ^ 0xA5C35A3CF0E1D2B4ULL) + ((ULONG64)Block->Tag << 32) + (Block->Size & EXP_BYTES);
 }
 
 static SIZE_T ExpBlockRoom(const EXP_PAGE *Page)
@@ -201,7 +139,8 @@ static PEXP_BLOCK ExpTakeBlock(PEXP_PAGE Page)
     if (Block != NULL) {
         if (Block->Size != EXP_FREE ||
             (NT_CHK && !ExpIsFilled((PUCHAR)(Block + 1), ExpBlockRoom(Page), EXP_FILL_FREE))) {
-            ExpBadBlock(BAD_POOL_HEADER, 0x20, Block + 1, Block->Tag, "written to after it was freed");
+            ExpBadBlock(BAD_POOL_HEADER, 0x20, Block + 1, Block->Tag, "written to after it was freed",
+                        EXP_CALLER(Block));
         }
         Page->FreeList = Block->Next;
     } else {
@@ -239,7 +178,7 @@ static PEXP_BLOCK ExpTakeFromClass(PEXP_CLASS Class)
     return Block;
 }
 
-static PVOID ExpAllocateSmall(BOOLEAN Paged, ULONG ClassIndex, SIZE_T Bytes, ULONG Tag, BOOLEAN Zero)
+static PVOID ExpAllocateSmall(BOOLEAN Paged, ULONG ClassIndex, SIZE_T Bytes, ULONG Tag, BOOLEAN Zero, PVOID Site)
 {
     PEXP_CLASS Class = &ExpClasses[Paged][ClassIndex];
     SIZE_T Room = ExpSizes[ClassIndex] - sizeof(EXP_BLOCK);
@@ -258,8 +197,15 @@ static PVOID ExpAllocateSmall(BOOLEAN Paged, ULONG ClassIndex, SIZE_T Bytes, ULO
         }
         KeAcquireSpinLock(&Class->Lock, &Irql);
         InsertHeadList(&Class->Partial, &Page->Link);
+#if NT_CHK
+        InsertHeadList(&Class->All, &Page->AllLink);
+#endif
         Block = ExpTakeFromClass(Class);
     }
+#if NT_CHK
+    Block->Caller = Site;
+    Block->Stack = 0;
+#endif
     Block->Tag = Tag;
     Block->Size = (ULONG)Bytes;
     Block->Check = ExpCheckWord(Block);
@@ -272,7 +218,20 @@ static PVOID ExpAllocateSmall(BOOLEAN Paged, ULONG ClassIndex, SIZE_T Bytes, ULO
     if (NT_CHK) {
         RtlFillMemory((PUCHAR)(Block + 1) + Bytes, Room - Bytes, EXP_FILL_TAIL);
     }
+#if NT_CHK
+    Block->Stack = ExpKeepStack(Site);
+#endif
     return Block + 1;
+}
+
+/* A page that will be freed leaves the list of all. Locks: the class's. */
+static VOID ExpForgetPage(PEXP_PAGE Page)
+{
+#if NT_CHK
+    if (Page != NULL) {
+        RemoveEntryList(&Page->AllLink);
+    }
+#endif
 }
 
 /* Puts a block back; returns a page to free, or NULL. Locks: the class's. */
@@ -290,11 +249,12 @@ static PEXP_PAGE ExpGiveBlock(PEXP_CLASS Class, PEXP_PAGE Page, PEXP_BLOCK Block
         RemoveEntryList(&Page->Link);
         Spare = Class->Empty;
         Class->Empty = Page;
+        ExpForgetPage(Spare);
     }
     return Spare;
 }
 
-static VOID ExpFreeSmall(PVOID Address, ULONG Tag)
+static VOID ExpFreeSmall(PVOID Address, ULONG Tag, PVOID Site)
 {
     PEXP_PAGE Page = ExpPageOf(Address), Spare;
     PEXP_BLOCK Block = (PEXP_BLOCK)Address - 1;
@@ -302,20 +262,24 @@ static VOID ExpFreeSmall(PVOID Address, ULONG Tag)
     KIRQL Irql;
 
     if (Page == NULL) {
-        ExpBadBlock(BAD_POOL_CALLER, 0x46, Address, Tag, "freed, but not a pool block");
+        ExpBadBlock(BAD_POOL_CALLER, 0x46, Address, Tag, "freed, but not a pool block", NULL);
     }
     if (Block->Size == EXP_FREE) {
-        ExpBadBlock(BAD_POOL_CALLER, 7, Address, Block->Tag, "freed twice");
+        ExpBadBlock(BAD_POOL_CALLER, 7, Address, Block->Tag, "freed twice; first by the one below", EXP_CALLER(Block));
     }
     if (Block->Check != ExpCheckWord(Block)) {
-        ExpBadBlock(BAD_POOL_HEADER, 0x20, Address, Block->Tag, "header overwritten");
+        ExpBadBlock(BAD_POOL_HEADER, 0x20, Address, Block->Tag, "header overwritten", NULL);
     }
     if (Tag != 0 && Tag != Block->Tag) {
-        ExpBadBlock(BAD_POOL_CALLER, 0x0A, Address, Block->Tag, "freed with another tag");
+        ExpBadBlock(BAD_POOL_CALLER, 0x0A, Address, Block->Tag, "freed with another tag", EXP_CALLER(Block));
+    }
+    if ((Block->Size & EXP_QUOTA) != 0) {
+        Block->Size &= EXP_BYTES;
+        ExpReturnBlockQuota(Address);
     }
     if (NT_CHK) {
         if (!ExpIsFilled((PUCHAR)Address + Block->Size, ExpBlockRoom(Page) - Block->Size, EXP_FILL_TAIL)) {
-            ExpBadBlock(BAD_POOL_HEADER, 0x21, Address, Block->Tag, "written to past its end");
+            ExpBadBlock(BAD_POOL_HEADER, 0x21, Address, Block->Tag, "written to past its end", EXP_CALLER(Block));
         }
     }
     ExpCountFree(Page->Paged, Block->Tag, Block->Size);
@@ -323,6 +287,10 @@ static VOID ExpFreeSmall(PVOID Address, ULONG Tag)
     if (NT_CHK) {
         RtlFillMemory(Address, ExpBlockRoom(Page), EXP_FILL_FREE);
     }
+#if NT_CHK
+    Block->Caller = Site;
+    Block->Stack = 0;
+#endif
     Class = &ExpClasses[Page->Paged][Page->Class];
     KeAcquireSpinLock(&Class->Lock, &Irql);
     Spare = ExpGiveBlock(Class, Page, Block);
@@ -334,7 +302,7 @@ static VOID ExpFreeSmall(PVOID Address, ULONG Tag)
 
 /* ---- Runs of pages ---- */
 
-static PVOID ExpAllocateLarge(BOOLEAN Paged, SIZE_T Bytes, ULONG Tag, BOOLEAN Zero)
+static PVOID ExpAllocateLarge(BOOLEAN Paged, SIZE_T Bytes, ULONG Tag, BOOLEAN Zero, PVOID Site)
 {
     SIZE_T Whole = ROUND_TO_PAGES(Bytes);
     PUCHAR Memory = Whole < Bytes ? NULL : MmAllocatePoolPages(Paged, Bytes, Tag, Zero);
@@ -349,6 +317,9 @@ static PVOID ExpAllocateLarge(BOOLEAN Paged, SIZE_T Bytes, ULONG Tag, BOOLEAN Ze
         }
         RtlFillMemory(Memory + Bytes, Whole - Bytes, EXP_FILL_TAIL);
     }
+#if NT_CHK
+    ExpEnterRun(Memory, Site);
+#endif
     return Memory;
 }
 
@@ -359,14 +330,20 @@ static VOID ExpFreeLarge(PVOID Address, ULONG Tag)
     BOOLEAN Paged;
 
     if (!MmQueryPoolPages(Address, &Bytes, &RunTag, &Paged) || RunTag == EXP_TAG_PAGE) {
-        ExpBadBlock(BAD_POOL_CALLER, 7, Address, Tag, "freed, but not (or no longer) allocated");
+        ExpBadBlock(BAD_POOL_CALLER, 7, Address, Tag, "freed, but not (or no longer) allocated", NULL);
     }
     if (Tag != 0 && Tag != RunTag) {
-        ExpBadBlock(BAD_POOL_CALLER, 0x0A, Address, RunTag, "freed with another tag");
+        ExpBadBlock(BAD_POOL_CALLER, 0x0A, Address, RunTag, "freed with another tag", NULL);
     }
     if (NT_CHK && !ExpIsFilled((PUCHAR)Address + Bytes, ROUND_TO_PAGES(Bytes) - Bytes, EXP_FILL_TAIL)) {
-        ExpBadBlock(BAD_POOL_HEADER, 0x21, Address, RunTag, "written to past its end");
+        ExpBadBlock(BAD_POOL_HEADER, 0x21, Address, RunTag, "written to past its end", NULL);
     }
+    if (ExpQuotaBlocks != 0) {
+        ExpReturnBlockQuota(Address);
+    }
+#if NT_CHK
+    ExpRemoveRun(Address);
+#endif
     ExpCountFree(Paged, RunTag, Bytes);
     VfFreeMemory(Address, Bytes);
     InterlockedAdd64((volatile LONG64 *)&ExpUse[Paged].Pages, -(LONG64)(ROUND_TO_PAGES(Bytes) / MM_PAGE_SIZE));
@@ -399,87 +376,71 @@ static BOOLEAN ExpInjectFailure(VOID)
     return Interval != 0 && (ULONG)InterlockedIncrement(&ExpRequests) % Interval == 0;
 }
 
-/**
- * ExAllocatePoolWithTag - memory from a pool.
- *
- * @PoolType       NonPagedPool or PagedPool (both not executable), with cache alignment, POOL_RAISE_IF_ALLOCATION_FAILURE or
- *                 POOL_ZERO_ALLOCATION
- * @NumberOfBytes  0 gives a block of its own all the same; a page or more is page-aligned, less is 16-byte aligned
- * returns         the block, NULL when memory is short (or STATUS_INSUFFICIENT_RESOURCES is raised, if asked for)
- *
- * IRQL: <= DISPATCH_LEVEL, paged pool <= APC_LEVEL. Source: Windows driver documentation.
- */
-PVOID NTAPI ExAllocatePoolWithTag(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag)
+PVOID ExpAllocate(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, PVOID Site)
 {
     BOOLEAN Paged = (PoolType & 1) != 0, Zero = (PoolType & POOL_ZERO_ALLOCATION) != 0;
-    PVOID Memory = NULL;
+    ULONG Class = ExpClassFor(PoolType, Bytes);
+    PVOID Memory;
 
     ASSERT_IRQL_MAX(Paged ? APC_LEVEL : DISPATCH_LEVEL);
     ASSERT(Tag != 0);
-    if (!ExpInjectFailure()) {
-        ULONG Class = ExpClassFor(PoolType, NumberOfBytes);
-
-        Memory = Class < EXP_CLASSES ? ExpAllocateSmall(Paged, Class, NumberOfBytes, Tag, Zero)
-                                     : ExpAllocateLarge(Paged, NumberOfBytes, Tag, Zero);
+    if (ExpInjectFailure()) {
+        Memory = NULL;
+    } else if (NT_CHK && ExpSpecialTag != 0 && (ExpSpecialTag == '*' || ExpSpecialTag == Tag)) {
+        Memory = ExpAllocateSpecial(Paged, Bytes, Tag, Site);
+    } else if (Class < EXP_CLASSES) {
+        Memory = ExpAllocateSmall(Paged, Class, Bytes, Tag, Zero, Site);
+    } else {
+        Memory = ExpAllocateLarge(Paged, Bytes, Tag, Zero, Site);
     }
     if (Memory == NULL) {
         InterlockedIncrement64((volatile LONG64 *)&ExpUse[Paged].Failures);
-        if (PoolType & POOL_RAISE_IF_ALLOCATION_FAILURE) {
-            ExRaiseStatus(STATUS_INSUFFICIENT_RESOURCES);
-        }
         return NULL;
     }
-    ExpCountAllocation(Paged, Tag, NumberOfBytes);
+    ExpCountAllocation(Paged, Tag, Bytes);
     return Memory;
 }
 
-#undef ExAllocatePool
-PVOID NTAPI ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes)
+PVOID ExpAllocateOrRaise(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, PVOID Site)
 {
-    return ExAllocatePoolWithTag(PoolType, NumberOfBytes, 'enoN');
-}
+    PVOID Memory = ExpAllocate(PoolType, Bytes, Tag, Site);
 
-/* Raises STATUS_INSUFFICIENT_RESOURCES on shortage unless POOL_QUOTA_FAIL_INSTEAD_OF_RAISE is set. Source: driver documentation. */
-PVOID NTAPI ExAllocatePoolWithQuotaTag(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag)
-{
-    POOL_TYPE Plain = PoolType & ~POOL_QUOTA_FAIL_INSTEAD_OF_RAISE;
-
-    if ((PoolType & POOL_QUOTA_FAIL_INSTEAD_OF_RAISE) == 0) {
-        Plain |= POOL_RAISE_IF_ALLOCATION_FAILURE;
+    if (Memory == NULL && (PoolType & POOL_RAISE_IF_ALLOCATION_FAILURE) != 0) {
+        ExRaiseStatus(STATUS_INSUFFICIENT_RESOURCES);
     }
-    return ExAllocatePoolWithTag(Plain, NumberOfBytes, Tag);
+    return Memory;
 }
 
-#undef ExAllocatePoolWithQuota
-PVOID NTAPI ExAllocatePoolWithQuota(POOL_TYPE PoolType, SIZE_T NumberOfBytes)
+/* A run of pages is looked up when it is freed; a block carries the mark. */
+VOID ExpMarkQuota(PVOID Address)
 {
-    return ExAllocatePoolWithQuotaTag(PoolType, NumberOfBytes, 'enoN');
-}
-
-/* Low-priority requests leave what is left to others. Source: driver documentation. */
-PVOID NTAPI ExAllocatePoolWithTagPriority(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag,
-                                          EX_POOL_PRIORITY Priority)
-{
-    if (Priority < NormalPoolPriority && MmIsMemoryLow(NumberOfBytes)) {
-        return NULL;
+    if (ExpPageOf(Address) != NULL) {
+        ((PEXP_BLOCK)Address - 1)->Size |= EXP_QUOTA;
     }
-    return ExAllocatePoolWithTag(PoolType, NumberOfBytes, Tag);
+}
+
+static VOID ExpFree(PVOID Address, ULONG Tag, PVOID Site)
+{
+    ASSERT_IRQL_MAX(DISPATCH_LEVEL);
+    if (NT_CHK && ExpFreeSpecial(Address, Tag)) {
+        return;
+    }
+    if (BYTE_OFFSET(Address) == 0) {
+        ExpFreeLarge(Address, Tag);
+    } else {
+        ExpFreeSmall(Address, Tag, Site);
+    }
 }
 
 VOID NTAPI ExFreePoolWithTag(PVOID P, ULONG Tag)
 {
-    ASSERT_IRQL_MAX(DISPATCH_LEVEL);
-    if (BYTE_OFFSET(P) == 0) {
-        ExpFreeLarge(P, Tag);
-    } else {
-        ExpFreeSmall(P, Tag);
-    }
+    ExpFree(P, Tag, _ReturnAddress());
 }
 
 #undef ExFreePool
 VOID NTAPI ExFreePool(PVOID P)
 {
-    ExFreePoolWithTag(P, 0);
+    ExpFree(P, 0, _ReturnAddress());
 }
 
 /* ---- Start-up and questions ---- */
@@ -488,6 +449,7 @@ VOID ExInitializePoolPhase0(VOID)
 {
     ULONG Class = 0;
 
+    ExpInitializeSpecialPool();
     for (ULONG Unit = 0; Unit < RTL_NUMBER_OF(ExpClassOfSize); Unit++) {
         while (ExpSizes[Class] < Unit * 16) {
             Class++;
@@ -498,6 +460,9 @@ VOID ExInitializePoolPhase0(VOID)
         for (Class = 0; Class < EXP_CLASSES; Class++) {
             KeInitializeSpinLock(&ExpClasses[Paged][Class].Lock);
             InitializeListHead(&ExpClasses[Paged][Class].Partial);
+#if NT_CHK
+            InitializeListHead(&ExpClasses[Paged][Class].All);
+#endif
         }
     }
 }
@@ -512,6 +477,7 @@ VOID ExTrimPool(VOID)
         KeAcquireSpinLock(&Class->Lock, &Irql);
         Page = Class->Empty;
         Class->Empty = NULL;
+        ExpForgetPage(Page);
         KeReleaseSpinLock(&Class->Lock, Irql);
         if (Page != NULL) {
             ExpFreePage(Page);
@@ -550,7 +516,7 @@ BOOLEAN ExCheckPoolBlock(PVOID Address, PSIZE_T Bytes, PULONG Tag)
     if (Page == NULL || Block->Size == EXP_FREE || Block->Check != ExpCheckWord(Block)) {
         return FALSE;
     }
-    *Bytes = Block->Size;
+    *Bytes = Block->Size & EXP_BYTES;
     *Tag = Block->Tag;
     return !NT_CHK || ExpIsFilled((PUCHAR)Address + *Bytes, ExpBlockRoom(Page) - *Bytes, EXP_FILL_TAIL);
 }

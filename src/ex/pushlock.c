@@ -171,6 +171,28 @@ static VOID ReleaseShared(PEX_PUSH_LOCK Lock)
     }
 }
 
+/* ---- The same with the verifier's knowledge. Site: the caller's caller ---- */
+
+static VOID WatchedAcquire(PEX_PUSH_LOCK Lock, BOOLEAN Exclusive, PVOID Site)
+{
+    VF_CLASS_NUMBER Class = VfWantLock(Lock, VfPushLock, Site);
+
+    Acquire(Lock, Exclusive);
+    VfGotLock(Lock, VfPushLock, Class, Site);
+}
+
+static VOID WatchedReleaseExclusive(PEX_PUSH_LOCK Lock)
+{
+    VfReleaseLock(Lock, VfPushLock, _ReturnAddress());
+    ReleaseExclusive(Lock);
+}
+
+static VOID WatchedReleaseShared(PEX_PUSH_LOCK Lock)
+{
+    VfReleaseLock(Lock, VfPushLock, _ReturnAddress());
+    ReleaseShared(Lock);
+}
+
 /* ---- What drivers call ---- */
 
 /* Makes a push lock, free. A zeroed word is one as well. IRQL: any. */
@@ -186,13 +208,13 @@ VOID NTAPI ExInitializePushLock(PEX_PUSH_LOCK PushLock)
  */
 VOID FASTCALL ExfAcquirePushLockExclusive(PEX_PUSH_LOCK PushLock)
 {
-    Acquire(PushLock, TRUE);
+    WatchedAcquire(PushLock, TRUE, _ReturnAddress());
 }
 
 /* Takes a push lock together with others that do so. */
 VOID FASTCALL ExfAcquirePushLockShared(PEX_PUSH_LOCK PushLock)
 {
-    Acquire(PushLock, FALSE);
+    WatchedAcquire(PushLock, FALSE, _ReturnAddress());
 }
 
 /* TRUE: taken shared; FALSE: that would have meant waiting. */
@@ -204,6 +226,7 @@ BOOLEAN FASTCALL ExfTryAcquirePushLockShared(PEX_PUSH_LOCK PushLock)
             return FALSE;
         }
         if (TryTake(PushLock, Word, FALSE)) {
+            VfGotLock(PushLock, VfPushLock, VfClassOf(PushLock, VfPushLock, _ReturnAddress()), _ReturnAddress());
             return TRUE;
         }
     }
@@ -211,12 +234,12 @@ BOOLEAN FASTCALL ExfTryAcquirePushLockShared(PEX_PUSH_LOCK PushLock)
 
 VOID FASTCALL ExfReleasePushLockExclusive(PEX_PUSH_LOCK PushLock)
 {
-    ReleaseExclusive(PushLock);
+    WatchedReleaseExclusive(PushLock);
 }
 
 VOID FASTCALL ExfReleasePushLockShared(PEX_PUSH_LOCK PushLock)
 {
-    ReleaseShared(PushLock);
+    WatchedReleaseShared(PushLock);
 }
 
 /* Releases a push lock that the caller holds in either way. */
@@ -235,31 +258,31 @@ VOID FASTCALL ExfReleasePushLock(PEX_PUSH_LOCK PushLock)
         Shared = Word >= LOCK_SHARE;
     }
     if (Shared) {
-        ReleaseShared(PushLock);
+        WatchedReleaseShared(PushLock);
     } else {
-        ReleaseExclusive(PushLock);
+        WatchedReleaseExclusive(PushLock);
     }
 }
 
 /* The forms of later kernels. Flags: EX_DEFAULT_PUSH_LOCK_FLAGS; the checks that others would turn off are not made. */
 VOID NTAPI ExAcquirePushLockExclusiveEx(PEX_PUSH_LOCK PushLock, ULONG Flags)
 {
-    Acquire(PushLock, TRUE);
+    WatchedAcquire(PushLock, TRUE, _ReturnAddress());
 }
 
 VOID NTAPI ExAcquirePushLockSharedEx(PEX_PUSH_LOCK PushLock, ULONG Flags)
 {
-    Acquire(PushLock, FALSE);
+    WatchedAcquire(PushLock, FALSE, _ReturnAddress());
 }
 
 VOID NTAPI ExReleasePushLockExclusiveEx(PEX_PUSH_LOCK PushLock, ULONG Flags)
 {
-    ReleaseExclusive(PushLock);
+    WatchedReleaseExclusive(PushLock);
 }
 
 VOID NTAPI ExReleasePushLockSharedEx(PEX_PUSH_LOCK PushLock, ULONG Flags)
 {
-    ReleaseShared(PushLock);
+    WatchedReleaseShared(PushLock);
 }
 
 VOID NTAPI ExReleasePushLockEx(PEX_PUSH_LOCK PushLock, ULONG Flags)

@@ -14,14 +14,12 @@
 
 #define EXCLUSIVE ((LONG)0x80000000)
 
-/**
- * ExAcquireSpinLockExclusiveAtDpcLevel - takes a lock for this processor alone.
- *
- * IRQL: >= DISPATCH_LEVEL, the same wherever the lock is taken.
- */
-VOID NTAPI ExAcquireSpinLockExclusiveAtDpcLevel(PEX_SPIN_LOCK SpinLock)
+/* Site: the caller's caller, for the verifier. */
+static VOID AcquireExclusive(PEX_SPIN_LOCK SpinLock, PVOID Site)
 {
-    ASSERT_IRQL_MIN(DISPATCH_LEVEL);
+    VF_CLASS_NUMBER Class = VfWantLock((PVOID)SpinLock, VfSpinLock, Site);
+
+    VfStopWatch();
     for (;;) {
         LONG Old = *SpinLock;
         if (Old >= 0 && _InterlockedCompareExchange(SpinLock, Old | EXCLUSIVE, Old) == Old) {
@@ -32,24 +30,48 @@ VOID NTAPI ExAcquireSpinLockExclusiveAtDpcLevel(PEX_SPIN_LOCK SpinLock)
     while (*SpinLock != EXCLUSIVE) {
         _mm_pause();
     }
+    VfResumeWatch();
+    VfGotLock((PVOID)SpinLock, VfSpinLock, Class, Site);
+}
+
+static VOID AcquireShared(PEX_SPIN_LOCK SpinLock, PVOID Site)
+{
+    VF_CLASS_NUMBER Class = VfWantLock((PVOID)SpinLock, VfSpinLock, Site);
+
+    VfStopWatch();
+    for (;;) {
+        LONG Old = *SpinLock;
+        if (Old >= 0 && _InterlockedCompareExchange(SpinLock, Old + 1, Old) == Old) {
+            break;
+        }
+        _mm_pause();
+    }
+    VfResumeWatch();
+    VfGotLock((PVOID)SpinLock, VfSpinLock, Class, Site);
+}
+
+/**
+ * ExAcquireSpinLockExclusiveAtDpcLevel - takes a lock for this processor alone.
+ *
+ * IRQL: >= DISPATCH_LEVEL, the same wherever the lock is taken.
+ */
+VOID NTAPI ExAcquireSpinLockExclusiveAtDpcLevel(PEX_SPIN_LOCK SpinLock)
+{
+    ASSERT_IRQL_MIN(DISPATCH_LEVEL);
+    AcquireExclusive(SpinLock, _ReturnAddress());
 }
 
 /* Takes a lock together with others that do so. IRQL: >= DISPATCH_LEVEL. */
 VOID NTAPI ExAcquireSpinLockSharedAtDpcLevel(PEX_SPIN_LOCK SpinLock)
 {
     ASSERT_IRQL_MIN(DISPATCH_LEVEL);
-    for (;;) {
-        LONG Old = *SpinLock;
-        if (Old >= 0 && _InterlockedCompareExchange(SpinLock, Old + 1, Old) == Old) {
-            return;
-        }
-        _mm_pause();
-    }
+    AcquireShared(SpinLock, _ReturnAddress());
 }
 
 VOID NTAPI ExReleaseSpinLockExclusiveFromDpcLevel(PEX_SPIN_LOCK SpinLock)
 {
     ASSERT(*SpinLock == EXCLUSIVE);
+    VfReleaseLock((PVOID)SpinLock, VfSpinLock, _ReturnAddress());
     _ReadWriteBarrier();
     *SpinLock = 0; /* a store is a release on this architecture; nobody else writes now */
 }
@@ -57,6 +79,7 @@ VOID NTAPI ExReleaseSpinLockExclusiveFromDpcLevel(PEX_SPIN_LOCK SpinLock)
 VOID NTAPI ExReleaseSpinLockSharedFromDpcLevel(PEX_SPIN_LOCK SpinLock)
 {
     ASSERT((*SpinLock & ~EXCLUSIVE) != 0);
+    VfReleaseLock((PVOID)SpinLock, VfSpinLock, _ReturnAddress());
     _InterlockedDecrement(SpinLock);
 }
 
@@ -65,7 +88,7 @@ KIRQL NTAPI ExAcquireSpinLockExclusive(PEX_SPIN_LOCK SpinLock)
 {
     ASSERT_IRQL_MAX(DISPATCH_LEVEL);
     KIRQL OldIrql = KfRaiseIrql(DISPATCH_LEVEL);
-    ExAcquireSpinLockExclusiveAtDpcLevel(SpinLock);
+    AcquireExclusive(SpinLock, _ReturnAddress());
     return OldIrql;
 }
 
@@ -73,7 +96,7 @@ KIRQL NTAPI ExAcquireSpinLockShared(PEX_SPIN_LOCK SpinLock)
 {
     ASSERT_IRQL_MAX(DISPATCH_LEVEL);
     KIRQL OldIrql = KfRaiseIrql(DISPATCH_LEVEL);
-    ExAcquireSpinLockSharedAtDpcLevel(SpinLock);
+    AcquireShared(SpinLock, _ReturnAddress());
     return OldIrql;
 }
 

@@ -115,6 +115,7 @@ NTSTATUS NTAPI NtCreateMutant(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
+    VfNameLock(Mutant, "MutantObjects");
     KeInitializeMutant(Mutant, InitialOwner);
     return ObInsertObject(Mutant, NULL, DesiredAccess, 0, NULL, Handle);
 }

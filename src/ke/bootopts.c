@@ -19,6 +19,7 @@ static const PCSTR KiKnownOptions[] = {
     "noacpi",  /* ignore the ACPI tables */
     "nokaslr", /* loader: images at their preferred base */
     "obtrace", /* chk: objects of a type remember who references them */
+    "special", /* chk: pool blocks of a tag between guard pages */
     "stress",  /* chk: iterations of race tests, in percent */
     "test",    /* a bug check ends the emulator */
 };

@@ -237,3 +237,26 @@ VOID NTAPI KeFlushQueuedDpcs(VOID)
         KeWaitForSingleObject(&Flush.Done, Executive, KernelMode, FALSE, NULL);
     }
 }
+
+#if NT_CHK
+
+PKDPC KiFindDpcOf(ULONG64 Begin, ULONG64 End)
+{
+    PKDPC Found = NULL;
+
+    for (ULONG Number = 0; Number < KeNumberOfActiveProcessors && Found == NULL; Number++) {
+        PKI_DISPATCH Dispatch = KiProcessorBlock[Number]->Dispatch;
+        BOOLEAN Enabled = DpcLock(Dispatch);
+        for (PLIST_ENTRY Entry = Dispatch->DpcList.Flink; Entry != &Dispatch->DpcList; Entry = Entry->Flink) {
+            PKDPC Dpc = CONTAINING_RECORD(Entry, KDPC, DpcListEntry);
+            ULONG64 Routine = (ULONG64)Dpc->DeferredRoutine;
+            if (((ULONG64)Dpc >= Begin && (ULONG64)Dpc < End) || (Routine >= Begin && Routine < End)) {
+                Found = Dpc;
+            }
+        }
+        DpcUnlock(Dispatch, Enabled);
+    }
+    return Found;
+}
+
+#endif

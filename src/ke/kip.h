@@ -134,6 +134,10 @@ VOID KiRemoveTimer(PKTIMER Timer);
 VOID KiExpireTimers(VOID);
 BOOLEAN KiTimersDue(VOID); /* any IRQL, processor 0 */
 
+/* chk: a timer or queued DPC, or NULL, that lies in a range of addresses or whose routine does. IRQL: <= DISPATCH_LEVEL. */
+PKTIMER KiFindTimerOf(ULONG64 Begin, ULONG64 End);
+PKDPC KiFindDpcOf(ULONG64 Begin, ULONG64 End);
+
 /* ---- dpc.c ---- */
 
 VOID KiInitializeDpcs(PKI_DISPATCH Dispatch);

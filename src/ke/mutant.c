@@ -38,6 +38,7 @@ VOID NTAPI KeInitializeMutant(PRKMUTANT Mutant, BOOLEAN InitialOwner)
         Mutant->OwnerThread = Thread;
         InsertHeadList(&Thread->MutantListHead, &Mutant->MutantListEntry);
         KiReleaseDispatcherLock(OldIrql);
+        VfGotLock(Mutant, VfMutant, VfClassOf(Mutant, VfMutant, _ReturnAddress()), _ReturnAddress());
     }
 }
 
@@ -100,6 +101,9 @@ static NTSTATUS CheckRelease(PRKMUTANT Mutant, BOOLEAN Abandoned)
  */
 LONG NTAPI KeReleaseMutant(PRKMUTANT Mutant, KPRIORITY Increment, BOOLEAN Abandoned, BOOLEAN Wait)
 {
+    if (Mutant->OwnerThread == KeGetCurrentThread()) {
+        VfReleaseLock(Mutant, VfMutant, _ReturnAddress());
+    }
     KIRQL OldIrql = KiAcquireDispatcherLock();
     PKTHREAD Thread = KeGetCurrentThread();
     LONG OldState = Mutant->Header.SignalState;

@@ -87,6 +87,7 @@ static VOID BuildStack(PKTHREAD Thread, PVOID StackTop)
     Thread->StackTop = StackTop;
     Thread->StackLimit = (PUCHAR)StackTop - KI_KERNEL_STACK_SIZE;
     Thread->KernelStack = Frame;
+    VfFillStack(Thread->StackLimit, Frame);
 }
 
 /**

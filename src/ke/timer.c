@@ -317,3 +317,34 @@ BOOLEAN NTAPI KeReadStateTimer(PKTIMER Timer)
 {
     return Timer->Header.SignalState > 0;
 }
+
+#if NT_CHK
+
+static PKTIMER FindInSlot(PLIST_ENTRY Slot, ULONG64 Begin, ULONG64 End)
+{
+    for (PLIST_ENTRY Entry = Slot->Flink; Entry != Slot; Entry = Entry->Flink) {
+        PKTIMER Timer = CONTAINING_RECORD(Entry, KTIMER, TimerListEntry);
+        ULONG64 Routine = Timer->Dpc != NULL ? (ULONG64)Timer->Dpc->DeferredRoutine : 0;
+        if (((ULONG64)Timer >= Begin && (ULONG64)Timer < End) || (Routine >= Begin && Routine < End)) {
+            return Timer;
+        }
+    }
+    return NULL;
+}
+
+PKTIMER KiFindTimerOf(ULONG64 Begin, ULONG64 End)
+{
+    PKTIMER Found = NULL;
+
+    KIRQL OldIrql = KiAcquireDispatcherLock();
+    for (ULONG i = 0; i < FINE_SLOTS && Found == NULL; i++) {
+        Found = FindInSlot(&KiFine[i], Begin, End);
+    }
+    for (ULONG i = 0; i < COARSE_WHEELS * COARSE_SLOTS && Found == NULL; i++) {
+        Found = FindInSlot(&KiCoarse[i / COARSE_SLOTS][i % COARSE_SLOTS], Begin, End);
+    }
+    KiReleaseDispatcherLock(OldIrql);
+    return Found;
+}
+
+#endif

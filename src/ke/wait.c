@@ -303,6 +303,37 @@ LONG_PTR KiWait(PKI_WAIT Wait)
     return Status;
 }
 
+/* The verifier's part in a wait for mutants: they are locks. A wait of no time is a try, which is of no order. */
+static VOID WantMutants(const KI_WAIT *Wait, PVOID Site)
+{
+    for (ULONG i = 0; NT_CHK && i < Wait->Count; i++) {
+        PDISPATCHER_HEADER Object = Wait->Objects[i];
+        if (Object->Type == MutantObject && (Wait->Timeout == NULL || Wait->Timeout->QuadPart != 0)) {
+            (void)VfWantLock(Object, VfMutant, Site);
+        }
+    }
+}
+
+static VOID GotMutants(const KI_WAIT *Wait, LONG_PTR Status, PVOID Site)
+{
+    ULONG Index = (ULONG)Status & ~(ULONG)STATUS_ABANDONED_WAIT_0;
+
+    for (ULONG i = 0; NT_CHK && i < Wait->Count && Index < MAXIMUM_WAIT_OBJECTS; i++) {
+        PDISPATCHER_HEADER Object = Wait->Objects[i];
+        if (Object->Type == MutantObject && (Wait->Type == WaitAll || i == Index)) {
+            VfGotLock(Object, VfMutant, VfClassOf(Object, VfMutant, Site), Site);
+        }
+    }
+}
+
+static NTSTATUS WatchedWait(PKI_WAIT Wait, PVOID Site)
+{
+    WantMutants(Wait, Site);
+    LONG_PTR Status = KiWait(Wait);
+    GotMutants(Wait, Status, Site);
+    return (NTSTATUS)Status;
+}
+
 /**
  * KeWaitForSingleObject - waits until an object is signalled.
  *
@@ -320,7 +351,7 @@ NTSTATUS NTAPI KeWaitForSingleObject(PVOID Object, KWAIT_REASON WaitReason, KPRO
     PKTHREAD Thread = KeGetCurrentThread();
     KI_WAIT Wait = {Thread, 1, &Object, WaitAny, WaitMode, Alertable, WaitReason, Timeout, 0, Thread->WaitBlock};
 
-    return (NTSTATUS)KiWait(&Wait);
+    return WatchedWait(&Wait, _ReturnAddress());
 }
 
 /**
@@ -344,7 +375,7 @@ NTSTATUS NTAPI KeWaitForMultipleObjects(ULONG Count, PVOID Object[], WAIT_TYPE W
     if (Count == 0 || Count > (WaitBlockArray != NULL ? MAXIMUM_WAIT_OBJECTS : THREAD_WAIT_OBJECTS)) {
         KeBugCheckEx(MAXIMUM_WAIT_OBJECTS_EXCEEDED, Count, 0, 0, 0);
     }
-    return (NTSTATUS)KiWait(&Wait);
+    return WatchedWait(&Wait, _ReturnAddress());
 }
 
 /**

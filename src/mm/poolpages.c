@@ -80,6 +80,46 @@ VOID MmFreePoolPages(PVOID Address)
     MiReleaseRange(MiPoolRange(Paged), Address, Pages);
 }
 
+PVOID MmAllocateGuardedPages(BOOLEAN Paged, SIZE_T Bytes, ULONG Tag)
+{
+    ULONG64 Pages = Bytes / MM_PAGE_SIZE;
+    PUCHAR Guard;
+
+    ASSERT_IRQL_MAX(DISPATCH_LEVEL);
+    ASSERT(Bytes != 0 && Bytes % MM_PAGE_SIZE == 0);
+    if (Pages >= MM_POOL_MAXIMUM_PAGES || (LONG64)Pages > MiAvailableFrames) {
+        return NULL;
+    }
+    Guard = MiReserveRange(MiPoolRange(Paged), Pages + 2);
+    if (Guard == NULL) {
+        return NULL;
+    }
+    if (!MiMapKernelPages(Guard + MM_PAGE_SIZE, Pages, MI_KERNEL_RW_BITS, MI_FRAME_ANY, MiPoolRegion(Paged))) {
+        MiReleaseRange(MiPoolRange(Paged), Guard, Pages + 2);
+        return NULL;
+    }
+    MiPfn(MiPteFrame(*MiPteOf(Guard + MM_PAGE_SIZE)))->OriginalPte.Long = Pages | ((ULONG64)Tag << 32);
+    return Guard + MM_PAGE_SIZE;
+}
+
+VOID MmFreeGuardedPages(PVOID Address)
+{
+    SIZE_T Bytes;
+    BOOLEAN Paged;
+    ULONG Tag;
+
+    if (!MmQueryPoolPages(Address, &Bytes, &Tag, &Paged)) {
+        KeBugCheckEx(BAD_POOL_CALLER, 0x46, (ULONG_PTR)Address, 0, 0);
+    }
+    MiUnmapKernelPages(Address, Bytes / MM_PAGE_SIZE, MiPoolRegion(Paged));
+    MiReleaseRange(MiPoolRange(Paged), (PUCHAR)Address - MM_PAGE_SIZE, Bytes / MM_PAGE_SIZE + 2);
+}
+
+ULONG64 MmQueryRamPages(VOID)
+{
+    return (ULONG64)MiRamFrames;
+}
+
 BOOLEAN MmIsMemoryLow(SIZE_T Bytes)
 {
     return (ULONG64)MiAvailableFrames < MiRamFrames / 8 + Bytes / MM_PAGE_SIZE;

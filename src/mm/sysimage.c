@@ -336,6 +336,7 @@ VOID MiDereferenceImage(PKLDR_DATA_TABLE_ENTRY Entry)
     if (--Entry->LoadCount != 0) {
         return;
     }
+    VfDriverUnloaded(Entry->DllBase, Entry->SizeOfImage, Entry->Name);
     KiRemoveImage(Entry);
     MiReleaseImports(Image);
     MiUnmapImage(Image);

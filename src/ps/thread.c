@@ -243,6 +243,7 @@ static VOID NTAPI Reaper(PVOID Context)
             continue;
         }
         PETHREAD Thread = CONTAINING_RECORD(Dead, ETHREAD, Tcb);
+        VfThreadEnded(CONTAINING_RECORD(Dead, ETHREAD, Tcb));
         MmDeleteKernelStack(Dead->StackTop, KI_KERNEL_STACK_SIZE);
         if (Thread->ThreadsProcess != PsInitialSystemProcess) {
             PspReapUserThread(Thread);

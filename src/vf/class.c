@@ -108,7 +108,7 @@ BOOLEAN VfSameText(PCSTR One, PCSTR Other)
 }
 
 /* Under the tables' lock. Names are few: found by going through them. */
-static VF_CLASS_NUMBER ClassOfName(PCSTR Name)
+VF_CLASS_NUMBER VfClassOfName(PCSTR Name)
 {
     for (ULONG Number = 1; Number < VfClassCount; Number++) {
         if (VfClasses[Number].Name != NULL && VfSameText(VfClasses[Number].Name, Name)) {
@@ -210,7 +210,7 @@ VOID VfNameLock(PVOID Lock, PCSTR Name)
 {
     BOOLEAN Enabled = VfLockTables();
 
-    EnterNamed((ULONG64)Lock, ClassOfName(Name));
+    EnterNamed((ULONG64)Lock, VfClassOfName(Name));
     VfUnlockTables(Enabled);
 }
 
@@ -237,10 +237,10 @@ static ULONG ForgetInChain(ULONG Chain, ULONG64 Base, ULONG64 End)
         }
         *Link = Named[Index].Next;
         NamedChanges++;
+        Count += VfClasses[Named[Index].Class].Kind == VfResource;
         Named[Index].Lock = 0;
         Named[Index].Next = NamedFree;
         NamedFree = Index;
-        Count++;
     }
     return Count;
 }
@@ -296,7 +296,7 @@ VF_CLASS_NUMBER VfClassOf(PVOID Lock, VF_KIND Kind, PVOID Site)
     if (Kind == VfListSpinLock) {
         if (ListClass == 0) {
             BOOLEAN Enabled = VfLockTables();
-            ListClass = ClassOfName("ExInterlockedLists");
+            ListClass = VfClassOfName("ExInterlockedLists");
             VfUnlockTables(Enabled);
         }
         return ListClass;
@@ -321,7 +321,7 @@ static VOID AddStatic(const VF_STATIC_LOCK *Lock)
     }
     StaticLocks[Index].Base = (ULONG64)Lock->Lock;
     StaticLocks[Index].End = (ULONG64)Lock->Lock + Lock->Bytes;
-    StaticLocks[Index].Class = ClassOfName(Lock->Name);
+    StaticLocks[Index].Class = VfClassOfName(Lock->Name);
 }
 
 VOID VfInitializeClasses(VOID)

@@ -142,6 +142,28 @@ VOID VfNoteOrder(VF_CLASS_NUMBER From, VF_CLASS_NUMBER To)
     }
 }
 
+static VOID ForgetPair(VF_CLASS_NUMBER From, VF_CLASS_NUMBER To)
+{
+    PVF_EDGE Edge = FindEdge(From, To);
+
+    Seen[From][To / 32] &= ~(1 << To % 32);
+    if (Edge != NULL) {
+        Edge->From = Edge->To = 0;
+    }
+}
+
+VOID VfForgetOrder(PCSTR One, PCSTR Other)
+{
+    BOOLEAN Enabled = VfLockTables();
+    VF_CLASS_NUMBER First = VfClassOfName(One), Second = VfClassOfName(Other);
+
+    ForgetPair(First, Second);
+    ForgetPair(Second, First);
+    VfClasses[First].Lowest = 0xFF;
+    VfClasses[First].Highest = 0;
+    VfUnlockTables(Enabled);
+}
+
 /* ---- Console ---- */
 
 static VOID ShowOrder(VOID)
@@ -154,8 +176,10 @@ static VOID ShowOrder(VOID)
                  Class->Taken, Class->Lowest == 0xFF ? 0 : Class->Lowest);
     }
     for (ULONG Index = 0; Index < EdgeCount; Index++) {
-        ConPrint("order %s -> %s\n", VfClassName(Edges[Index].From, From, sizeof(From)),
-                 VfClassName(Edges[Index].To, To, sizeof(To)));
+        if (Edges[Index].From != 0) {
+            ConPrint("order %s -> %s\n", VfClassName(Edges[Index].From, From, sizeof(From)),
+                     VfClassName(Edges[Index].To, To, sizeof(To)));
+        }
     }
     if (EdgesRefused != 0 || VfClassCount == VF_CLASSES) {
         ConPrint("locks: a table is full: %u pairs were not kept\n", (unsigned)EdgesRefused);

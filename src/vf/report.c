@@ -14,6 +14,11 @@
 #include <ntos/console.h>
 #include <ntos/rtl.h>
 
+#define KERNEL_SECURITY_CHECK_FAILURE 0x00000139 /* documented, absent from the DDK's bugcodes.h */
+#ifndef FAST_FAIL_CORRUPT_LIST_ENTRY
+#define FAST_FAIL_CORRUPT_LIST_ENTRY 3
+#endif
+
 #define REPORTS 32 /* kept; the first ones are the ones to read */
 
 typedef struct _VF_REPORT {
@@ -29,8 +34,8 @@ static volatile LONG PrintLock; /* keeps the lines of one report together */
 static volatile LONG KindCount[VfReportKinds];
 
 static const PCSTR KindNames[VfReportKinds] = {
-    "lock order",       "IRQL", "spin lock held",        "DPC time", "interrupt time", "leak at unload",
-    "freed while used", "IRP",  "thread ended with lock"};
+    "lock order",       "IRQL", "spin lock held",         "DPC time",    "interrupt time", "leak at unload",
+    "freed while used", "IRP",  "thread ended with lock", "damaged list"};
 
 DECLSPEC_NOINLINE VOID VfCaptureStack(PKTRAP_FRAME Frame, PVF_STACK Stack)
 {
@@ -140,6 +145,15 @@ ULONG VfCaughtReports(VF_REPORT_KIND Kind)
     return (ULONG)CaughtCount[Kind];
 }
 
+VOID VfListDamaged(const LIST_ENTRY *Entry)
+{
+    if (Catching == 0) {
+        KeBugCheckEx(KERNEL_SECURITY_CHECK_FAILURE, FAST_FAIL_CORRUPT_LIST_ENTRY, (ULONG_PTR)Entry,
+                     (ULONG_PTR)Entry->Flink, (ULONG_PTR)Entry->Blink);
+    }
+    InterlockedIncrement(&CaughtCount[VfReportList]);
+}
+
 /* ---- Start and console ---- */
 
 VOID VfInitialize(VOID)
@@ -165,6 +179,7 @@ static VOID ShowStatus(VOID)
         }
     }
     ConPrint("lock classes: %u\n", (unsigned)VfClassCount - 1);
+    VfShowStacks();
     ConPrint("most clock ticks during a spin lock %u, a DPC %u, an interrupt %u\n", (unsigned)Held, (unsigned)Dpc,
              (unsigned)Isr);
 }

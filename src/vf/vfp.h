@@ -61,11 +61,12 @@ VOID VfUnlockTables(BOOLEAN Enabled);
 /* ---- class.c ---- */
 
 VOID VfInitializeClasses(VOID);
+VF_CLASS_NUMBER VfClassOfName(PCSTR Name); /* a new one for a new name. Under the tables' lock */
 BOOLEAN VfIsTestAddress(ULONG64 Address);
 BOOLEAN VfSameText(PCSTR One, PCSTR Other);
 /* "NAME", or "IMAGE+0xOFFSET/kind" for a place; "test+0x..." in a suite. Returns Text. */
 PCSTR VfClassName(VF_CLASS_NUMBER Number, PSTR Text, ULONG Bytes);
-/* Forgets every named lock in a range; returns how many there were. IRQL: any. */
+/* Forgets every named lock in a range; returns how many resources were among them. IRQL: any. */
 ULONG VfForgetRange(PVOID Base, SIZE_T Bytes);
 
 /* ---- held.c ---- */
@@ -76,6 +77,10 @@ BOOLEAN VfHoldsPrintLock(PVF_PROCESSOR Processor); /* what is printed now would 
 
 /* Notes that a lock of class To is taken while one of class From is held; reports a cycle. */
 VOID VfNoteOrder(VF_CLASS_NUMBER From, VF_CLASS_NUMBER To);
+
+/* ---- stack.c ---- */
+
+VOID VfShowStacks(VOID);
 
 /* ---- report.c ---- */
 
