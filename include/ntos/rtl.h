@@ -148,9 +148,24 @@ struct _IMAGE_NT_HEADERS64 *NTAPI RtlImageNtHeader(PVOID Base);
 PVOID NTAPI RtlImageDirectoryEntryToData(PVOID Base, BOOLEAN MappedAsImage, USHORT Directory, PULONG Size);
 PVOID RtlpFindExport(PVOID Base, PCSTR Name);
 
-/* ---- Known to drivers, but not declared by the DDK's headers (src/rtl/acl.c) ---- */
+/* ---- Known to drivers, but not declared by the DDK's headers for our version (acl.c, strmore.c, misc.c) ---- */
 
 BOOLEAN NTAPI RtlAreAllAccessesGranted(ACCESS_MASK GrantedAccess, ACCESS_MASK DesiredAccess);
 BOOLEAN NTAPI RtlAreAnyAccessesGranted(ACCESS_MASK GrantedAccess, ACCESS_MASK DesiredAccess);
 BOOLEAN NTAPI RtlpEqualLuid(PLUID Luid1, PLUID Luid2); /* exported as RtlEqualLuid, which is a macro */
 VOID NTAPI RtlCopyLuidAndAttributesArray(ULONG Count, PLUID_AND_ATTRIBUTES Source, PLUID_AND_ATTRIBUTES Destination);
+LONG NTAPI RtlCompareUnicodeStrings(PCWCH String1, SIZE_T String1Length, PCWCH String2, SIZE_T String2Length,
+                                    BOOLEAN CaseInSensitive);
+NTSTATUS NTAPI RtlUpcaseUnicodeStringToAnsiString(PANSI_STRING DestinationString, PCUNICODE_STRING SourceString,
+                                                  BOOLEAN AllocateDestinationString);
+NTSTATUS NTAPI RtlAppendAsciizToString(PSTRING Destination, PCSZ Source);
+BOOLEAN NTAPI RtlPrefixString(const STRING *String1, const STRING *String2, BOOLEAN CaseInSensitive);
+WCHAR NTAPI RtlAnsiCharToUnicodeChar(PUCHAR *SourceCharacter);
+NTSTATUS NTAPI RtlIntegerToChar(ULONG Value, ULONG Base, LONG Length, PCHAR String);
+ULONG NTAPI RtlComputeCrc32(ULONG PartialCrc, const VOID *Buffer, ULONG Length);
+VOID NTAPI RtlpGetCallersAddress(PVOID *CallersAddress, PVOID *CallersCaller);
+VOID NTAPI RtlTimeToElapsedTimeFields(PLARGE_INTEGER Time, PTIME_FIELDS TimeFields);
+NTSTATUS NTAPI RtlSystemTimeToLocalTime(PLARGE_INTEGER SystemTime, PLARGE_INTEGER LocalTime);
+NTSTATUS NTAPI RtlLocalTimeToSystemTime(PLARGE_INTEGER LocalTime, PLARGE_INTEGER SystemTime);
+VOID NTAPI RtlGetDefaultCodePage(PUSHORT AnsiCodePage, PUSHORT OemCodePage);
+NTSTATUS NTAPI RtlFindClosestEncodableLength(ULONGLONG SourceLength, PULONGLONG TargetLength);
