@@ -82,6 +82,9 @@ ULONG64 MmQueryRamPages(VOID); /* frames that have a PFN entry; IRQL: any */
 /* TRUE if taking Bytes more would leave less than an eighth of RAM available. IRQL: any; a hint. */
 BOOLEAN MmIsMemoryLow(SIZE_T Bytes);
 
+/* A whole image file, in pool that the caller frees (ExFreePool). PASSIVE_LEVEL. Fails as ZwOpenFile and ZwReadFile do. */
+NTSTATUS MmReadImageFile(PCUNICODE_STRING Path, PVOID *File, PULONG Bytes);
+
 /* ---- Address spaces of processes (src/mm/process.c and its neighbours) ---- */
 
 /**

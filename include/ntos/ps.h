@@ -14,6 +14,12 @@ typedef struct _PSP_CID {
     PVOID Object;    /* (c) NULL: not entered */
 } PSP_CID, *PPSP_CID;
 
+/* The first registers of a program's thread. */
+typedef struct _PSP_USER_START {
+    ULONG64 Rip, Rsp, Rcx, Rdx;
+    PVOID Teb;
+} PSP_USER_START;
+
 typedef struct _ETHREAD {
     KTHREAD Tcb; /* first: a KTHREAD and its ETHREAD have one address */
     LARGE_INTEGER CreateTime;
@@ -37,6 +43,7 @@ typedef struct _ETHREAD {
     BOOLEAN Announced;             /* (c) notify routines know of it */
     BOOLEAN Terminated;            /* (d) PspExitThread has begun */
     BOOLEAN ActiveExWorker;        /* Ex: a work-queue thread */
+    PSP_USER_START UserStart;      /* (c) programs' threads */
     PVOID UserState;               /* (c) XSAVE area, freed by the reaper; NULL: not of a program */
     struct {
         PACCESS_TOKEN Token; /* referenced; NULL: the thread acts for itself */
@@ -147,3 +154,9 @@ NTSTATUS NTAPI PsSuspendProcess(PEPROCESS Process);
 NTSTATUS NTAPI PsResumeProcess(PEPROCESS Process);
 NTSTATUS NTAPI NtOpenThread(PHANDLE ThreadHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                             PCLIENT_ID ClientId);
+
+/*
+ * A touch of the guard page of the current thread's stack commits the next page (src/ps/userthread.c). STATUS_SUCCESS: go on;
+ * STATUS_GUARD_PAGE_VIOLATION: Address is not in that stack; STATUS_STACK_OVERFLOW.
+ */
+NTSTATUS PspGrowUserStack(PVOID Address);

@@ -11,6 +11,10 @@
 NTSTATUS NTAPI NtContinue(PCONTEXT Context, BOOLEAN TestAlert);
 NTSTATUS NTAPI NtRaiseException(PEXCEPTION_RECORD Record, PCONTEXT Context, BOOLEAN FirstChance);
 
+/* ---- src/ps/exit.c ---- */
+NTSTATUS NTAPI NtTerminateProcess(HANDLE Handle, NTSTATUS ExitStatus);
+NTSTATUS NTAPI NtTerminateThread(HANDLE Handle, NTSTATUS ExitStatus);
+
 /* ---- src/ke/services.c ---- */
 NTSTATUS NTAPI NtDelayExecution(BOOLEAN Alertable, PLARGE_INTEGER Interval);
 NTSTATUS NTAPI NtDisplayString(PUNICODE_STRING String);

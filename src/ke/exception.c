@@ -124,3 +124,10 @@ VOID KiDispatchException(PKTRAP_FRAME Frame, NTSTATUS Code, ULONG Parameters, UL
     }
     KiBugCheckTrap(KMODE_EXCEPTION_NOT_HANDLED, (ULONG)Code, Frame->Rip, P0, P1, Frame);
 }
+
+DECLSPEC_NORETURN VOID RtlpUnhandledException(PEXCEPTION_RECORD ExceptionRecord, PCONTEXT Context)
+{
+    KeBugCheckEx(KMODE_EXCEPTION_NOT_HANDLED, (ULONG)ExceptionRecord->ExceptionCode,
+                 (ULONG_PTR)ExceptionRecord->ExceptionAddress, ExceptionRecord->ExceptionInformation[0],
+                 ExceptionRecord->ExceptionInformation[1]);
+}

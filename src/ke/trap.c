@@ -17,6 +17,8 @@
 #include <ntos/kd.h>
 #include <ntos/mm.h>
 #include <ntos/rtl.h>
+
+#include <ntos/ps.h>
 #include "processor.h"
 
 #define TRAP_NMI           2
@@ -136,6 +138,9 @@ static VOID KiPageFault(PKTRAP_FRAME Frame)
     }
     NTSTATUS Status = MmAccessFault(Frame->ErrorCode, (PVOID)Frame->Cr2, Frame);
 
+    if (Status == STATUS_GUARD_PAGE_VIOLATION) {
+        Status = PspGrowUserStack((PVOID)Frame->Cr2);
+    }
     if (NT_SUCCESS(Status)) {
         return;
     }

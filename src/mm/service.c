@@ -18,8 +18,13 @@ NTSTATUS MiOpenTarget(HANDLE ProcessHandle, ACCESS_MASK Access, PMI_TARGET Targe
         return Status;
     }
     Target->Attached = FALSE;
+    if (!ExAcquireRundownProtection(&Target->Process->RundownProtect)) {
+        ObDereferenceObject(Target->Process);
+        return STATUS_PROCESS_IS_TERMINATING;
+    }
     Target->Space = MiSpaceOf(Target->Process);
     if (Target->Space == NULL) { /* the system process has no user half */
+        ExReleaseRundownProtection(&Target->Process->RundownProtect);
         ObDereferenceObject(Target->Process);
         return STATUS_PROCESS_IS_TERMINATING;
     }
@@ -35,6 +40,7 @@ VOID MiCloseTarget(PMI_TARGET Target)
     if (Target->Attached) {
         KeUnstackDetachProcess(&Target->ApcState);
     }
+    ExReleaseRundownProtection(&Target->Process->RundownProtect);
     ObDereferenceObject(Target->Process);
 }
 

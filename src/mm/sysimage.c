@@ -74,7 +74,7 @@ static NTSTATUS MiReadWhole(HANDLE Handle, PVOID *File, PULONG Bytes)
 }
 
 /* The file's bytes, in a pool buffer that is the caller's to free. */
-static NTSTATUS MiReadImageFile(PCUNICODE_STRING Path, PVOID *File, PULONG Bytes)
+NTSTATUS MmReadImageFile(PCUNICODE_STRING Path, PVOID *File, PULONG Bytes)
 {
     OBJECT_ATTRIBUTES Attributes;
     IO_STATUS_BLOCK Iosb;
@@ -299,7 +299,7 @@ NTSTATUS MmLoadSystemImage(PCUNICODE_STRING Path, PKLDR_DATA_TABLE_ENTRY *Entry)
     NTSTATUS Status;
 
     ASSERT_IRQL(PASSIVE_LEVEL);
-    Status = MiReadImageFile(Path, &File, &Bytes);
+    Status = MmReadImageFile(Path, &File, &Bytes);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }

@@ -15,6 +15,8 @@
  */
 #include "psp.h"
 
+#include <ntos/services.h>
+
 /* ---- Threads of a process ---- */
 
 NTSTATUS PspCountThread(PEPROCESS Process)
@@ -114,8 +116,78 @@ VOID PspReapUserThread(PETHREAD Thread)
     ExReleaseFastMutex(&Process->ExitLock);
     if (Last) {
         ExWaitForRundownProtectionRelease(&Process->RundownProtect);
-        KeQuerySystemTime(&Process->ExitTime);
         MmDeleteProcessAddressSpace(Process);
+        KeQuerySystemTime(&Process->ExitTime);
         KeSignalProcess(&Process->Pcb);
     }
+}
+
+/* ---- Services ---- */
+
+/**
+ * NtTerminateProcess - ends a process.
+ *
+ * @Handle      with PROCESS_TERMINATE; NULL: every other thread of the calling process
+ * @ExitStatus  counts if no other status was given before
+ * returns      not if the process is the caller's; STATUS_PROCESS_IS_TERMINATING; what the handle gives. With NULL it comes
+ *              back when the other threads have been asked
+ *
+ * IRQL: PASSIVE_LEVEL. Source: WDK documentation of ZwTerminateProcess.
+ */
+NTSTATUS NTAPI NtTerminateProcess(HANDLE Handle, NTSTATUS ExitStatus)
+{
+    PEPROCESS Process, Own = PsGetCurrentThread()->ThreadsProcess;
+    NTSTATUS Status;
+
+    if (Handle == NULL) {
+        KeRequestProcessExit(&Own->Pcb, &PsGetCurrentThread()->Tcb, FALSE);
+        return STATUS_SUCCESS;
+    }
+    Status = ObReferenceObjectByHandle(Handle, PSP_PROCESS_TERMINATE, PspProcessType, ExGetPreviousMode(),
+                                       (PVOID *)&Process, NULL);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    if (Process == PsInitialSystemProcess) {
+        Status = STATUS_ACCESS_DENIED;
+    } else if (Process == Own) {
+        ObDereferenceObject(Process);
+        PspExitProcess(ExitStatus);
+    } else if (!BeginExit(Process, ExitStatus)) {
+        Status = STATUS_PROCESS_IS_TERMINATING;
+    } else {
+        KeRequestProcessExit(&Process->Pcb, NULL, TRUE);
+    }
+    ObDereferenceObject(Process);
+    return Status;
+}
+
+/**
+ * NtTerminateThread - ends a thread of a program.
+ *
+ * @Handle  with THREAD_TERMINATE; NULL: the calling thread
+ * returns  not if the thread is the caller; STATUS_INVALID_PARAMETER for a thread of the system process; what the handle gives
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS NTAPI NtTerminateThread(HANDLE Handle, NTSTATUS ExitStatus)
+{
+    PETHREAD Thread;
+    NTSTATUS Status = ObReferenceObjectByHandle(Handle == NULL ? ZwCurrentThread() : Handle, THREAD_TERMINATE,
+                                                PspThreadType, ExGetPreviousMode(), (PVOID *)&Thread, NULL);
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    if (Thread->SystemThread) {
+        Status = STATUS_INVALID_PARAMETER;
+    } else if (Thread == PsGetCurrentThread()) {
+        ObDereferenceObject(Thread);
+        PspExitThread(ExitStatus);
+    } else {
+        Thread->ExitStatus = ExitStatus;
+        KeRequestThreadExit(&Thread->Tcb);
+    }
+    ObDereferenceObject(Thread);
+    return Status;
 }

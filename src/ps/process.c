@@ -9,6 +9,7 @@
 #include "psp.h"
 
 #include <ntos/init.h>
+#include <ntos/program.h>
 
 #define SYSTEM_PROCESS_PRIORITY 8
 
@@ -96,6 +97,7 @@ VOID PspInitializePhase0(VOID)
 NTSTATUS PsInitialize(VOID)
 {
     PspStartReaper();
+    PspInitializePrograms();
     return STATUS_SUCCESS;
 }
 

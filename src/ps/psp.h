@@ -8,13 +8,15 @@
 #include <ntos/ob.h>
 #include <ntos/ps.h>
 
-#define PSP_TAG_THREAD 'rhTP'
+#define PSP_TAG_THREAD  'rhTP'
+#define PSP_TAG_PROGRAM 'grPP'
 
 #define PSP_SYSTEM_THREAD_PRIORITY 8 /* what PsCreateSystemThread gives; KeSetPriorityThread changes it */
 
 extern POBJECT_TYPE PspProcessType, PspThreadType; /* (c) from phase 0 on */
 
 /* Rights that the DDK's kernel headers leave out (values as documented for the Windows SDK). */
+#define PSP_PROCESS_TERMINATE         0x0001
 #define PSP_PROCESS_CREATE_THREAD     0x0002
 #define PSP_PROCESS_VM_OPERATION      0x0008
 #define PSP_PROCESS_VM_READ           0x0010
@@ -68,3 +70,25 @@ NTSTATUS PspAllocateThread(PETHREAD *Thread, PEPROCESS Process, PKSTART_ROUTINE 
 NTSTATUS PspCountThread(PEPROCESS Process);
 VOID PspUncountUnstartedThread(PEPROCESS Process); /* it was not started after all */
 VOID PspReapUserThread(PETHREAD Thread);           /* any thread that was counted */
+
+/* ---- userthread.c ---- */
+
+#define PSP_STACK_RESERVE 0x100000
+#define PSP_STACK_COMMIT  0x10000
+
+typedef struct _PSP_USER_STACK {
+    PVOID Base;       /* one past the highest byte */
+    PVOID Limit;      /* lowest committed byte above the guard page */
+    PVOID Allocation; /* lowest reserved byte */
+} PSP_USER_STACK, *PPSP_USER_STACK;
+
+NTSTATUS PspCreateUserThread(PEPROCESS Process, const PSP_USER_START *Start, PETHREAD *Thread);
+VOID PspAbandonUserThread(PETHREAD Thread);
+NTSTATUS PspCreateUserStack(SIZE_T Reserve, SIZE_T Commit, PPSP_USER_STACK Stack);
+
+/* ---- program.c: in the process, attached ---- */
+
+NTSTATUS PspCreateTeb(PEPROCESS Process, const PSP_USER_STACK *Stack, PVOID *Teb);
+/* A thread that will run Routine(Argument) by way of ntdll, with a stack of its own; not readied. */
+NTSTATUS PspCreateProgramThread(PEPROCESS Process, const PSP_USER_STACK *Stack, ULONG64 Routine, ULONG64 Argument,
+                                PETHREAD *Thread);

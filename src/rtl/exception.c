@@ -34,7 +34,7 @@ static DECLSPEC_NORETURN VOID RtlpRaiseInvalid(NTSTATUS Status, PEXCEPTION_RECOR
     Record.ExceptionFlags = EXCEPTION_NONCONTINUABLE;
     Record.ExceptionRecord = Cause;
     RtlRaiseException(&Record);
-    KeBugCheckEx(KMODE_EXCEPTION_NOT_HANDLED, (ULONG)Status, 0, 0, 0);
+    RtlpUnhandledException(&Record, NULL);
 }
 
 /* Undoes one frame of Context and describes it in Dispatcher; FALSE: the walk has left known code. */
@@ -214,7 +214,7 @@ VOID NTAPI RtlUnwind(PVOID TargetFrame, PVOID TargetIp, PEXCEPTION_RECORD Except
  *
  * @ExceptionRecord  code, flags and parameters; its address is set to the caller's
  *
- * IRQL: any. Returns when a filter asks to continue. Unhandled: bug check KMODE_EXCEPTION_NOT_HANDLED.
+ * IRQL: any. Returns when a filter asks to continue. Unhandled: RtlpUnhandledException.
  */
 DECLSPEC_NOINLINE VOID NTAPI RtlRaiseException(PEXCEPTION_RECORD ExceptionRecord)
 {
@@ -227,9 +227,7 @@ DECLSPEC_NOINLINE VOID NTAPI RtlRaiseException(PEXCEPTION_RECORD ExceptionRecord
     if (Walked && RtlDispatchException(ExceptionRecord, &Context)) {
         RtlRestoreContext(&Context, ExceptionRecord);
     }
-    KeBugCheckEx(KMODE_EXCEPTION_NOT_HANDLED, (ULONG)ExceptionRecord->ExceptionCode,
-                 (ULONG_PTR)ExceptionRecord->ExceptionAddress, ExceptionRecord->ExceptionInformation[0],
-                 ExceptionRecord->ExceptionInformation[1]);
+    RtlpUnhandledException(ExceptionRecord, &Context);
 }
 
 DECLSPEC_NORETURN VOID NTAPI RtlRaiseStatus(NTSTATUS Status)
@@ -237,7 +235,7 @@ DECLSPEC_NORETURN VOID NTAPI RtlRaiseStatus(NTSTATUS Status)
     EXCEPTION_RECORD Record = {.ExceptionCode = Status, .ExceptionFlags = EXCEPTION_NONCONTINUABLE};
 
     RtlRaiseException(&Record);
-    KeBugCheckEx(KMODE_EXCEPTION_NOT_HANDLED, (ULONG)Status, 0, 0, 0);
+    RtlpUnhandledException(&Record, NULL);
 }
 
 DECLSPEC_NORETURN VOID NTAPI ExRaiseStatus(NTSTATUS Status)

@@ -44,7 +44,7 @@ def _make(flavor):
 
 def _is_current(disc, flavor):
     inputs = [ROOT / "grub.cfg", ROOT / "scripts" / "mkiso", BUILD / flavor / "osloader", BUILD / flavor / "ntoskrnl.exe"]
-    inputs += (BUILD / flavor).glob("*.sys")
+    inputs += [*(BUILD / flavor).glob("*.sys"), *(BUILD / flavor / "user").glob("*.*")]
     return disc.exists() and disc.stat().st_mtime_ns > max(path.stat().st_mtime_ns for path in inputs)
 
 

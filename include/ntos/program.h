@@ -1,0 +1,35 @@
+/*
+ * program.h - starting programs (src/ps/program.c, src/ps/image.c).
+ *
+ * IRQL: PASSIVE_LEVEL for everything.
+ */
+#pragma once
+
+#include <ntos/ps.h>
+
+/* What is to be started. */
+typedef struct _PSP_PROGRAM {
+    UNICODE_STRING ImagePath;   /* an NT path */
+    UNICODE_STRING CommandLine; /* the whole line, with the program's name first */
+} PSP_PROGRAM, *PPSP_PROGRAM;
+
+/* An image in a process. */
+typedef struct _PSP_IMAGE {
+    ULONG64 WantedBase; /* given: where it must go; 0: where its header says, or elsewhere */
+    ULONG64 Base;       /* where it is */
+    ULONG Size;         /* bytes */
+    ULONG EntryRva;     /* 0: none */
+    ULONG Subsystem;
+    BOOLEAN IsDll;
+    SIZE_T StackReserve, StackCommit;
+} PSP_IMAGE, *PPSP_IMAGE;
+
+/* An export whose address is wanted. */
+typedef struct _PSP_EXPORT {
+    PCSTR Name;
+    PULONG64 Address;
+} PSP_EXPORT, *PPSP_EXPORT;
+
+VOID PspInitializePrograms(VOID); /* phase 1 */
+NTSTATUS PspCreateProgram(const PSP_PROGRAM *Program, PEPROCESS *Process, PETHREAD *Thread);
+NTSTATUS PspMapImage(PEPROCESS Process, PCUNICODE_STRING Path, PPSP_IMAGE Image, PPSP_EXPORT Exports, ULONG Count);

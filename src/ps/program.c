@@ -1,0 +1,280 @@
+/*
+ * program.c - from an executable file to a process whose first thread is ready to run.
+ *
+ * The kernel maps two images into the new process, the program and ntdll.dll, writes the PEB, the parameters and the first
+ * thread's TEB and stack, and starts that thread in ntdll's LdrInitializeThunk, which does the rest in ring 3: imports, TLS, DllMain, and
+ * the entry point. ntdll lies at one address in all processes, chosen at the first start, so that the kernel knows its
+ * dispatchers' addresses once and for all.
+ *
+ * Everything is written from an attached system thread or from the creating program's own thread, in kernel mode. What fails leaves a process
+ * without threads, which goes with its last reference.
+ *
+ * Locks: PspNtdllMutex around the first look at ntdll. IRQL: PASSIVE_LEVEL.
+ */
+#include "psp.h"
+
+#include <ntos/peb.h>
+#include <ntos/program.h>
+#include <ntos/init.h>
+
+#define NTDLL_PATH L"\\SystemRoot\\System\\ntdll.dll"
+
+#define OS_MAJOR       6 /* what programs see: the version whose interfaces are followed */
+#define OS_MINOR       1
+#define OS_BUILD       7601
+#define OS_PLATFORM_NT 2
+
+typedef struct _PSP_NTDLL {
+    ULONG64 Base;        /* where it is in every process */
+    ULONG64 Initialize;  /* LdrInitializeThunk */
+    ULONG64 ThreadStart; /* RtlUserThreadStart */
+} PSP_NTDLL;
+
+static PSP_NTDLL PspNtdll; /* Base: (PspNtdllMutex); the rest is (c) from the first program on */
+static FAST_MUTEX PspNtdllMutex;
+
+VOID PspInitializePrograms(VOID)
+{
+    ExInitializeFastMutex(&PspNtdllMutex);
+}
+
+/* ---- ntdll ---- */
+
+/* A place for ntdll near the top of the user half, 64 KB aligned. */
+static ULONG64 ChooseNtdllBase(VOID)
+{
+    ULONG64 Slot = KeBootOption("nokaslr", NULL, 0) ? 0 : (__rdtsc() * 0x9E3779B97F4A7C15ULL) >> 48;
+
+    return 0x00007FFB00000000ULL + (Slot << 16);
+}
+
+/* Maps ntdll into Process, always at the same address. */
+static NTSTATUS MapNtdll(PEPROCESS Process)
+{
+    UNICODE_STRING Path = RTL_CONSTANT_STRING(NTDLL_PATH);
+    ULONG64 Initialize, ThreadStart, Exception, Apc;
+    PSP_EXPORT Exports[] = {{"LdrInitializeThunk", &Initialize},
+                            {"RtlUserThreadStart", &ThreadStart},
+                            {"KiUserExceptionDispatcher", &Exception},
+                            {"KiUserApcDispatcher", &Apc}};
+    PSP_IMAGE Image = {0};
+    NTSTATUS Status;
+
+    ExAcquireFastMutex(&PspNtdllMutex);
+    if (PspNtdll.Base == 0) {
+        PspNtdll.Base = ChooseNtdllBase();
+    }
+    Image.WantedBase = PspNtdll.Base;
+    ExReleaseFastMutex(&PspNtdllMutex);
+    Status = PspMapImage(Process, &Path, &Image, Exports, RTL_NUMBER_OF(Exports));
+    if (NT_SUCCESS(Status)) { /* the same values each time */
+        PspNtdll.Initialize = Initialize;
+        PspNtdll.ThreadStart = ThreadStart;
+        KeUserExceptionDispatcher = Exception;
+        KeUserApcDispatcher = Apc;
+    }
+    return Status;
+}
+
+/* ---- PEB, parameters, TEB: the process is attached ---- */
+
+static NTSTATUS AllocateUser(PVOID *Base, SIZE_T Bytes)
+{
+    *Base = NULL;
+    return ZwAllocateVirtualMemory(ZwCurrentProcess(), Base, 0, &Bytes, MEM_RESERVE | MEM_COMMIT | MEM_TOP_DOWN,
+                                   PAGE_READWRITE);
+}
+
+/* Appends a string to a block under construction; Target is where the block will be. */
+static VOID PlaceString(PUCHAR Block, ULONG64 Target, PULONG Used, PUNICODE_STRING Field, PCUNICODE_STRING Text)
+{
+    RtlCopyMemory(Block + *Used, Text->Buffer, Text->Length);
+    Field->Buffer = (PWSTR)(Target + *Used);
+    Field->Length = Text->Length;
+    Field->MaximumLength = Text->Length + sizeof(WCHAR);
+    *Used += (ULONG)ALIGN_UP_BY(Text->Length + sizeof(WCHAR), sizeof(ULONG64));
+}
+
+static NTSTATUS CreateParameters(const PSP_PROGRAM *Program, PRTL_USER_PROCESS_PARAMETERS *Parameters)
+{
+    static const WCHAR Environment[] = L"SystemRoot=\\SystemRoot\0";
+    static const UNICODE_STRING Directory = RTL_CONSTANT_STRING(L"D:\\"),
+                                Dlls = RTL_CONSTANT_STRING(L"\\SystemRoot\\System");
+    ULONG Size = sizeof(**Parameters) + Program->ImagePath.Length + Program->CommandLine.Length + 256;
+    ULONG Used = sizeof(**Parameters);
+    PVOID Target;
+    NTSTATUS Status = AllocateUser(&Target, Size + sizeof(Environment));
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    PRTL_USER_PROCESS_PARAMETERS Block = ExAllocatePoolWithTag(PagedPool, Size, PSP_TAG_PROGRAM);
+    if (Block == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    RtlZeroMemory(Block, Size);
+    Block->MaximumLength = Size;
+    Block->Flags = RTL_USER_PROC_PARAMS_NORMALIZED;
+    PlaceString((PUCHAR)Block, (ULONG64)Target, &Used, &Block->CurrentDirectory.DosPath, &Directory);
+    PlaceString((PUCHAR)Block, (ULONG64)Target, &Used, &Block->DllPath, &Dlls);
+    PlaceString((PUCHAR)Block, (ULONG64)Target, &Used, &Block->ImagePathName, &Program->ImagePath);
+    PlaceString((PUCHAR)Block, (ULONG64)Target, &Used, &Block->CommandLine, &Program->CommandLine);
+    Block->Length = Used;
+    Block->Environment = (PWSTR)((PUCHAR)Target + Size);
+    Status = MmCopyToUser(Target, Block, Size);
+    if (NT_SUCCESS(Status)) {
+        Status = MmCopyToUser(Block->Environment, Environment, sizeof(Environment));
+    }
+    ExFreePoolWithTag(Block, PSP_TAG_PROGRAM);
+    *Parameters = Target;
+    return Status;
+}
+
+static NTSTATUS CreatePeb(PEPROCESS Process, const PSP_PROGRAM *Program, const PSP_IMAGE *Image)
+{
+    PEB Peb = {.ImageBaseAddress = (PVOID)Image->Base,
+               .NumberOfProcessors = KeNumberOfActiveProcessors,
+               .OSMajorVersion = OS_MAJOR,
+               .OSMinorVersion = OS_MINOR,
+               .OSBuildNumber = OS_BUILD,
+               .OSPlatformId = OS_PLATFORM_NT,
+               .ImageSubsystem = Image->Subsystem,
+               .NtdllBase = (PVOID)PspNtdll.Base};
+    NTSTATUS Status = CreateParameters(Program, &Peb.ProcessParameters);
+
+    if (NT_SUCCESS(Status)) {
+        Status = AllocateUser(&Process->Peb, sizeof(Peb));
+    }
+    return NT_SUCCESS(Status) ? MmCopyToUser(Process->Peb, &Peb, sizeof(Peb)) : Status;
+}
+
+NTSTATUS PspCreateTeb(PEPROCESS Process, const PSP_USER_STACK *Stack, PVOID *Teb)
+{
+    PTEB User;
+    NT_TIB Tib = {.StackBase = Stack->Base, .StackLimit = Stack->Limit};
+    NTSTATUS Status = AllocateUser(Teb, sizeof(TEB));
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    User = *Teb;
+    Tib.Self = (PVOID)User;
+    Status = MmCopyToUser(&User->NtTib, &Tib, sizeof(Tib));
+    if (NT_SUCCESS(Status)) {
+        Status = MmCopyToUser(&User->ProcessEnvironmentBlock, &Process->Peb, sizeof(PVOID));
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = MmCopyToUser(&User->DeallocationStack, &Stack->Allocation, sizeof(PVOID));
+    }
+    return Status;
+}
+
+/* ---- Threads ---- */
+
+NTSTATUS PspCreateProgramThread(PEPROCESS Process, const PSP_USER_STACK *Stack, ULONG64 Routine, ULONG64 Argument,
+                                PETHREAD *Thread)
+{
+    PSP_USER_START Start = {.Rip = PspNtdll.Initialize};
+    CONTEXT Context;
+    ULONG64 Rsp = ((ULONG64)Stack->Base - sizeof(CONTEXT) - 0x40) & ~15ULL;
+    PVOID Teb;
+    NTSTATUS Status = PspCreateTeb(Process, Stack, &Teb);
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    /* LdrInitializeThunk goes on at this context when it is done. */
+    RtlZeroMemory(&Context, sizeof(Context));
+    Context.ContextFlags = CONTEXT_AMD64 | 3; /* control, integer */
+    Context.Rip = PspNtdll.ThreadStart;
+    Context.Rsp = Rsp - 8; /* as if it had been called */
+    Context.Rcx = Routine;
+    Context.Rdx = Argument;
+    Status = MmCopyToUser((PVOID)Rsp, &Context, sizeof(Context));
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Start.Rsp = Rsp - 0x20 - 8; /* home area, and the place of a return address */
+    Start.Rcx = Rsp;
+    Start.Rdx = PspNtdll.Base;
+    Start.Teb = Teb;
+    Status = PspCreateUserThread(Process, &Start, Thread);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = MmCopyToUser(&((PTEB)Teb)->ClientId, &(*Thread)->Cid, sizeof(CLIENT_ID));
+    if (!NT_SUCCESS(Status)) {
+        PspAbandonUserThread(*Thread);
+    }
+    return Status;
+}
+
+/* Attached: PEB, stack, first thread. */
+static NTSTATUS FillProcess(PEPROCESS Process, const PSP_PROGRAM *Program, const PSP_IMAGE *Image, PETHREAD *Thread)
+{
+    PSP_USER_STACK Stack;
+    NTSTATUS Status = CreatePeb(Process, Program, Image);
+
+    if (NT_SUCCESS(Status)) {
+        Status = PspCreateUserStack(Image->StackReserve, Image->StackCommit, &Stack);
+    }
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    return PspCreateProgramThread(Process, &Stack, Image->Base + Image->EntryRva, (ULONG64)Process->Peb, Thread);
+}
+
+/* The last component of a path, in ASCII. */
+static VOID NameOf(PCUNICODE_STRING Path, PSTR Name, ULONG Bytes)
+{
+    ULONG Start = Path->Length / sizeof(WCHAR), End = Start, Used = 0;
+
+    while (Start != 0 && Path->Buffer[Start - 1] != '\\') {
+        Start--;
+    }
+    for (; Start < End && Used < Bytes - 1; Start++) {
+        Name[Used++] = Path->Buffer[Start] < 0x7F ? (CHAR)Path->Buffer[Start] : '?';
+    }
+    Name[Used] = 0;
+}
+
+/**
+ * PspCreateProgram - makes a process of an executable file, with its first thread, which does not run yet.
+ *
+ * @Process, @Thread  get referenced objects; KeReadyThread starts the thread
+ * returns            STATUS_SUCCESS; what opening or reading a file says; STATUS_INVALID_IMAGE_FORMAT; what memory says
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS PspCreateProgram(const PSP_PROGRAM *Program, PEPROCESS *Process, PETHREAD *Thread)
+{
+    CHAR Name[16];
+    PSP_IMAGE Image = {0};
+    KAPC_STATE State;
+    PEPROCESS New;
+    NTSTATUS Status;
+
+    NameOf(&Program->ImagePath, Name, sizeof(Name));
+    Status = PspCreateProcess(&New, Name);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = PspMapImage(New, &Program->ImagePath, &Image, NULL, 0);
+    if (NT_SUCCESS(Status) && (Image.EntryRva == 0 || Image.IsDll)) {
+        Status = STATUS_INVALID_IMAGE_FORMAT;
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = MapNtdll(New);
+    }
+    if (NT_SUCCESS(Status)) {
+        KeStackAttachProcess((PVOID)New, &State);
+        Status = FillProcess(New, Program, &Image, Thread);
+        KeUnstackDetachProcess(&State);
+    }
+    if (!NT_SUCCESS(Status)) {
+        ObDereferenceObject(New);
+        return Status;
+    }
+    *Process = New;
+    return STATUS_SUCCESS;
+}

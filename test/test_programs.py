@@ -1,0 +1,106 @@
+"""Programs in ring 3: that they run, that what they must not do ends them and not the kernel, and that they leave nothing behind.
+
+One boot a machine. The faults are `faults.exe` of test/user; elsewhere.exe is compiled in a scratch directory by mingw-w64's gcc
+with nothing of this tree but libntdll.a.
+"""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from harness import Machine, Session, parse_ktap
+from harness.iso import BUILD, ROOT, build_iso
+
+MACHINES = ["qemu-bios-256", "qemu-bios-256-4cpu", "bochs-bios-256", "bochs-bios-256-4cpu"]
+
+FAULTS = {
+    "read-kernel": 0xC0000005, "write-kernel": 0xC0000005, "call-kernel": 0xC0000005, "read-tables": 0xC0000005,
+    "read-shared": 0xC0000005, "read-null": 0xC0000005, "non-canonical": 0xC0000005, "write-code": 0xC0000005,
+    "execute-data": 0xC0000005, "execute-stack": 0xC0000005, "undefined": 0xC000001D, "halt": 0xC0000096,
+    "cli": 0xC0000096, "port": 0xC0000096, "control-register": 0xC0000096, "divide": 0xC0000094,
+    "breakpoint": 0x80000003, "single-step": 0x80000004, "gate": 0xC0000005, "fast-fail": 0xC0000409,
+    "bad-stack": 0xC0000005, "kernel-stack": 0xC000001D, "raise": 0xC000003E, "stack-overflow": 0xC00000FD,
+}
+
+
+@pytest.fixture(scope="module")
+def extra(tmp_path_factory):
+    """The folder that goes below D:\\extra: elsewhere.exe, and files that are no programs."""
+    build_iso()  # libntdll.a is there afterwards
+    scratch = tmp_path_factory.mktemp("elsewhere")
+    shutil.copy(ROOT / "test" / "elsewhere" / "program.c", scratch)
+    shutil.copy(BUILD / "chk" / "user" / "libntdll.a", scratch)
+    out = scratch / "out"
+    out.mkdir()
+    done = subprocess.run(["x86_64-w64-mingw32-gcc", "-O2", "-Wall", "-nostdlib", "-o", str(out / "elsewhere.exe"), "program.c",
+                           "-L.", "-lntdll", "-Wl,--entry,NtProcessStartup", "-Wl,--subsystem,console"],
+                          cwd=scratch, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    good = (out / "elsewhere.exe").read_bytes()
+    (out / "short.exe").write_bytes(good[:700])
+    (out / "text.exe").write_text("This is no program.\n" * 100)
+    (out / "ghost.exe").write_bytes(good.replace(b"ntdll.dll", b"ghost.dll"))
+    (out / "absent.exe").write_bytes(good.replace(b"NtDisplayString", b"NtDisplayStranG"))
+    return out
+
+
+@pytest.fixture(scope="module", params=MACHINES)
+def machine(request, extra):
+    with Session(Machine.named(request.param, cmdline="test", extra=str(extra)), log=f"programs-{request.param}") as session:
+        session.wait_prompt()
+        yield session
+
+
+def run(session, command):
+    """(output, exit status) of a program."""
+    text = session.run(f"run {command}", 60)
+    found = re.search(r"^.*: exit status 0x([0-9A-F]{8})$", text, re.MULTILINE)
+    assert found, text
+    return text, int(found[1], 16)
+
+
+def test_hello(machine):
+    text, status = run(machine, 'hello one "two words"')
+    assert "hello, world\n" in text and 'command line: hello one "two words"\n' in text
+    assert status == 42
+
+
+def test_forbidden_acts_end_the_program(machine):
+    """Each with the documented status; the kernel goes on, and a program runs after all of them."""
+    for name, expected in FAULTS.items():
+        assert run(machine, f"faults {name}")[1] == expected, name
+    assert run(machine, "hello")[1] == 42
+
+
+def test_program_built_elsewhere(machine):
+    text, status = run(machine, r"D:\extra\elsewhere.exe")
+    assert "built elsewhere\nsum 166500, square 225, peb same\n" in text
+    assert status == 7
+
+
+def test_what_cannot_start_says_why(machine):
+    """Files that are no programs are refused; a DLL or symbol that is missing is named."""
+    assert "0xC0000034" in machine.run(r"run D:\extra\nothing.exe", 60)
+    assert "0xC000012F" in machine.run(r"run D:\extra\text.exe", 60)
+    assert "0xC000007B" in machine.run(r"run D:\extra\short.exe", 60)
+    text, status = run(machine, r"D:\extra\ghost.exe")
+    assert "ghost.dll" in text and status == 0xC0000135
+    text, status = run(machine, r"D:\extra\absent.exe")
+    assert "NtDisplayStranG" in text and status == 0xC0000139
+
+
+def test_nothing_is_left_behind(machine):
+    """Objects and commit are back where they were after a program has ended; the memory manager finds no fault."""
+    def counts():
+        return re.findall(r"^(Process|Thread|File|Section)\s+(\d+)", machine.run("objects"), re.MULTILINE)
+
+    run(machine, "hello")
+    before = counts()
+    for _ in range(10):
+        run(machine, "hello")
+    run(machine, "faults stack-overflow")
+    assert counts() == before
+    ktap = parse_ktap(machine.run("test mm.process.empty", 120))
+    assert ktap.ok()
