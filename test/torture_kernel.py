@@ -12,12 +12,18 @@ from harness import parse_ktap
 HOUR = 3600
 
 
-@machines("qemu-bios-256-4cpu-stress2000", "qemu-uefi-512-8cpu-stress1000", "qemu-bios-256-4cpu-icount-stress200",
-          "bochs-bios-256-2cpu-stress100", "qemu-bios-64-stress2000")
+@machines("qemu-bios-256-4cpu-stress2000", "qemu-uefi-512-8cpu-stress1000", "bochs-bios-256-2cpu-stress100",
+          "qemu-bios-64-stress2000")
 def test_kernel_suites(console):
     ktap = parse_ktap(console.run("test", 2 * HOUR))
     told = [f"{result.name}: {' '.join(result.diagnostics)}" for result in ktap.failed()]
     assert ktap.ok(), "\n".join(ktap.problems + told)
+
+
+@machines("qemu-bios-256-4cpu-icount-stress20")
+def test_races_with_processors_that_take_turns(console):
+    ktap = parse_ktap(console.run("test race", 2 * HOUR))
+    assert ktap.results and ktap.ok(), "\n".join(ktap.problems + [result.name for result in ktap.failed()])
 
 
 @machines("qemu-bios-512-4cpu", "bochs-bios-256-2cpu")
