@@ -25,6 +25,7 @@ typedef struct _MM_FAULT_COUNTERS {
     ULONG64 Soft;          /* resolved from a frame that was in memory */
     ULONG64 StandbyHits;   /* of these (and of pre-mapped pages): frames taken back from standby or modified */
     ULONG64 DemandZero;    /* fresh zeroed frames */
+    ULONG64 CopyOnWrite;   /* shared frames copied into one of the process's own */
     ULONG64 PageReads;     /* paging reads sent to file systems */
     ULONG64 PagesRead;     /* frames they filled */
     ULONG64 Collided;      /* waits for a page that another thread was reading */
@@ -113,4 +114,13 @@ BOOLEAN MmQuerySectionPages(PSECTION_OBJECT_POINTERS Pointers, PMM_SECTION_PAGES
 NTSTATUS NTAPI MmCreateSection(PVOID *SectionObject, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                                PLARGE_INTEGER MaximumSize, ULONG Protection, ULONG Attributes, HANDLE FileHandle,
                                PFILE_OBJECT File);
+NTSTATUS NTAPI MmMapViewOfSection(PVOID SectionObject, PEPROCESS Process, PVOID *BaseAddress, ULONG_PTR ZeroBits,
+                                  SIZE_T CommitSize, PLARGE_INTEGER SectionOffset, PSIZE_T ViewSize,
+                                  SECTION_INHERIT InheritDisposition, ULONG AllocationType, ULONG Protect);
+NTSTATUS NTAPI MmUnmapViewOfSection(PEPROCESS Process, PVOID BaseAddress);
+NTSTATUS NTAPI NtOpenSection(PHANDLE SectionHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes);
+NTSTATUS NTAPI NtMapViewOfSection(HANDLE SectionHandle, HANDLE ProcessHandle, PVOID *BaseAddress, ULONG_PTR ZeroBits,
+                                  SIZE_T CommitSize, PLARGE_INTEGER SectionOffset, PSIZE_T ViewSize,
+                                  SECTION_INHERIT InheritDisposition, ULONG AllocationType, ULONG Protect);
+NTSTATUS NTAPI NtUnmapViewOfSection(HANDLE ProcessHandle, PVOID BaseAddress);
 extern POBJECT_TYPE MmSectionObjectType; /* (c) */

@@ -234,7 +234,7 @@ static NTSTATUS MiPageIn(PMI_INPAGE Block, PMMPTE Pte, PVOID Address, PMMPTE Pro
     Status = MiReadCluster(Block);
     OldIrql = MiLockPfn();
     MiFinishCluster(Block, Status);
-    if (NT_SUCCESS(Status) && MiIsPrototypePte(*Pte) && MiProtoTarget(*Pte) == Prototype) {
+    if (NT_SUCCESS(Status) && Pte != NULL && MiIsPrototypePte(*Pte) && MiProtoTarget(*Pte) == Prototype) {
         MiMapPrototype(Pte, Address, Prototype);
     }
     MiUnlockPfn(OldIrql);
@@ -249,8 +249,8 @@ static VOID MiFaultShortage(VOID)
     MiWaitForFrames();
 }
 
-/* MiResolvePrototypeFault inside a critical region. */
-static NTSTATUS MiResolveInRegion(PMMPTE Pte, PVOID Address)
+/* Both of the below inside a critical region. Pte NULL: the page of Wanted is only brought into memory. */
+static NTSTATUS MiResolveInRegion(PMMPTE Pte, PVOID Address, PMMPTE Wanted)
 {
     PMI_INPAGE Block = NULL;
     BOOLEAN Single = FALSE, Short = FALSE;
@@ -259,7 +259,7 @@ static NTSTATUS MiResolveInRegion(PMMPTE Pte, PVOID Address)
 
     ASSERT_IRQL_MAX(APC_LEVEL);
     for (;;) {
-        MMPTE Content = *(volatile MMPTE *)Pte;
+        MMPTE Content = Pte != NULL ? *(volatile MMPTE *)Pte : MiMakeProtoPte(Wanted, 0);
         PMMPTE Prototype = MiProtoTarget(Content);
         KIRQL OldIrql;
 
@@ -277,14 +277,14 @@ static NTSTATUS MiResolveInRegion(PMMPTE Pte, PVOID Address)
         }
         (void)*(volatile ULONG64 *)&Prototype->Long; /* resident before the PFN lock is taken */
         OldIrql = MiLockPfn();
-        if (Pte->Long != Content.Long) {
+        if (Pte != NULL && Pte->Long != Content.Long) {
             MiUnlockPfn(OldIrql);
             continue;
         }
-        switch (MiMapPrototype(Pte, Address, Prototype)) {
+        switch (Pte != NULL ? MiMapPrototype(Pte, Address, Prototype) : MiLookAtPrototype(Prototype)) {
         case MiPrototypeMapped:
             MiUnlockPfn(OldIrql);
-            MmFaultCounters.Soft++;
+            MmFaultCounters.Soft += Pte != NULL;
             MiReleaseInPage(Block);
             return STATUS_SUCCESS;
         case MiPrototypeReading:
@@ -295,6 +295,11 @@ static NTSTATUS MiResolveInRegion(PMMPTE Pte, PVOID Address)
             }
             continue;
         case MiPrototypeDemandZero:
+            if (Pte == NULL) {
+                MiUnlockPfn(OldIrql);
+                MiReleaseInPage(Block);
+                return STATUS_SUCCESS;
+            }
             Short = !MiMapZeroedPrototype(Pte, Address, Prototype);
             MmFaultCounters.DemandZero += !Short;
             MiUnlockPfn(OldIrql);
@@ -352,7 +357,24 @@ NTSTATUS MiResolvePrototypeFault(PMMPTE Pte, PVOID Address)
     NTSTATUS Status;
 
     KeEnterCriticalRegion();
-    Status = MiResolveInRegion(Pte, Address);
+    Status = MiResolveInRegion(Pte, Address, NULL);
+    KeLeaveCriticalRegion();
+    return Status;
+}
+
+/**
+ * MiReadPrototype - brings the page of a prototype PTE into memory, for nobody in particular: it is on standby afterwards.
+ *
+ * returns  STATUS_SUCCESS: in memory, or a page without content that needs no reading; else as MiResolvePrototypeFault
+ *
+ * The caller keeps the control area. IRQL: <= APC_LEVEL; no locks: it waits for I/O and for memory.
+ */
+NTSTATUS MiReadPrototype(PMMPTE Prototype)
+{
+    NTSTATUS Status;
+
+    KeEnterCriticalRegion();
+    Status = MiResolveInRegion(NULL, NULL, Prototype);
     KeLeaveCriticalRegion();
     return Status;
 }

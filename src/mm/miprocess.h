@@ -54,6 +54,7 @@ typedef struct _MI_VAD {
     /* mapped views */
     struct _CONTROL_AREA *ControlArea; /* (c) a view is counted on it */
     ULONG64 FirstPage;                 /* (c) page of the section at StartVpn */
+    ULONG Maximum;                     /* (c) MM_... of the section */
     ULONG Inherit;                     /* (c) SECTION_INHERIT */
 } MI_VAD, *PMI_VAD;
 
@@ -90,9 +91,10 @@ FORCEINLINE PMI_ADDRESS_SPACE MiCurrentSpace(VOID)
 /* ---- commit.c: all under the PFN lock unless said otherwise ---- */
 
 typedef struct _MI_COMMIT {
-    ULONG64 Charged; /* (p) promised to processes and sections */
-    ULONG64 Peak;    /* (p) */
-    ULONG64 Refused; /* (p) requests that would have exceeded the limit */
+    ULONG64 Charged;  /* (p) promised to processes and sections */
+    ULONG64 Sections; /* (p) of these: sections without a file */
+    ULONG64 Peak;     /* (p) */
+    ULONG64 Refused;  /* (p) requests that would have exceeded the limit */
 } MI_COMMIT;
 extern MI_COMMIT MiCommit;
 
@@ -175,6 +177,18 @@ ULONG MiPageProtection(ULONG Protection);     /* PAGE_... */
 ULONG64 MiUserPteBits(ULONG Protection);
 MI_CACHE_TYPE MiProtectionCacheType(ULONG Protection);
 
+/* A private page that was copied on write is written from then on. */
+FORCEINLINE ULONG MiOwnProtection(ULONG Protection)
+{
+    return (Protection & 5) == MM_WRITECOPY ? Protection & ~1u : Protection;
+}
+
+/* A page of a view in a page table, not valid: its prototype PTE is found through the VAD. */
+FORCEINLINE MMPTE MiVadPointerPte(ULONG Protection)
+{
+    return (MMPTE){.Long = (MI_PTE_VAD_POINTER << 16) | MI_PTE_PROTOTYPE | MI_PTE_PROTECTION(Protection)};
+}
+
 FORCEINLINE BOOLEAN MiIsGuardProtection(ULONG Protection)
 {
     return (Protection & MM_NOACCESS) == MM_GUARD_PAGE && (Protection & 7) != 0;
@@ -198,6 +212,23 @@ VOID MiQueryPage(PMI_VAD Vad, ULONG64 Vpn, PMI_PAGE_INFO Info); /* (w) held */
 /* Base: in NULL or the address wanted, out where it is. Fails: STATUS_INSUFFICIENT_RESOURCES, STATUS_CONFLICTING_ADDRESSES, STATUS_NO_MEMORY, ... */
 NTSTATUS MiMapMdlInProcess(PMDL Mdl, MEMORY_CACHING_TYPE CacheType, PVOID *Base);
 VOID MiUnmapMdlInProcess(PVOID Base);
+
+/* ---- userview.c ---- */
+/* A VAD of a view goes with its space: gives up what it holds of the section. No locks but (a) and (w). */
+VOID MiForgetView(PMI_VAD Vad);
+/* The prototype PTE of a page of a view. (a) or (w) held. */
+PMMPTE MiPrototypeOfView(PMI_VAD Vad, ULONG64 Vpn);
+ULONG MiSharedProtection(MMPTE Pte); /* MM_... of a valid PTE that shares a frame */
+/* That PTE; for a guard page or one without access the form that a fault resolves. */
+MMPTE MiMakeSharedPte(PFN_FRAME Frame, ULONG Protection);
+BOOLEAN MiViewMayHave(PMI_VAD Vad, ULONG Protection); /* may a page of the view come to have it? */
+
+/* ---- sharedfault.c: (w) held, process current ---- */
+NTSTATUS MiSharedFault(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, PVOID Address, ULONG Protection);
+NTSTATUS MiCopyOnWrite(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address);
+#define MI_FAULT_SHORT STATUS_NO_MEMORY /* between the files of the fault tree: no frame now */
+/* The same: the page must be read first. The control area of the VAD is referenced. */
+#define MI_FAULT_READ STATUS_MORE_PROCESSING_REQUIRED
 
 /* ---- userfault.c ---- */
 
@@ -231,5 +262,6 @@ NTSTATUS MiOpenTarget(HANDLE ProcessHandle, ACCESS_MASK Access, PMI_TARGET Targe
 VOID MiCloseTarget(PMI_TARGET Target);
 /* Reads and writes the caller's variables, in the mode it called from. */
 NTSTATUS MiCaptureRange(PVOID *BaseAddress, PSIZE_T RegionSize, PVOID *Base, PSIZE_T Size);
+NTSTATUS MiCaptureBytes(PVOID Destination, const VOID *Source, SIZE_T Bytes);
 NTSTATUS MiReturnRange(PVOID *BaseAddress, PSIZE_T RegionSize, PVOID Base, SIZE_T Size);
 NTSTATUS MiReturnBytes(PVOID Destination, const VOID *Source, SIZE_T Bytes);

@@ -49,6 +49,7 @@ struct _CONTROL_AREA {
     ULONG Sections;                    /* (p) opens by Cc, section objects, calls in progress */
     ULONG Views;                       /* (p) mapped views */
     ULONG UserSections;                /* (p) section objects, and their views, which outlive them */
+    ULONG64 Commit;                    /* (c) pages charged: those of a section without a file */
     ULONG64 Frames;                    /* (p) prototype PTEs that name a frame; files only */
     ULONG64 Pages;                     /* (p) of the section; only grows */
     ULONG64 FileSize;                  /* (p) bytes; what lies past it reads as zero */
@@ -62,7 +63,8 @@ struct _CONTROL_AREA {
 typedef struct _SECTION {
     PCONTROL_AREA ControlArea; /* (c) */
     ULONG64 Bytes;             /* (c) */
-    ULONG Protection;          /* (c) MM_... */
+    ULONG Protection;          /* (c) MM_...: the most that a view may have */
+    ULONG Attributes;          /* (c) SEC_... */
 } SECTION, *PSECTION;
 
 extern LIST_ENTRY MiControlAreas; /* (p) those that can be found, and those without a file */
@@ -105,6 +107,9 @@ typedef enum _MI_PROTOTYPE_STATE {
 
 /* Frame that holds a prototype PTE; MI_NO_FRAME32: not resident now. IRQL: any. */
 ULONG MiFrameOfPrototype(PMMPTE Prototype);
+MI_PROTOTYPE_STATE MiLookAtPrototype(PMMPTE Prototype);
+PFN_FRAME MiShareFrame(PMMPTE Prototype);
+PFN_FRAME MiShareZeroedFrame(PMMPTE Prototype);
 MI_PROTOTYPE_STATE MiMapPrototype(PMMPTE Pte, PVOID Address, PMMPTE Prototype);
 BOOLEAN MiMapZeroedPrototype(PMMPTE Pte, PVOID Address, PMMPTE Prototype);
 /* Gives up the frame of one prototype PTE that no view maps. FALSE: it is mapped or locked. */
@@ -117,6 +122,8 @@ VOID MiCountSectionPages(PCONTROL_AREA ControlArea, PMM_SECTION_PAGES Pages);
 
 /* ---- view.c ---- */
 VOID MiUnmapViewPtes(PMMPTE First, ULONG Count);
+/* A view comes or goes. @User: not the cache manager's, so it stands in the way of truncation. Takes the PFN lock. */
+VOID MiCountView(PCONTROL_AREA ControlArea, LONG Delta, BOOLEAN User);
 
 /* ---- inpage.c ---- */
 #define MI_CLUSTER_PAGES 16 /* 64 KB: a frame run that the window can map in one batch */
@@ -138,6 +145,7 @@ C_ASSERT(FIELD_OFFSET(MI_INPAGE, Frame) == FIELD_OFFSET(MI_INPAGE, Mdl) + sizeof
 
 /* Makes the page behind a view's PTE valid, reading it if need be. No locks; IRQL <= APC_LEVEL. */
 NTSTATUS MiResolvePrototypeFault(PMMPTE Pte, PVOID Address);
+NTSTATUS MiReadPrototype(PMMPTE Prototype);
 /* Waits until a page that is being read has been read. PFN lock held on entry, dropped on return. */
 NTSTATUS MiWaitForInPage(PMI_INPAGE Block, KIRQL OldIrql);
 

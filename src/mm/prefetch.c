@@ -1,8 +1,7 @@
 /*
  * prefetch.c - MmPrefetchPages: pages of files brought into memory before somebody needs them.
  *
- * Each page named goes to standby, read in clusters like any fault would. To be read a page must have a PTE that wants it: one system PTE is
- * borrowed for the length of the call, pointed at one prototype PTE after the other.
+ * Each page named goes to standby, read in clusters as a fault would, and nobody maps it. What is in memory already stays as it is.
  *
  * IRQL: PASSIVE_LEVEL. Locks: none held; each file's section is kept by an open.
  *
@@ -10,13 +9,10 @@
  */
 #include "misection.h"
 
-/* Reads one page through the borrowed PTE. */
-static NTSTATUS MiPrefetchPage(PCONTROL_AREA ControlArea, ULONG64 Offset, PMMPTE Pte)
+static NTSTATUS MiPrefetchPage(PCONTROL_AREA ControlArea, ULONG64 Page)
 {
-    ULONG64 Page = Offset >> PAGE_SHIFT;
     PSUBSECTION Subsection;
     NTSTATUS Status;
-    KIRQL OldIrql;
 
     if (Page >= ControlArea->Pages) {
         return STATUS_END_OF_FILE;
@@ -26,15 +22,9 @@ static NTSTATUS MiPrefetchPage(PCONTROL_AREA ControlArea, ULONG64 Offset, PMMPTE
         return Status;
     }
     Subsection = MiSubsectionOfPage(ControlArea, Page);
-    OldIrql = MiLockPfn();
-    *Pte = MiMakeProtoPte(&Subsection->Prototypes[Page - Subsection->StartingPage], MM_READONLY);
-    MiUnlockPfn(OldIrql);
-    Status = MiResolvePrototypeFault(Pte, MiAddressOf(Pte));
-    MiUnmapViewPtes(Pte, 1);
-    return Status;
+    return MiReadPrototype(&Subsection->Prototypes[Page - Subsection->StartingPage]);
 }
 
-/* The pages of one list, through a PTE of their own each: the address is not used twice without a flush. */
 static NTSTATUS MiPrefetchList(PREAD_LIST List)
 {
     PFSRTL_COMMON_FCB_HEADER Header = List->FileObject->FsContext;
@@ -53,14 +43,7 @@ static NTSTATUS MiPrefetchList(PREAD_LIST List)
     }
     MmSetDataSectionFileSize(ControlArea, (ULONG64)Header->FileSize.QuadPart);
     for (ULONG Index = 0; Index < List->NumberOfEntries && NT_SUCCESS(Status); Index++) {
-        PMMPTE Pte = MiReserveSystemPtes(1);
-
-        if (Pte == NULL) {
-            Status = STATUS_INSUFFICIENT_RESOURCES;
-            break;
-        }
-        Status = MiPrefetchPage(ControlArea, (ULONG64)List->List[Index].Alignment, Pte);
-        MiReleaseSystemPtes(Pte, 1);
+        Status = MiPrefetchPage(ControlArea, (ULONG64)List->List[Index].Alignment >> PAGE_SHIFT);
     }
     MmCloseDataSection(ControlArea);
     return Status;

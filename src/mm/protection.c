@@ -92,6 +92,9 @@ VOID MiQueryPage(PMI_VAD Vad, ULONG64 Vpn, PMI_PAGE_INFO Info)
     } else if (Vad->Type == MiVadLocked) {
         Info->Committed = TRUE;
         Info->Protection = Vad->Protection;
+    } else if (Info->Pte.Hard.Valid && Info->Pte.Hard.Prototype) {
+        Info->Committed = TRUE;
+        Info->Protection = MiSharedProtection(Info->Pte);
     } else if (Info->Pte.Hard.Valid) {
         Info->Committed = TRUE;
         Info->Protection = (ULONG)MiPfn(MiPteFrame(Info->Pte))->OriginalPte.Soft.Protection;

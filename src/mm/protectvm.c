@@ -12,6 +12,28 @@
 #include "misection.h"
 #include "miprocess.h"
 
+/* A page shared with a section: new bits, or back to the form that a fault resolves. PFN lock. */
+static VOID MiProtectSharedPage(PMI_ADDRESS_SPACE Space, PMMPTE Pte, ULONG Protection)
+{
+    PVOID Address = MiAddressOf(Pte);
+    PFN_FRAME Frame = MiPteFrame(*Pte);
+    MMPTE New = MiMakeSharedPte(Frame, Protection);
+    BOOLEAN Keep = New.Hard.Valid;
+    MI_TLB_FLUSH Flush;
+    MMPTE Old;
+
+    MiBeginTlbFlush(&Flush, MiTlbUser);
+    Old = MiDowngradePte(&Flush, Pte, Address, New);
+    MiFlushTlb(&Flush);
+    if (Old.Hard.Dirty) {
+        MiSetModified(Frame);
+    }
+    if (!Keep) {
+        MiGiveWsle(Space, Frame, Address);
+        MiDecrementShareCount(Frame);
+    }
+}
+
 /* A resident private page: new bits, or out of the working set. PFN lock. */
 static VOID MiProtectValidPage(PMI_ADDRESS_SPACE Space, PMMPTE Pte, ULONG Protection)
 {
@@ -51,14 +73,17 @@ BOOLEAN MiSetPageProtection(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 Vpn, U
     }
     Pte = MiPteOf(Address);
     Irql = MiLockPfn();
-    if (Pte->Hard.Valid) {
-        MiProtectValidPage(Space, Pte, Protection);
+    if (Pte->Hard.Valid && Pte->Hard.Prototype) {
+        MiProtectSharedPage(Space, Pte, Protection);
+    } else if (Pte->Hard.Valid) {
+        MiProtectValidPage(Space, Pte, MiOwnProtection(Protection));
     } else if (MiIsTransitionPte(*Pte)) {
+        Protection = MiOwnProtection(Protection);
         MiPfn(MiTransitionFrame(*Pte))->OriginalPte.Soft.Protection = Protection;
         Pte->Trans.Protection = Protection;
     } else {
         MiAddUsedEntries(Pte, Pte->Long == 0);
-        *Pte = MiMakeDemandZeroPte(Protection);
+        *Pte = Vad->Type == MiVadMapped ? MiVadPointerPte(Protection) : MiMakeDemandZeroPte(Protection);
     }
     MiUnlockPfn(Irql);
     return TRUE;
@@ -98,7 +123,10 @@ static NTSTATUS MiProtect(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 Last, 
     if (Vad == NULL || Last > Vad->EndVpn) {
         return STATUS_CONFLICTING_ADDRESSES;
     }
-    if (Vad->Type == MiVadPrivate && (Protection & 7) != MM_EXECUTE_READWRITE && (Protection & 5) == MM_WRITECOPY) {
+    if (Vad->Type == MiVadPrivate && (Protection & 5) == MM_WRITECOPY) {
+        return STATUS_INVALID_PAGE_PROTECTION;
+    }
+    if (Vad->Type == MiVadLocked || (Vad->Type == MiVadMapped && !MiViewMayHave(Vad, Protection))) {
         return STATUS_INVALID_PAGE_PROTECTION;
     }
     ExAcquireFastMutex(&Space->WorkingSetLock);

@@ -52,6 +52,62 @@ static MMPTE MiValidPrototype(PFN_FRAME Frame)
     return MiMakeValidPte(Frame, MI_KERNEL_RW_BITS & ~PTE_GLOBAL);
 }
 
+/* What MiMapPrototype would find, without mapping: MiPrototypeMapped means in memory. PFN lock. */
+MI_PROTOTYPE_STATE MiLookAtPrototype(PMMPTE Prototype)
+{
+    MMPTE Content;
+
+    ASSERT_PFN_LOCKED();
+    if (MiFrameOfPrototype(Prototype) == MI_NO_FRAME32) {
+        return MiPrototypeNotResident;
+    }
+    Content = *Prototype;
+    if (Content.Hard.Valid) {
+        return MiPrototypeMapped;
+    }
+    if (MiIsTransitionPte(Content)) {
+        return (MiPfn(MiTransitionFrame(Content))->u4 & MI_U4_READ) != 0 ? MiPrototypeReading : MiPrototypeMapped;
+    }
+    if (MiIsPrototypePte(Content)) {
+        return MiPrototypeAbsent;
+    }
+    return Content.Long == 0 ? MiPrototypeNothing : MiPrototypeDemandZero;
+}
+
+/**
+ * MiShareFrame - one more PTE is about to name the frame of a prototype PTE that is in memory.
+ *
+ * returns  the frame, with a share for the caller's PTE. PFN lock; MiLookAtPrototype said MiPrototypeMapped.
+ */
+PFN_FRAME MiShareFrame(PMMPTE Prototype)
+{
+    PFN_FRAME Frame;
+
+    ASSERT_PFN_LOCKED();
+    if (Prototype->Hard.Valid) {
+        Frame = MiPteFrame(*Prototype);
+        MiIncrementShareCount(Frame);
+    } else {
+        Frame = MiTransitionFrame(*Prototype);
+        MiUnlinkTransition(Frame);
+        *Prototype = MiValidPrototype(Frame);
+        MmFaultCounters.StandbyHits++;
+    }
+    return Frame;
+}
+
+/* Gives a demand-zero prototype PTE its first frame, with a share for the caller's PTE; 0: no frame. PFN lock. */
+PFN_FRAME MiShareZeroedFrame(PMMPTE Prototype)
+{
+    PFN_FRAME Frame = MiAllocateFrame(MI_FRAME_ZEROED);
+
+    if (Frame != 0) {
+        MiInitializePfn(Frame, Prototype, MiFrameOfPrototype(Prototype), *Prototype, MI_U4_PROTOTYPE | MI_U4_MODIFIED);
+        *Prototype = MiValidPrototype(Frame);
+    }
+    return Frame;
+}
+
 /**
  * MiMapPrototype - makes a view's PTE valid if its page is in memory.
  *
@@ -63,32 +119,12 @@ static MMPTE MiValidPrototype(PFN_FRAME Frame)
  */
 MI_PROTOTYPE_STATE MiMapPrototype(PMMPTE Pte, PVOID Address, PMMPTE Prototype)
 {
-    PFN_FRAME Frame;
-    MMPTE Content;
+    MI_PROTOTYPE_STATE State = MiLookAtPrototype(Prototype);
 
-    ASSERT_PFN_LOCKED();
-    if (MiFrameOfPrototype(Prototype) == MI_NO_FRAME32) {
-        return MiPrototypeNotResident;
+    if (State == MiPrototypeMapped) {
+        MiMakeViewPteValid(Pte, Address, MiShareFrame(Prototype));
     }
-    Content = *Prototype;
-    if (Content.Hard.Valid) {
-        Frame = MiPteFrame(Content);
-        MiIncrementShareCount(Frame);
-    } else if (MiIsTransitionPte(Content)) {
-        Frame = MiTransitionFrame(Content);
-        if ((MiPfn(Frame)->u4 & MI_U4_READ) != 0) {
-            return MiPrototypeReading;
-        }
-        MiUnlinkTransition(Frame);
-        *Prototype = MiValidPrototype(Frame);
-        MmFaultCounters.StandbyHits++;
-    } else if (MiIsPrototypePte(Content)) {
-        return MiPrototypeAbsent;
-    } else {
-        return Content.Long == 0 ? MiPrototypeNothing : MiPrototypeDemandZero;
-    }
-    MiMakeViewPteValid(Pte, Address, Frame);
-    return MiPrototypeMapped;
+    return State;
 }
 
 /**
@@ -98,15 +134,12 @@ MI_PROTOTYPE_STATE MiMapPrototype(PMMPTE Pte, PVOID Address, PMMPTE Prototype)
  */
 BOOLEAN MiMapZeroedPrototype(PMMPTE Pte, PVOID Address, PMMPTE Prototype)
 {
-    PFN_FRAME Frame = MiAllocateFrame(MI_FRAME_ZEROED);
+    PFN_FRAME Frame = MiShareZeroedFrame(Prototype);
 
-    if (Frame == 0) {
-        return FALSE;
+    if (Frame != 0) {
+        MiMakeViewPteValid(Pte, Address, Frame);
     }
-    MiInitializePfn(Frame, Prototype, MiFrameOfPrototype(Prototype), *Prototype, MI_U4_PROTOTYPE | MI_U4_MODIFIED);
-    *Prototype = MiValidPrototype(Frame);
-    MiMakeViewPteValid(Pte, Address, Frame);
-    return TRUE;
+    return Frame != 0;
 }
 
 /* See pfn.h. Only frames of files are counted: a page-file section dies with its last user, whatever it holds. */

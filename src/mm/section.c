@@ -14,6 +14,7 @@
  * for extension. Never called with another lock of Mm held.
  */
 #include "misection.h"
+#include "miprocess.h"
 #include <ntos/ps.h>
 
 LIST_ENTRY MiControlAreas;
@@ -131,6 +132,7 @@ static NTSTATUS MiCreateControlArea(PFILE_OBJECT FileObject, ULONG64 Pages, PCON
 static VOID MiFreeControlArea(PCONTROL_AREA ControlArea)
 {
     MiDeleteSubsectionBlocks(ControlArea);
+    MiReturnCommit(&MiCommit.Sections, ControlArea->Commit);
     if (ControlArea->FileObject != NULL) {
         ObDereferenceObject(ControlArea->FileObject);
     }
@@ -177,11 +179,22 @@ NTSTATUS MmOpenDataSection(PFILE_OBJECT FileObject, ULONG64 Bytes, PCONTROL_AREA
 /* A control area of its own for a section without a file, referenced; its pages are demand zero. */
 NTSTATUS MiCreatePageFileControlArea(ULONG64 Bytes, PCONTROL_AREA *Result)
 {
-    NTSTATUS Status = MiCreateControlArea(NULL, BYTES_TO_PAGES(Bytes), Result);
+    ULONG64 Pages = BYTES_TO_PAGES(Bytes);
+    NTSTATUS Status;
 
-    if (NT_SUCCESS(Status)) {
+    if (Pages > MI_MAXIMUM_SECTION_PAGES) {
+        return STATUS_SECTION_TOO_BIG;
+    }
+    if (!MiChargeCommit(&MiCommit.Sections, Pages)) {
+        return STATUS_COMMITMENT_LIMIT;
+    }
+    Status = MiCreateControlArea(NULL, Pages, Result);
+    if (!NT_SUCCESS(Status)) {
+        MiReturnCommit(&MiCommit.Sections, Pages);
+    } else {
         KIRQL OldIrql = MiLockPfn();
 
+        (*Result)->Commit = Pages;
         InsertTailList(&MiControlAreas, &(*Result)->Link);
         MmFaultCounters.Segments++;
         MiUnlockPfn(OldIrql);

@@ -8,6 +8,7 @@
  * Locks: PFN lock for counts. IRQL: <= APC_LEVEL; PASSIVE_LEVEL where objects are made.
  */
 #include "misection.h"
+#include "miprocess.h"
 #include <ntos/ob.h>
 
 POBJECT_TYPE MmSectionObjectType;
@@ -91,7 +92,7 @@ static NTSTATUS MiSizeOfFileSection(PFILE_OBJECT FileObject, PULONG64 Bytes)
  *
  * @SectionObject  receives the object, referenced
  * @MaximumSize    bytes; for a file at most its size, 0: the file's size
- * @Protection     PAGE_READONLY (files) or PAGE_READWRITE (without a file)
+ * @Protection     PAGE_...: the most that views may have; a file's data is never written, so its views are read or copied on write
  * @Attributes     SEC_COMMIT
  * @FileHandle     NULL: @File says, or there is no file
  * @File           the file, with its SectionObjectPointer set; its size comes from its FCB header
@@ -108,6 +109,7 @@ NTSTATUS NTAPI MmCreateSection(PVOID *SectionObject, ACCESS_MASK DesiredAccess, 
     PFILE_OBJECT FileObject = File;
     PCONTROL_AREA ControlArea;
     PSECTION Section;
+    ULONG Maximum;
     NTSTATUS Status;
 
     ASSERT_IRQL(PASSIVE_LEVEL);
@@ -121,7 +123,10 @@ NTSTATUS NTAPI MmCreateSection(PVOID *SectionObject, ACCESS_MASK DesiredAccess, 
             return Status;
         }
     }
-    if (Protection != (FileObject != NULL ? PAGE_READONLY : PAGE_READWRITE)) {
+    Maximum = MiMakeProtection(Protection);
+    if (Maximum == MM_INVALID_PROTECTION || (Maximum & ~7u) != 0) {
+        Status = STATUS_INVALID_PAGE_PROTECTION;
+    } else if (FileObject != NULL && (Maximum & 5) == MM_READWRITE) {
         Status = STATUS_INVALID_PAGE_PROTECTION;
     } else if (FileObject == NULL) {
         Status = Bytes == 0 ? STATUS_INVALID_PARAMETER_4 : STATUS_SUCCESS;
@@ -132,12 +137,13 @@ NTSTATUS NTAPI MmCreateSection(PVOID *SectionObject, ACCESS_MASK DesiredAccess, 
         Status = MiOpenControlArea(FileObject, Bytes, &ControlArea);
     }
     if (NT_SUCCESS(Status)) {
-        Status = ObCreateObject(KernelMode, MmSectionObjectType, ObjectAttributes, KernelMode, NULL, sizeof(*Section),
-                                0, 0, (PVOID *)&Section);
+        Status = ObCreateObject(ExGetPreviousMode(), MmSectionObjectType, ObjectAttributes, ExGetPreviousMode(), NULL,
+                                sizeof(*Section), 0, 0, (PVOID *)&Section);
         if (NT_SUCCESS(Status)) {
             Section->ControlArea = ControlArea;
             Section->Bytes = Bytes;
-            Section->Protection = FileObject != NULL ? MM_READONLY : MM_READWRITE;
+            Section->Protection = Maximum;
+            Section->Attributes = Attributes;
             MiCountUserSection(ControlArea, 1);
             *SectionObject = Section;
         } else {
@@ -148,4 +154,37 @@ NTSTATUS NTAPI MmCreateSection(PVOID *SectionObject, ACCESS_MASK DesiredAccess, 
         ObDereferenceObject(FileObject);
     }
     return Status;
+}
+
+/**
+ * NtCreateSection - the same with a handle.
+ *
+ * @SectionHandle  receives it
+ *
+ * IRQL: PASSIVE_LEVEL. Fails: as MmCreateSection, and what inserting an object gives.
+ */
+NTSTATUS NTAPI NtCreateSection(PHANDLE SectionHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
+                               PLARGE_INTEGER MaximumSize, ULONG SectionPageProtection, ULONG AllocationAttributes,
+                               HANDLE FileHandle)
+{
+    LARGE_INTEGER Size = {.QuadPart = 0};
+    NTSTATUS Status = STATUS_SUCCESS;
+    PVOID Section;
+
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    if (MaximumSize != NULL) {
+        Status = MiCaptureBytes(&Size, MaximumSize, sizeof(Size));
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = MmCreateSection(&Section, DesiredAccess, ObjectAttributes, &Size, SectionPageProtection,
+                                 AllocationAttributes, FileHandle, NULL);
+    }
+    return NT_SUCCESS(Status) ? ObInsertObject(Section, NULL, DesiredAccess, 0, NULL, SectionHandle) : Status;
+}
+
+/* A handle to a section that has a name. IRQL: PASSIVE_LEVEL. */
+NTSTATUS NTAPI NtOpenSection(PHANDLE SectionHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes)
+{
+    return ObOpenObjectByName(ObjectAttributes, MmSectionObjectType, ExGetPreviousMode(), NULL, DesiredAccess, NULL,
+                              SectionHandle);
 }

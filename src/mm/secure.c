@@ -110,6 +110,9 @@ static NTSTATUS MiCopyPart(PEPROCESS Process, PVOID To, const VOID *From, SIZE_T
     KAPC_STATE ApcState;
     NTSTATUS Status = STATUS_SUCCESS;
 
+    if (!NT_SUCCESS(PsAcquireProcessExitSynchronization(Process))) {
+        return STATUS_PROCESS_IS_TERMINATING;
+    }
     KeStackAttachProcess((PVOID)Process, &ApcState);
     if (Trusted) {
         RtlCopyMemory(To, From, Bytes);
@@ -117,6 +120,7 @@ static NTSTATUS MiCopyPart(PEPROCESS Process, PVOID To, const VOID *From, SIZE_T
         Status = FromProcess ? MmCopyFromUser(To, From, Bytes) : MmCopyToUser(To, From, Bytes);
     }
     KeUnstackDetachProcess(&ApcState);
+    PsReleaseProcessExitSynchronization(Process);
     return Status;
 }
 

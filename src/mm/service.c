@@ -1,7 +1,8 @@
 /*
  * service.c - what the services of virtual memory share: the process they work on, and the caller's variables.
  *
- * A service names a process by handle and works in its address space, attached to it if it is not the caller's own. The caller's
+ * A service names a process by handle and works in its address space, attached to it if it is not the caller's own; the address space
+ * stays meanwhile, even if the process's last thread ends. The caller's
  * variables are read once, before anything is decided, and written at the end, both in the caller's own address space: a
  * user-mode caller's under SEH, with user access allowed for the length of the copy.
  *
@@ -18,13 +19,14 @@ NTSTATUS MiOpenTarget(HANDLE ProcessHandle, ACCESS_MASK Access, PMI_TARGET Targe
         return Status;
     }
     Target->Attached = FALSE;
-    if (!ExAcquireRundownProtection(&Target->Process->RundownProtect)) {
+    Status = PsAcquireProcessExitSynchronization(Target->Process);
+    if (!NT_SUCCESS(Status)) {
         ObDereferenceObject(Target->Process);
-        return STATUS_PROCESS_IS_TERMINATING;
+        return Status;
     }
     Target->Space = MiSpaceOf(Target->Process);
     if (Target->Space == NULL) { /* the system process has no user half */
-        ExReleaseRundownProtection(&Target->Process->RundownProtect);
+        PsReleaseProcessExitSynchronization(Target->Process);
         ObDereferenceObject(Target->Process);
         return STATUS_PROCESS_IS_TERMINATING;
     }
@@ -40,24 +42,24 @@ VOID MiCloseTarget(PMI_TARGET Target)
     if (Target->Attached) {
         KeUnstackDetachProcess(&Target->ApcState);
     }
-    ExReleaseRundownProtection(&Target->Process->RundownProtect);
+    PsReleaseProcessExitSynchronization(Target->Process);
     ObDereferenceObject(Target->Process);
+}
+
+NTSTATUS MiCaptureBytes(PVOID Destination, const VOID *Source, SIZE_T Bytes)
+{
+    if (ExGetPreviousMode() == KernelMode) {
+        RtlCopyMemory(Destination, Source, Bytes);
+        return STATUS_SUCCESS;
+    }
+    return MmCopyFromUser(Destination, Source, Bytes);
 }
 
 NTSTATUS MiCaptureRange(PVOID *BaseAddress, PSIZE_T RegionSize, PVOID *Base, PSIZE_T Size)
 {
-    NTSTATUS Status;
+    NTSTATUS Status = MiCaptureBytes(Base, BaseAddress, sizeof(*Base));
 
-    if (ExGetPreviousMode() == KernelMode) {
-        *Base = *BaseAddress;
-        *Size = *RegionSize;
-        return STATUS_SUCCESS;
-    }
-    Status = MmCopyFromUser(Base, BaseAddress, sizeof(*Base));
-    if (NT_SUCCESS(Status)) {
-        Status = MmCopyFromUser(Size, RegionSize, sizeof(*Size));
-    }
-    return Status;
+    return NT_SUCCESS(Status) ? MiCaptureBytes(Size, RegionSize, sizeof(*Size)) : Status;
 }
 
 NTSTATUS MiReturnBytes(PVOID Destination, const VOID *Source, SIZE_T Bytes)

@@ -123,6 +123,7 @@ VOID MiDeleteSpace(PMI_ADDRESS_SPACE Space)
     while ((Vad = MiNextVad(Space, NULL)) != NULL) {
         MiRemoveVad(Space, Vad);
         MiReturnCommit(&Space->Commit, Vad->Commit);
+        MiForgetView(Vad);
         ExFreePoolWithTag(Vad, MI_TAG_VAD);
     }
     MiEmptyTable(Space, Space->RootFrame, 3, Hyperspace, Hyperspace + 1, TRUE);

@@ -28,14 +28,18 @@ BOOLEAN MmIsUserRange(const VOID *Address, SIZE_T Bytes)
     return Bytes <= MM_USER_PROBE_END && (ULONG64)Address <= MM_USER_PROBE_END - Bytes;
 }
 
-/* The copy itself: a function of its own, so that it is not inlined into the guarded region. */
+/*
+ * The copy itself, by words and then by bytes: an aligned word is read and written at once, whatever other threads do to it. A
+ * function of its own, so that it is not inlined into the guarded region.
+ */
 static __attribute__((noinline)) VOID MiCopyBytes(PVOID Destination, const VOID *Source, SIZE_T Bytes)
 {
     PVOID To = Destination;
     const VOID *From = Source;
-    SIZE_T Count = Bytes;
+    SIZE_T Words = Bytes / sizeof(ULONG64), Rest = Bytes % sizeof(ULONG64);
 
-    __asm__ volatile("rep movsb" : "+D"(To), "+S"(From), "+c"(Count)::"memory");
+    __asm__ volatile("rep movsq" : "+D"(To), "+S"(From), "+c"(Words)::"memory");
+    __asm__ volatile("rep movsb" : "+D"(To), "+S"(From), "+c"(Rest)::"memory");
 }
 
 static NTSTATUS MiGuardedCopy(PVOID Destination, const VOID *Source, SIZE_T Bytes)

@@ -7,6 +7,8 @@
  *     protection forbids the access ..... access violation
  *     PTE valid, access allowed ......... spurious: another thread was first
  *     transition ........................ soft fault: the frame comes back
+ *     valid, copied on write ............ a frame of one's own (sharedfault.c)
+ *     page of a view .................... the section's frame, read in if need be (sharedfault.c)
  *     committed, no content ............. a zeroed frame
  *
  * A PTE of 0 is what its VAD says: a committed page of a VAD that is committed as a whole, or nothing. Page tables are made on
@@ -18,8 +20,6 @@
 #include "misection.h"
 #include "miprocess.h"
 
-#define MI_FAULT_SHORT STATUS_NO_MEMORY /* inside this file: no frame now */
-
 /* Does a protection allow the access? Guard and decommitted pages are dealt with before. x86 has no execute-only pages. */
 static BOOLEAN MiProtectionAllows(ULONG Protection, const MI_ACCESS *Access)
 {
@@ -30,8 +30,11 @@ static BOOLEAN MiProtectionAllows(ULONG Protection, const MI_ACCESS *Access)
            (!Access->Execute || (Protection & MI_PROTECT_EXECUTE) != 0);
 }
 
-static NTSTATUS MiUserFaultOnValid(MMPTE Pte, PVOID Address, const MI_ACCESS *Access)
+static NTSTATUS MiUserFaultOnValid(PMI_ADDRESS_SPACE Space, MMPTE Pte, PVOID Address, const MI_ACCESS *Access)
 {
+    if (Access->Write && !Pte.Hard.Write && Pte.Hard.CopyOnWrite) {
+        return MiCopyOnWrite(Space, MiPteOf(Address), Address);
+    }
     if ((Access->Write && !Pte.Hard.Write) || (Access->Execute && Pte.Hard.NoExecute)) {
         return STATUS_ACCESS_VIOLATION;
     }
@@ -114,7 +117,7 @@ static NTSTATUS MiResolveUserFault(PMI_ADDRESS_SPACE Space, PVOID Address, const
         return STATUS_ACCESS_VIOLATION;
     }
     if (Info.Pte.Hard.Valid) {
-        return MiUserFaultOnValid(Info.Pte, Address, Access);
+        return MiUserFaultOnValid(Space, Info.Pte, Address, Access);
     }
     if (MiIsGuardProtection(Info.Protection)) {
         return MiUserGuardPage(Space, Vad, MI_VPN(Address), Info.Protection);
@@ -129,12 +132,27 @@ static NTSTATUS MiResolveUserFault(PMI_ADDRESS_SPACE Space, PVOID Address, const
     if (MiIsTransitionPte(*Pte)) {
         return MiUserTransition(Space, Pte, Address, Info.Protection);
     }
+    if (Vad->Type == MiVadMapped) {
+        return MiSharedFault(Space, Vad, Address, Info.Protection);
+    }
     return MiUserDemandZero(Space, Pte, Address, Info.Protection);
+}
+
+/* A page of a view that is in the file only. The reference that the fault took keeps the section while no lock does. */
+static NTSTATUS MiReadForFault(PCONTROL_AREA ControlArea, PMMPTE Prototype)
+{
+    NTSTATUS Status = MiReadPrototype(Prototype);
+
+    MiDereferenceControlArea(ControlArea);
+    return Status;
 }
 
 NTSTATUS MiMakeUserPageValid(PVOID Address, const MI_ACCESS *Access)
 {
     PMI_ADDRESS_SPACE Space = MiCurrentSpace();
+    PCONTROL_AREA ControlArea = NULL;
+    PMMPTE Prototype = NULL;
+    PMI_VAD Vad;
     NTSTATUS Status;
 
     ASSERT_IRQL_MAX(APC_LEVEL);
@@ -143,7 +161,15 @@ NTSTATUS MiMakeUserPageValid(PVOID Address, const MI_ACCESS *Access)
     }
     ExAcquireFastMutex(&Space->WorkingSetLock);
     Status = MiResolveUserFault(Space, PAGE_ALIGN(Address), Access);
+    if (Status == MI_FAULT_READ) {
+        Vad = MiFindVad(Space, MI_VPN(Address));
+        ControlArea = Vad->ControlArea;
+        Prototype = MiPrototypeOfView(Vad, MI_VPN(Address));
+    }
     ExReleaseFastMutex(&Space->WorkingSetLock);
+    if (Status == MI_FAULT_READ) {
+        return MiReadForFault(ControlArea, Prototype);
+    }
     if (Status == MI_FAULT_SHORT) {
         MmFaultCounters.ShortageWaits++;
         MiWaitForFrames();

@@ -153,7 +153,7 @@ static ULONG MiVerifySpace(PMI_ADDRESS_SPACE Space)
 
 ULONG MiVerifyProcesses(VOID)
 {
-    ULONG64 Commit = 0;
+    ULONG64 Commit = MiCommit.Sections;
     ULONG Findings = 0;
 
     ASSERT_PFN_LOCKED();

@@ -82,8 +82,7 @@ VOID MiUnmapViewPtes(PMMPTE First, ULONG Count)
     }
 }
 
-/* A view comes or goes: the control area's counts. @User: not the cache manager's, so it stands in the way of truncation. */
-static VOID MiCountView(PCONTROL_AREA ControlArea, LONG Delta, BOOLEAN User)
+VOID MiCountView(PCONTROL_AREA ControlArea, LONG Delta, BOOLEAN User)
 {
     KIRQL OldIrql = MiLockPfn();
 
@@ -249,9 +248,6 @@ NTSTATUS NTAPI MmMapViewInSystemSpace(PVOID Section, PVOID *MappedBase, PSIZE_T 
     if (Bytes == 0 || Pages > BYTES_TO_PAGES(Object->Bytes) || Pages > MAXULONG) {
         return STATUS_INVALID_VIEW_SIZE;
     }
-    if (!NT_SUCCESS(MmPrepareDataSection(ControlArea, 0, Bytes))) {
-        return STATUS_NO_MEMORY;
-    }
     View = ExAllocatePoolWithTag(NonPagedPool, sizeof(*View), MI_TAG_CONTROL_AREA);
     if (View == NULL) {
         return STATUS_NO_MEMORY;
@@ -261,10 +257,16 @@ NTSTATUS NTAPI MmMapViewInSystemSpace(PVOID Section, PVOID *MappedBase, PSIZE_T 
         ExFreePoolWithTag(View, MI_TAG_CONTROL_AREA);
         return STATUS_NO_MEMORY;
     }
+    /* last, since prototype PTEs stay with the section: none are made for addresses that cannot be had */
+    if (!NT_SUCCESS(MmPrepareDataSection(ControlArea, 0, Bytes))) {
+        MiReleaseSystemPtes(Pte, (ULONG)Pages);
+        ExFreePoolWithTag(View, MI_TAG_CONTROL_AREA);
+        return STATUS_NO_MEMORY;
+    }
     View->Base = MiAddressOf(Pte);
     View->Pages = (ULONG)Pages;
     View->ControlArea = ControlArea;
-    MiFillViewPtes(ControlArea, 0, Pte, Pages, Object->Protection);
+    MiFillViewPtes(ControlArea, 0, Pte, Pages, (Object->Protection & 5) == MM_READWRITE ? MM_READWRITE : MM_READONLY);
     MiCountView(ControlArea, 1, TRUE);
     OldIrql = MiLockPfn();
     InsertTailList(&MiSystemViews, &View->Link);

@@ -113,7 +113,7 @@ static VOID AllocateBody(ULONG Number)
 
 static VOID RaceAllocate(PKTAP_CONTEXT Ktap)
 {
-    KTAP_CHECK(Race(Ktap, AllocateBody, 8000));
+    KTAP_CHECK(Race(Ktap, AllocateBody, 4000));
 }
 
 /*
@@ -247,7 +247,7 @@ static VOID LockBody(ULONG Number)
 
 static VOID RaceLock(PKTAP_CONTEXT Ktap)
 {
-    KTAP_CHECK(Race(Ktap, LockBody, 20000));
+    KTAP_CHECK(Race(Ktap, LockBody, 4000));
 }
 
 /* Processes made, used and deleted by all threads at once: frames, charges and tables come back. */
@@ -279,7 +279,7 @@ static VOID RaceSpaces(PKTAP_CONTEXT Ktap)
 {
     ULONG64 Commit = MiCommit.Charged;
 
-    KTAP_CHECK(Race(Ktap, ProcessBody, 2000));
+    KTAP_CHECK(Race(Ktap, ProcessBody, 600));
     KTAP_EQUAL(MiCommit.Charged, Commit);
 }
 

@@ -1,0 +1,337 @@
+/*
+ * userview.c - views of sections in the user half: NtMapViewOfSection, NtUnmapViewOfSection.
+ *
+ * Mapping makes a VAD that names the control area and the first page, sees that the prototype PTEs of the range exist, and writes
+ * no PTE: faults find their way through the VAD. A view that copies on write is charged for every page, since each may come to be
+ * the process's own. Unmapping gives up shares and private copies alike, then the VAD, then the view's hold on the section.
+ *
+ * Locks: address lock for the whole of it, working-set lock where the tree and PTEs change. Prototype PTEs are made before either.
+ *
+ * Source: ZwMapViewOfSection and ZwUnmapViewOfSection in the Windows driver documentation.
+ */
+#include "misection.h"
+#include "miprocess.h"
+
+typedef struct _MI_VIEW_REQUEST {
+    ULONG64 Base, Highest; /* bytes; Base 0: anywhere below Highest */
+    ULONG64 Offset, Bytes; /* of the section; Bytes 0: to its end */
+    ULONG Protection;      /* MM_... */
+    ULONG Inherit;
+    BOOLEAN TopDown;
+} MI_VIEW_REQUEST, *PMI_VIEW_REQUEST;
+
+PMMPTE MiPrototypeOfView(PMI_VAD Vad, ULONG64 Vpn)
+{
+    ULONG64 Page = Vad->FirstPage + (Vpn - Vad->StartVpn);
+    PSUBSECTION Subsection = MiSubsectionOfPage(Vad->ControlArea, Page);
+
+    return &Subsection->Prototypes[Page - Subsection->StartingPage];
+}
+
+/* What views may have of a section of a protection: reading always, writing if it has, copies instead of writing always. */
+static BOOLEAN MiSectionAllows(ULONG Maximum, ULONG Protection)
+{
+    ULONG Access = Protection & 7;
+
+    if ((Access & MI_PROTECT_EXECUTE) != 0 && (Maximum & MI_PROTECT_EXECUTE) == 0) {
+        return FALSE;
+    }
+    return (Access & 5) != MM_READWRITE || (Maximum & 5) == MM_READWRITE;
+}
+
+/* A page that was not charged as a copy cannot become one. */
+BOOLEAN MiViewMayHave(PMI_VAD Vad, ULONG Protection)
+{
+    if ((Protection & 5) == MM_WRITECOPY && Vad->Commit == 0) {
+        return FALSE;
+    }
+    return MiSectionAllows(Vad->Maximum, Protection) &&
+           ((Protection & 7) == 0 || MiProtectionCacheType(Protection) == MiWriteBack);
+}
+
+static NTSTATUS MiPlaceView(PMI_ADDRESS_SPACE Space, PMI_VIEW_REQUEST Request, PMI_VAD Vad)
+{
+    ULONG64 Pages = BYTES_TO_PAGES(Request->Bytes);
+
+    if (Request->Base == 0) {
+        Vad->StartVpn = MiFindGap(Space, Pages, Request->Highest, Request->TopDown);
+        if (Vad->StartVpn == 0) {
+            return STATUS_NO_MEMORY;
+        }
+    } else {
+        Vad->StartVpn = MI_VPN(Request->Base);
+    }
+    Vad->EndVpn = Vad->StartVpn + Pages - 1;
+    return MiVadsOverlap(Space, Vad->StartVpn, Vad->EndVpn) ? STATUS_CONFLICTING_ADDRESSES : STATUS_SUCCESS;
+}
+
+/* Address lock held; the VAD is filled in but for its place. */
+static NTSTATUS MiInsertView(PMI_ADDRESS_SPACE Space, PMI_VIEW_REQUEST Request, PMI_VAD Vad)
+{
+    NTSTATUS Status = Space->Deleted ? STATUS_PROCESS_IS_TERMINATING : MiPlaceView(Space, Request, Vad);
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    if ((Request->Protection & 5) == MM_WRITECOPY) {
+        if (!MiChargeCommit(&Space->Commit, BYTES_TO_PAGES(Request->Bytes))) {
+            return STATUS_COMMITMENT_LIMIT;
+        }
+        Vad->Commit = BYTES_TO_PAGES(Request->Bytes);
+    }
+    MiCountView(Vad->ControlArea, 1, TRUE);
+    ExAcquireFastMutex(&Space->WorkingSetLock);
+    MiInsertVad(Space, Vad);
+    ExReleaseFastMutex(&Space->WorkingSetLock);
+    return STATUS_SUCCESS;
+}
+
+/* Checks a request against its section, fills in the size. */
+static NTSTATUS MiFitView(PSECTION Section, PMI_VIEW_REQUEST Request)
+{
+    if (!MiSectionAllows(Section->Protection, Request->Protection)) {
+        return STATUS_SECTION_PROTECTION;
+    }
+    if (Request->Offset >= Section->Bytes) {
+        return STATUS_INVALID_VIEW_SIZE;
+    }
+    if (Request->Bytes == 0) {
+        Request->Bytes = Section->Bytes - Request->Offset;
+    }
+    if (Request->Bytes > ROUND_TO_PAGES(Section->Bytes) - Request->Offset) {
+        return STATUS_INVALID_VIEW_SIZE;
+    }
+    Request->Bytes = ROUND_TO_PAGES(Request->Bytes);
+    if (Request->Base != 0 && (Request->Base > MI_HIGHEST_VAD || Request->Bytes > MI_HIGHEST_VAD + 1 - Request->Base)) {
+        return STATUS_INVALID_PARAMETER_3;
+    }
+    return STATUS_SUCCESS;
+}
+
+/* Maps a view into the current process; Request->Base receives its address. */
+static NTSTATUS MiMapView(PSECTION Section, PMI_ADDRESS_SPACE Space, PMI_VIEW_REQUEST Request)
+{
+    NTSTATUS Status = MiFitView(Section, Request);
+    PMI_VAD Vad;
+
+    if (NT_SUCCESS(Status)) {
+        Status = MmPrepareDataSection(Section->ControlArea, Request->Offset, Request->Bytes);
+    }
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Vad = MiCreateVad(MiVadMapped, 0, 0, Request->Protection);
+    if (Vad == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    Vad->CommitAll = TRUE;
+    Vad->ControlArea = Section->ControlArea;
+    Vad->FirstPage = Request->Offset >> PAGE_SHIFT;
+    Vad->Maximum = Section->Protection;
+    Vad->Inherit = Request->Inherit;
+    ExAcquireFastMutex(&Space->AddressLock);
+    Status = MiInsertView(Space, Request, Vad);
+    if (NT_SUCCESS(Status)) {
+        Request->Base = (ULONG64)MI_VPN_ADDRESS(Vad->StartVpn);
+    } else {
+        ExFreePoolWithTag(Vad, MI_TAG_VAD);
+    }
+    ExReleaseFastMutex(&Space->AddressLock);
+    return Status;
+}
+
+VOID MiForgetView(PMI_VAD Vad)
+{
+    if (Vad->Type == MiVadMapped) {
+        MiCountView(Vad->ControlArea, -1, TRUE);
+    }
+}
+
+/* Unmaps the view that an address of the current process lies in. */
+static NTSTATUS MiUnmapView(PMI_ADDRESS_SPACE Space, PVOID Base)
+{
+    NTSTATUS Status = STATUS_NOT_MAPPED_VIEW;
+    PMI_VAD Vad;
+
+    ExAcquireFastMutex(&Space->AddressLock);
+    Vad = MiFindVad(Space, MI_VPN(Base));
+    if (Vad != NULL && Vad->Type == MiVadMapped) {
+        Status = Vad->Secured != 0 ? STATUS_INVALID_PAGE_PROTECTION : STATUS_SUCCESS;
+    }
+    if (NT_SUCCESS(Status)) {
+        ExAcquireFastMutex(&Space->WorkingSetLock);
+        MiDeleteUserRange(Space, Vad->StartVpn, Vad->EndVpn, (MMPTE){.Long = 0});
+        MiRemoveVad(Space, Vad);
+        ExReleaseFastMutex(&Space->WorkingSetLock);
+        MiReturnCommit(&Space->Commit, Vad->Commit);
+        MiForgetView(Vad);
+        ExFreePoolWithTag(Vad, MI_TAG_VAD);
+    }
+    ExReleaseFastMutex(&Space->AddressLock);
+    return Status;
+}
+
+/* ---- The services ---- */
+
+/* The right to a section that a view of a protection needs. */
+static ACCESS_MASK MiViewAccess(ULONG Protection)
+{
+    ACCESS_MASK Access = (Protection & 5) == MM_READWRITE ? SECTION_MAP_WRITE : SECTION_MAP_READ;
+
+    return (Protection & MI_PROTECT_EXECUTE) != 0 ? Access | SECTION_MAP_EXECUTE : Access;
+}
+
+/* Everything that can be told without looking at section or process. */
+static NTSTATUS MiDecodeView(PVOID Base, ULONG_PTR ZeroBits, const LARGE_INTEGER *Offset, SIZE_T Bytes,
+                             SECTION_INHERIT Inherit, ULONG AllocationType, ULONG Protect, PMI_VIEW_REQUEST Request)
+{
+    if (Inherit != ViewShare && Inherit != ViewUnmap) {
+        return STATUS_INVALID_PARAMETER_8;
+    }
+    if ((AllocationType & ~MEM_TOP_DOWN) != 0) {
+        return STATUS_INVALID_PARAMETER_9;
+    }
+    if (ZeroBits > 21) {
+        return STATUS_INVALID_PARAMETER_4;
+    }
+    Request->Protection = MiMakeProtection(Protect);
+    if (Request->Protection == MM_INVALID_PROTECTION || (Protect & (PAGE_NOCACHE | PAGE_WRITECOMBINE)) != 0) {
+        return STATUS_INVALID_PAGE_PROTECTION;
+    }
+    if ((ULONG64)Base > MI_HIGHEST_VAD || (Base != NULL && (ULONG64)Base < MI_LOWEST_USER)) {
+        return STATUS_INVALID_PARAMETER_3;
+    }
+    if (((ULONG64)Base | (ULONG64)Offset->QuadPart) % MI_GRANULARITY != 0) {
+        return STATUS_MAPPED_ALIGNMENT;
+    }
+    if (Offset->QuadPart < 0 || Bytes > MI_HIGHEST_VAD) {
+        return STATUS_INVALID_VIEW_SIZE;
+    }
+    Request->Base = (ULONG64)Base;
+    Request->Highest = ZeroBits == 0 ? MI_HIGHEST_VAD : 0xFFFFFFFFULL >> ZeroBits;
+    Request->Offset = (ULONG64)Offset->QuadPart;
+    Request->Bytes = Bytes;
+    Request->Inherit = Inherit;
+    Request->TopDown = (AllocationType & MEM_TOP_DOWN) != 0;
+    return STATUS_SUCCESS;
+}
+
+/**
+ * NtMapViewOfSection - shows a part of a section at addresses of a process.
+ *
+ * @SectionHandle  with SECTION_MAP_READ, ..._WRITE, ..._EXECUTE as @Protect needs
+ * @ProcessHandle  with PROCESS_VM_OPERATION
+ * @BaseAddress    in: where (64 KB steps), NULL: anywhere; out: the view's start
+ * @ZeroBits       as for NtAllocateVirtualMemory, at most 21
+ * @CommitSize     not looked at: sections are committed as a whole
+ * @SectionOffset  bytes, 64 KB steps; NULL: 0
+ * @ViewSize       bytes, 0: to the section's end; out: whole pages
+ * @InheritDisposition  ViewShare or ViewUnmap
+ * @AllocationType 0 or MEM_TOP_DOWN
+ *
+ * IRQL: PASSIVE_LEVEL. Fails: STATUS_INVALID_PARAMETER_3 (base), _4 (zero bits), _8, _9, STATUS_INVALID_PAGE_PROTECTION,
+ * STATUS_MAPPED_ALIGNMENT, STATUS_INVALID_VIEW_SIZE, STATUS_SECTION_PROTECTION (more than the section allows),
+ * STATUS_CONFLICTING_ADDRESSES, STATUS_NO_MEMORY, STATUS_COMMITMENT_LIMIT, what bad handles and pointers give.
+ */
+NTSTATUS NTAPI NtMapViewOfSection(HANDLE SectionHandle, HANDLE ProcessHandle, PVOID *BaseAddress, ULONG_PTR ZeroBits,
+                                  SIZE_T CommitSize, PLARGE_INTEGER SectionOffset, PSIZE_T ViewSize,
+                                  SECTION_INHERIT InheritDisposition, ULONG AllocationType, ULONG Protect)
+{
+    LARGE_INTEGER Offset = {.QuadPart = 0};
+    MI_VIEW_REQUEST Request;
+    PSECTION Section;
+    MI_TARGET Target;
+    PVOID Base;
+    SIZE_T Size;
+    NTSTATUS Status;
+
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    Status = MiCaptureRange(BaseAddress, ViewSize, &Base, &Size);
+    if (NT_SUCCESS(Status) && SectionOffset != NULL) {
+        Status = MiCaptureBytes(&Offset, SectionOffset, sizeof(Offset));
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = MiDecodeView(Base, ZeroBits, &Offset, Size, InheritDisposition, AllocationType, Protect, &Request);
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = ObReferenceObjectByHandle(SectionHandle, MiViewAccess(Request.Protection), MmSectionObjectType,
+                                           ExGetPreviousMode(), (PVOID *)&Section, NULL);
+    }
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = MiOpenTarget(ProcessHandle, MI_PROCESS_VM_OPERATION, &Target);
+    if (NT_SUCCESS(Status)) {
+        Status = MiMapView(Section, Target.Space, &Request);
+        MiCloseTarget(&Target);
+    }
+    ObDereferenceObject(Section);
+    return NT_SUCCESS(Status) ? MiReturnRange(BaseAddress, ViewSize, (PVOID)Request.Base, Request.Bytes) : Status;
+}
+
+/**
+ * NtUnmapViewOfSection - takes down the view that an address lies in.
+ *
+ * @ProcessHandle  with PROCESS_VM_OPERATION
+ *
+ * IRQL: PASSIVE_LEVEL. Fails: STATUS_NOT_MAPPED_VIEW, STATUS_INVALID_PAGE_PROTECTION (secured), what a bad handle gives.
+ */
+NTSTATUS NTAPI NtUnmapViewOfSection(HANDLE ProcessHandle, PVOID BaseAddress)
+{
+    MI_TARGET Target;
+    NTSTATUS Status;
+
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    if ((ULONG64)BaseAddress > MI_HIGHEST_USER) {
+        return STATUS_NOT_MAPPED_VIEW;
+    }
+    Status = MiOpenTarget(ProcessHandle, MI_PROCESS_VM_OPERATION, &Target);
+    if (NT_SUCCESS(Status)) {
+        Status = MiUnmapView(Target.Space, BaseAddress);
+        MiCloseTarget(&Target);
+    }
+    return Status;
+}
+
+/* ---- By pointer, for drivers ---- */
+
+/* As NtMapViewOfSection, for a section and a process that the caller holds references on; its variables are the kernel's. */
+NTSTATUS NTAPI MmMapViewOfSection(PVOID SectionObject, PEPROCESS Process, PVOID *BaseAddress, ULONG_PTR ZeroBits,
+                                  SIZE_T CommitSize, PLARGE_INTEGER SectionOffset, PSIZE_T ViewSize,
+                                  SECTION_INHERIT InheritDisposition, ULONG AllocationType, ULONG Protect)
+{
+    LARGE_INTEGER Offset = {.QuadPart = SectionOffset != NULL ? SectionOffset->QuadPart : 0};
+    MI_VIEW_REQUEST Request;
+    KAPC_STATE ApcState;
+    NTSTATUS Status =
+        MiDecodeView(*BaseAddress, ZeroBits, &Offset, *ViewSize, InheritDisposition, AllocationType, Protect, &Request);
+
+    if (NT_SUCCESS(Status) && MiSpaceOf(Process) == NULL) {
+        Status = STATUS_PROCESS_IS_TERMINATING;
+    }
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    KeStackAttachProcess((PVOID)Process, &ApcState);
+    Status = MiMapView(SectionObject, MiSpaceOf(Process), &Request);
+    KeUnstackDetachProcess(&ApcState);
+    if (NT_SUCCESS(Status)) {
+        *BaseAddress = (PVOID)Request.Base;
+        *ViewSize = Request.Bytes;
+    }
+    return Status;
+}
+
+NTSTATUS NTAPI MmUnmapViewOfSection(PEPROCESS Process, PVOID BaseAddress)
+{
+    KAPC_STATE ApcState;
+    NTSTATUS Status;
+
+    if (MiSpaceOf(Process) == NULL || (ULONG64)BaseAddress > MI_HIGHEST_USER) {
+        return STATUS_NOT_MAPPED_VIEW;
+    }
+    KeStackAttachProcess((PVOID)Process, &ApcState);
+    Status = MiUnmapView(MiSpaceOf(Process), BaseAddress);
+    KeUnstackDetachProcess(&ApcState);
+    return Status;
+}
