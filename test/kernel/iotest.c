@@ -64,6 +64,7 @@ static NTSTATUS NTAPI Control(PDEVICE_OBJECT DeviceObject, PIRP Irp)
     case IOTEST_KEEP:
         IoCsqInsertIrp(&Device->Csq, Irp, NULL);
         InterlockedIncrement(&Device->Kept);
+        KeReleaseSemaphore(&Device->Queued, IO_NO_INCREMENT, 1, FALSE);
         return STATUS_PENDING;
     case IOTEST_HOLD:
         IoMarkIrpPending(Irp);
@@ -105,6 +106,7 @@ static NTSTATUS NTAPI Entry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING Registr
     IoTestDriver = DriverObject;
     Device = IoTest();
     KeInitializeSpinLock(&Device->Lock);
+    KeInitializeSemaphore(&Device->Queued, 0, MAXLONG);
     InitializeListHead(&Device->Irps);
     InitializeListHead(&Device->Held);
     IoCsqInitialize(&Device->Csq, QueueInsert, QueueRemove, QueuePeek, QueueAcquire, QueueRelease, QueueCancelled);

@@ -19,6 +19,7 @@ typedef struct _IOTEST_DEVICE {
     KSPIN_LOCK Lock;
     LIST_ENTRY Irps;         /* (Lock) kept */
     LIST_ENTRY Held;         /* (Lock) kept with no cancel routine */
+    KSEMAPHORE Queued;       /* released for each kept request, for whoever wants to wait for one */
     volatile LONG Kept;      /* requests that were queued */
     volatile LONG Cancelled; /* requests that the queue's cancellation completed */
     volatile LONG Closes;
