@@ -114,7 +114,6 @@ NTSTATUS IopMakeName(PCWSTR Prefix, PCUNICODE_STRING Name, PUNICODE_STRING Strin
 VOID IopDropReinits(PDRIVER_OBJECT Driver);
 
 /* load.c */
-NTSTATUS IopLoadDriver(PUNICODE_STRING RegistryPath, PCUNICODE_STRING ImagePath);
 VOID IopCheckPendingUnload(PDRIVER_OBJECT Driver);
 NTSTATUS NTAPI IopInvalidDeviceRequest(PDEVICE_OBJECT DeviceObject, PIRP Irp);
 

@@ -1,9 +1,10 @@
 /*
  * load.c - ZwLoadDriver and ZwUnloadDriver: drivers that come from disk and go again.
  *
- * A driver is named by its service key, \Registry\Machine\System\CurrentControlSet\Services\NAME. The key's ImagePath says where the
- * file is: a full path, or one below \SystemRoot; without it the file is \SystemRoot\System\drivers\NAME.sys. Type
- * 2 (a file system) puts the object under \FileSystem, anything else under \Driver.
+ * A driver is named by its service key, \Registry\Machine\System\CurrentControlSet\Services\NAME, which must exist. The key's ImagePath
+ * says where the file is: a full path, or one below \SystemRoot; without it the file is \SystemRoot\System\drivers\NAME.sys. Type
+ * 2 (a file system) puts the object under \FileSystem, anything else under \Driver. Start and ErrorControl are not looked at: nothing is
+ * started by itself but boot drivers.
  *
  * Unloading is in three steps. ZwUnloadDriver marks the driver's devices: they are neither opened nor attached to any more. When none of them is open
  * or attached to, at once or when the last reference goes, DRVO_UNLOAD_INVOKED is set, by one winner, and DriverUnload is called in a
@@ -17,11 +18,14 @@
 
 #include "iop.h"
 
+/* Types of service keys, as documented for the Services tree. */
+#define IOP_SERVICE_DRIVER      1
+#define IOP_SERVICE_FILE_SYSTEM 2
+
 /* A call made in a worker thread on behalf of a thread of another process. */
 typedef struct _IOP_LOAD {
     WORK_QUEUE_ITEM Item;
-    PUNICODE_STRING RegistryPath;
-    PCUNICODE_STRING ImagePath;
+    PUNICODE_STRING RegistryPath; /* the caller's, which waits */
     KEVENT Done;
     NTSTATUS Status;
 } IOP_LOAD, *PIOP_LOAD;
@@ -78,10 +82,41 @@ static NTSTATUS IopDefaultImagePath(PCUNICODE_STRING Service, PUNICODE_STRING Pa
     return Status;
 }
 
-/* Loads the image and starts the driver; Service and the paths are known. */
-static NTSTATUS IopLoadImage(PUNICODE_STRING RegistryPath, PCUNICODE_STRING Service, PCUNICODE_STRING ImagePath)
+/* What the service key says. ImagePath: pool of the caller's, empty if there is none. */
+static NTSTATUS IopReadService(PUNICODE_STRING RegistryPath, PUNICODE_STRING ImagePath, PULONG Type)
 {
-    IOP_DRIVER_START Start = {.Directory = L"\\Driver\\", .Name = *Service};
+    RTL_QUERY_REGISTRY_TABLE Table[] = {
+        {.Flags = RTL_QUERY_REGISTRY_DIRECT, .Name = L"ImagePath", .EntryContext = ImagePath},
+        {.Flags = RTL_QUERY_REGISTRY_DIRECT, .Name = L"Type", .EntryContext = Type},
+        {0},
+    };
+    UNICODE_STRING Path;
+    NTSTATUS Status = IopMakeName(L"", RegistryPath, &Path); /* with a terminating 0 */
+
+    RtlZeroMemory(ImagePath, sizeof(*ImagePath));
+    *Type = IOP_SERVICE_DRIVER;
+    if (NT_SUCCESS(Status)) {
+        Status = RtlQueryRegistryValues(RTL_REGISTRY_ABSOLUTE, Path.Buffer, Table, NULL, NULL);
+        ExFreePoolWithTag(Path.Buffer, IOP_TAG_DRIVER);
+    }
+    return Status;
+}
+
+/* Full path of the driver's file; pool, the caller's. */
+static NTSTATUS IopImagePath(PCUNICODE_STRING Service, PCUNICODE_STRING Given, PUNICODE_STRING Path)
+{
+    if (Given->Length == 0) {
+        return IopDefaultImagePath(Service, Path);
+    }
+    return IopMakeName((Given->Buffer[0] == '\\') ? L"" : L"\\SystemRoot\\", Given, Path);
+}
+
+/* Loads the image and starts the driver. */
+static NTSTATUS IopLoadImage(PUNICODE_STRING RegistryPath, PCUNICODE_STRING Service, PCUNICODE_STRING ImagePath,
+                             ULONG Type)
+{
+    IOP_DRIVER_START Start = {.Directory = (Type == IOP_SERVICE_FILE_SYSTEM) ? L"\\FileSystem\\" : L"\\Driver\\",
+                              .Name = *Service};
     NTSTATUS Status = MmLoadSystemImage(ImagePath, &Start.Image);
 
     if (!NT_SUCCESS(Status)) {
@@ -97,10 +132,11 @@ static NTSTATUS IopLoadImage(PUNICODE_STRING RegistryPath, PCUNICODE_STRING Serv
     return Status;
 }
 
-static NTSTATUS IopLoadHere(PUNICODE_STRING RegistryPath, PCUNICODE_STRING ImagePath)
+static NTSTATUS IopLoadHere(PUNICODE_STRING RegistryPath)
 {
-    UNICODE_STRING Service = IopLastComponent(RegistryPath), Path;
+    UNICODE_STRING Service = IopLastComponent(RegistryPath), Given, Path;
     PDRIVER_OBJECT Driver;
+    ULONG Type;
     NTSTATUS Status;
 
     if (Service.Length == 0) {
@@ -110,12 +146,15 @@ static NTSTATUS IopLoadHere(PUNICODE_STRING RegistryPath, PCUNICODE_STRING Image
         ObfDereferenceObject(Driver);
         return STATUS_IMAGE_ALREADY_LOADED;
     }
-    if (ImagePath != NULL) {
-        return IopLoadImage(RegistryPath, &Service, ImagePath);
-    }
-    Status = IopDefaultImagePath(&Service, &Path);
+    Status = IopReadService(RegistryPath, &Given, &Type);
     if (NT_SUCCESS(Status)) {
-        Status = IopLoadImage(RegistryPath, &Service, &Path);
+        Status = IopImagePath(&Service, &Given, &Path);
+        if (Given.Buffer != NULL) {
+            ExFreePool(Given.Buffer);
+        }
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = IopLoadImage(RegistryPath, &Service, &Path, Type);
         ExFreePoolWithTag(Path.Buffer, IOP_TAG_DRIVER);
     }
     return Status;
@@ -125,32 +164,8 @@ static VOID NTAPI IopLoadWorker(PVOID Parameter)
 {
     PIOP_LOAD Load = Parameter;
 
-    Load->Status = IopLoadHere(Load->RegistryPath, Load->ImagePath);
+    Load->Status = IopLoadHere(Load->RegistryPath);
     KeSetEvent(&Load->Done, IO_NO_INCREMENT, FALSE);
-}
-
-/**
- * IopLoadDriver - loads and starts a driver.
- *
- * @RegistryPath  its service key; the last component names the driver object
- * @ImagePath     its file; NULL: what the key or the default says
- * returns        what DriverEntry returned; STATUS_IMAGE_ALREADY_LOADED; errors of MmLoadSystemImage
- *
- * IRQL: PASSIVE_LEVEL.
- */
-NTSTATUS IopLoadDriver(PUNICODE_STRING RegistryPath, PCUNICODE_STRING ImagePath)
-{
-    IOP_LOAD Load = {.RegistryPath = RegistryPath, .ImagePath = ImagePath};
-
-    ASSERT_IRQL(PASSIVE_LEVEL);
-    if (IoGetCurrentProcess() == PsInitialSystemProcess) {
-        return IopLoadHere(RegistryPath, ImagePath);
-    }
-    KeInitializeEvent(&Load.Done, NotificationEvent, FALSE);
-    ExInitializeWorkItem(&Load.Item, IopLoadWorker, &Load);
-    ExQueueWorkItem(&Load.Item, DelayedWorkQueue);
-    KeWaitForSingleObject(&Load.Done, Executive, KernelMode, FALSE, NULL);
-    return Load.Status;
 }
 
 /* The last step: nobody uses the driver's devices. */
@@ -212,9 +227,31 @@ VOID IopCheckPendingUnload(PDRIVER_OBJECT Driver)
     }
 }
 
+/**
+ * NtLoadDriver - loads and starts a driver.
+ *
+ * @DriverServiceName  its service key; the last component names the driver object
+ * returns             what DriverEntry returned; STATUS_OBJECT_NAME_NOT_FOUND: no such key; STATUS_IMAGE_ALREADY_LOADED; errors of
+ *                     MmLoadSystemImage; STATUS_PRIVILEGE_NOT_HELD: a program
+ *
+ * IRQL: PASSIVE_LEVEL. Source: WDK documentation of ZwLoadDriver.
+ */
 NTSTATUS NTAPI NtLoadDriver(PUNICODE_STRING DriverServiceName)
 {
-    return IopLoadDriver(DriverServiceName, NULL);
+    IOP_LOAD Load = {.RegistryPath = DriverServiceName};
+
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    if (ExGetPreviousMode() != KernelMode) {
+        return STATUS_PRIVILEGE_NOT_HELD;
+    }
+    if (IoGetCurrentProcess() == PsInitialSystemProcess) {
+        return IopLoadHere(DriverServiceName);
+    }
+    KeInitializeEvent(&Load.Done, NotificationEvent, FALSE);
+    ExInitializeWorkItem(&Load.Item, IopLoadWorker, &Load);
+    ExQueueWorkItem(&Load.Item, DelayedWorkQueue);
+    KeWaitForSingleObject(&Load.Done, Executive, KernelMode, FALSE, NULL);
+    return Load.Status;
 }
 
 /**
@@ -232,6 +269,9 @@ NTSTATUS NTAPI NtUnloadDriver(PUNICODE_STRING DriverServiceName)
     NTSTATUS Status;
 
     ASSERT_IRQL(PASSIVE_LEVEL);
+    if (ExGetPreviousMode() != KernelMode) {
+        return STATUS_PRIVILEGE_NOT_HELD;
+    }
     Status = IopFindDriver(&Service, &Driver);
     if (!NT_SUCCESS(Status)) {
         return Status;

@@ -1,7 +1,8 @@
 /*
  * loadcmd.c - the console's commands for drivers: load, unload, drivers.
  *
- * `load NAME` loads the service NAME; `load PATH` takes a file (anything with a backslash or a point in it) and names the service after it.
+ * `load NAME` loads the service NAME, whose key it makes if there is none; `load PATH` takes a file (anything with a backslash or a point in it),
+ * names the service after it and makes its key, or changes that key's ImagePath.
  * PASSIVE_LEVEL, the console's thread. PsLoadedModuleResource, shared, while the list is printed.
  */
 #include <ntos/console.h>
@@ -43,9 +44,40 @@ static NTSTATUS IopServiceKey(PCSTR Text, PUNICODE_STRING Key)
     return RtlAnsiStringToUnicodeString(Key, &Whole, TRUE);
 }
 
+static NTSTATUS IopSetNumber(PUNICODE_STRING Key, PCWSTR Name, ULONG Value)
+{
+    return RtlWriteRegistryValue(RTL_REGISTRY_ABSOLUTE, Key->Buffer, Name, REG_DWORD, &Value, sizeof(Value));
+}
+
+/* Makes a service key, with an ImagePath if a file was named. */
+static NTSTATUS IopMakeService(PUNICODE_STRING Key, PCSTR File)
+{
+    UNICODE_STRING Path;
+    NTSTATUS Status = RtlCreateRegistryKey(RTL_REGISTRY_ABSOLUTE, Key->Buffer);
+
+    if (!NT_SUCCESS(Status) || File == NULL) {
+        return Status;
+    }
+    RtlInitEmptyUnicodeString(&Path, ExAllocatePoolWithTag(PagedPool, CON_PATH_CHARS * sizeof(WCHAR), IOP_TAG_NAME),
+                              (CON_PATH_CHARS - 1) * sizeof(WCHAR));
+    if (Path.Buffer == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    Status = ConpNtPath(File, &Path);
+    if (NT_SUCCESS(Status)) {
+        Path.Buffer[Path.Length / sizeof(WCHAR)] = 0;
+        Status = RtlWriteRegistryValue(RTL_REGISTRY_ABSOLUTE, Key->Buffer, L"ImagePath", REG_EXPAND_SZ, Path.Buffer,
+                                       Path.Length + sizeof(WCHAR));
+    }
+    ExFreePoolWithTag(Path.Buffer, IOP_TAG_NAME);
+    Status = NT_SUCCESS(Status) ? IopSetNumber(Key, L"Type", 1) : Status;       /* a kernel driver, */
+    Status = NT_SUCCESS(Status) ? IopSetNumber(Key, L"Start", 3) : Status;      /* on demand, */
+    return NT_SUCCESS(Status) ? IopSetNumber(Key, L"ErrorControl", 1) : Status; /* whose failure is told */
+}
+
 static VOID IopLoadCommand(ULONG ArgumentCount, PCSTR *Arguments)
 {
-    UNICODE_STRING Key, Path;
+    UNICODE_STRING Key;
     NTSTATUS Status;
 
     if (ArgumentCount != 2) {
@@ -53,20 +85,13 @@ static VOID IopLoadCommand(ULONG ArgumentCount, PCSTR *Arguments)
         return;
     }
     Status = IopServiceKey(Arguments[1], &Key);
-    if (!NT_SUCCESS(Status)) {
-        ConpPrintStatus("load", Arguments[1], Status);
-        return;
-    }
-    RtlInitEmptyUnicodeString(&Path, ExAllocatePoolWithTag(PagedPool, CON_PATH_CHARS * sizeof(WCHAR), IOP_TAG_NAME),
-                              CON_PATH_CHARS * sizeof(WCHAR));
-    Status = (Path.Buffer != NULL) ? ConpNtPath(Arguments[1], &Path) : STATUS_INSUFFICIENT_RESOURCES;
     if (NT_SUCCESS(Status)) {
-        Status = IopLoadDriver(&Key, IopIsPath(Arguments[1]) ? &Path : NULL);
+        Status = IopMakeService(&Key, IopIsPath(Arguments[1]) ? Arguments[1] : NULL);
+        if (NT_SUCCESS(Status)) {
+            Status = ZwLoadDriver(&Key);
+        }
+        RtlFreeUnicodeString(&Key);
     }
-    if (Path.Buffer != NULL) {
-        ExFreePoolWithTag(Path.Buffer, IOP_TAG_NAME);
-    }
-    RtlFreeUnicodeString(&Key);
     if (!NT_SUCCESS(Status)) {
         ConpPrintStatus("load", Arguments[1], Status);
         return;

@@ -110,7 +110,7 @@ static VOID LoadRefusals(PKTAP_CONTEXT Ktap)
 
     MmQueryImageCounters(&Before);
     KTAP_EQUAL(LoadService(SERVICES L"cdfs"), STATUS_IMAGE_ALREADY_LOADED);
-    KTAP_EQUAL(LoadService(SERVICES L"nosuchdriver"), STATUS_OBJECT_PATH_NOT_FOUND);
+    KTAP_EQUAL(LoadService(SERVICES L"nosuchdriver"), STATUS_OBJECT_NAME_NOT_FOUND);
     KTAP_EQUAL(LoadService(SERVICES), STATUS_OBJECT_NAME_INVALID);
     KTAP_EQUAL(UnloadService(SERVICES L"nosuchdriver"), STATUS_OBJECT_NAME_NOT_FOUND);
     KTAP_EQUAL(UnloadService(SERVICES L"ide"), STATUS_INVALID_DEVICE_REQUEST); /* it has no DriverUnload */
@@ -123,6 +123,33 @@ static VOID LoadRefusals(PKTAP_CONTEXT Ktap)
     MmQueryImageCounters(&After);
     KTAP_EQUAL(After.Images, Before.Images);
     KTAP_EQUAL(After.Pages, Before.Pages);
+}
+
+static NTSTATUS LoadWithPath(PCWSTR ImagePath, ULONG Bytes)
+{
+    NTSTATUS Status = RtlWriteRegistryValue(RTL_REGISTRY_ABSOLUTE, SERVICES L"KtapDisk", L"ImagePath", REG_EXPAND_SZ,
+                                            (PVOID)ImagePath, Bytes);
+
+    return NT_SUCCESS(Status) ? LoadService(SERVICES L"KtapDisk") : Status;
+}
+
+/* The key decides which file it is: by full path, below \SystemRoot, or by the driver's name. */
+static VOID LoadByKey(PKTAP_CONTEXT Ktap)
+{
+    static const WCHAR Full[] = L"\\SystemRoot\\boot\\osloader", Short[] = L"boot\\cdfs.sys";
+    OBJECT_ATTRIBUTES Attributes;
+    UNICODE_STRING Name;
+    HANDLE Key;
+
+    KTAP_EQUAL(RtlCreateRegistryKey(RTL_REGISTRY_ABSOLUTE, SERVICES L"KtapDisk"), STATUS_SUCCESS);
+    KTAP_EQUAL(LoadService(SERVICES L"KtapDisk"), STATUS_OBJECT_PATH_NOT_FOUND); /* System\drivers is not on the disc */
+    KTAP_EQUAL(LoadWithPath(Full, sizeof(Full)), STATUS_INVALID_IMAGE_FORMAT);
+    KTAP_EQUAL(LoadWithPath(Short, sizeof(Short)), STATUS_IMAGE_ALREADY_LOADED);
+    RtlInitUnicodeString(&Name, SERVICES L"KtapDisk");
+    InitializeObjectAttributes(&Attributes, &Name, OBJ_KERNEL_HANDLE | OBJ_CASE_INSENSITIVE, NULL, NULL);
+    KTAP_EQUAL(ZwOpenKey(&Key, DELETE, &Attributes), STATUS_SUCCESS);
+    KTAP_EQUAL(ZwDeleteKey(Key), STATUS_SUCCESS);
+    ZwClose(Key);
 }
 
 static VOID LoadMade(PKTAP_CONTEXT Ktap)
@@ -193,6 +220,7 @@ static VOID LoadReinitialization(PKTAP_CONTEXT Ktap)
 
 static const KTAP_CASE_ENTRY LoadCases[] = {
     {"refusals", LoadRefusals},
+    {"service_key", LoadByKey},
     {"made_in_memory", LoadMade},
     {"unload_pending", LoadPending},
     {"reinitialization", LoadReinitialization},
