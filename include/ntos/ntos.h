@@ -29,3 +29,4 @@
 #include <ntos/x64.h>
 #include <ntos/vf.h>
 #include <ntos/listcheck.h>
+#include <ntos/inject.h>

@@ -88,5 +88,7 @@ VOID ExFindOwnedPool(ULONG64 Begin, ULONG64 End, VOID (*Found)(const EX_POOL_OWN
 ULONG ExSetSpecialPool(ULONG Tag, BOOLEAN Underrun);
 #endif
 
-/* Every n-th request fails; 0: none does. For tests of the error paths. */
-extern volatile ULONG ExPoolFaultInterval;
+/* A copy of the table of tags, for comparison: what has Bytes more out in After. Returns the tag, 0: none. IRQL: any. */
+#define EX_POOL_TAGS 256
+VOID ExSnapshotPoolTags(PEX_POOL_TAG Tags);
+ULONG ExCompareSnapshots(const EX_POOL_TAG *Before, const EX_POOL_TAG *After, PLONG64 Bytes);

@@ -28,11 +28,8 @@ VF_NAME_LOCK(ExpClasses, "EXP_CLASS.Lock");
 static UCHAR ExpClassOfSize[EXP_LARGEST_BLOCK / 16 + 1];
 volatile EX_POOL_USE ExpUse[2];
 
-volatile ULONG ExPoolFaultInterval;
-static volatile LONG ExpRequests;
-
 /* Tags are counted in a table with linear probing; one that finds no place is counted with the last entry. */
-#define EXP_TAGS 256 /* distinct tags of a system of this size: about 60 */
+#define EXP_TAGS EX_POOL_TAGS /* distinct tags of a system of this size: about 60 */
 static volatile EX_POOL_TAG ExpTags[EXP_TAGS];
 
 /* ---- Counting ---- */
@@ -369,13 +366,6 @@ static ULONG ExpClassFor(POOL_TYPE PoolType, SIZE_T Bytes)
     return Class;
 }
 
-static BOOLEAN ExpInjectFailure(VOID)
-{
-    ULONG Interval = ExPoolFaultInterval;
-
-    return Interval != 0 && (ULONG)InterlockedIncrement(&ExpRequests) % Interval == 0;
-}
-
 PVOID ExpAllocate(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, PVOID Site)
 {
     BOOLEAN Paged = (PoolType & 1) != 0, Zero = (PoolType & POOL_ZERO_ALLOCATION) != 0;
@@ -384,7 +374,7 @@ PVOID ExpAllocate(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, PVOID Site)
 
     ASSERT_IRQL_MAX(Paged ? APC_LEVEL : DISPATCH_LEVEL);
     ASSERT(Tag != 0);
-    if (ExpInjectFailure()) {
+    if (ExInjectFault(ExFaultPool)) {
         Memory = NULL;
     } else if (NT_CHK && ExpSpecialTag != 0 && (ExpSpecialTag == '*' || ExpSpecialTag == Tag)) {
         Memory = ExpAllocateSpecial(Paged, Bytes, Tag, Site);
@@ -500,6 +490,24 @@ ULONG ExQueryPoolTags(PEX_POOL_TAG Tags, ULONG Count)
         }
     }
     return Copied;
+}
+
+VOID ExSnapshotPoolTags(PEX_POOL_TAG Tags)
+{
+    for (ULONG Index = 0; Index < EXP_TAGS; Index++) {
+        Tags[Index] = ExpTags[Index]; /* a tag keeps its place for good */
+    }
+}
+
+ULONG ExCompareSnapshots(const EX_POOL_TAG *Before, const EX_POOL_TAG *After, PLONG64 Bytes)
+{
+    for (ULONG Index = 0; Index < EXP_TAGS; Index++) {
+        *Bytes = (LONG64)(After[Index].Bytes - Before[Index].Bytes);
+        if (*Bytes > 0) {
+            return After[Index].Tag;
+        }
+    }
+    return 0;
 }
 
 BOOLEAN ExCheckPoolBlock(PVOID Address, PSIZE_T Bytes, PULONG Tag)

@@ -17,6 +17,7 @@ VOID NTAPI FsRtlInitializeLargeMcb(PLARGE_MCB Mcb, POOL_TYPE PoolType)
         ExRaiseStatus(STATUS_INSUFFICIENT_RESOURCES);
     }
     KeInitializeGuardedMutex(Mcb->GuardedMutex);
+    VfNameLock(Mcb->GuardedMutex, "LARGE_MCB.GuardedMutex");
     FsRtlInitializeBaseMcbEx(&Mcb->BaseMcb, PoolType, 0); /* raising is done here, outside the mutex */
 }
 

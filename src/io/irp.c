@@ -43,7 +43,7 @@ PIRP NTAPI IoAllocateIrp(CCHAR StackSize, BOOLEAN ChargeQuota)
     if (StackSize <= 0) {
         return NULL;
     }
-    Irp = ExAllocatePoolWithTag(NonPagedPool, Size, IOP_TAG_IRP);
+    Irp = ExInjectFault(ExFaultIrp) ? NULL : ExAllocatePoolWithTag(NonPagedPool, Size, IOP_TAG_IRP);
     if (Irp == NULL) {
         return NULL;
     }

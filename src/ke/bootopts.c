@@ -16,6 +16,7 @@
 static const PCSTR KiKnownOptions[] = {
     "cpus",    /* at most so many processors are started */
     "debug",   /* gdb stub on COM2 */
+    "fault",   /* chk: every N-th allocation of a kind fails */
     "noacpi",  /* ignore the ACPI tables */
     "nokaslr", /* loader: images at their preferred base */
     "obtrace", /* chk: objects of a type remember who references them */

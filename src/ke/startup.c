@@ -45,6 +45,7 @@ static VOID NTAPI KiPhase1(PVOID Context)
         KeBugCheckEx(IO1_INITIALIZATION_FAILED, 0, 0, 0, 0);
     }
     MmFreeLoaderMemory();
+    ExStartFaults();
     ConsoleStart();
 }
 

@@ -106,6 +106,9 @@ PFN_FRAME MiAllocateFrame(ULONG Flags)
     if (MiAvailableFrames == 0 || (MiAvailableFrames <= MI_RESERVE_FRAMES && (Flags & MI_FRAME_RESERVE) == 0)) {
         return 0;
     }
+    if ((Flags & MI_FRAME_RESERVE) == 0 && ExInjectFault(ExFaultFrame)) {
+        return 0;
+    }
     Frame = MiRemoveListHead(WantZero ? MiListZeroed : MiListFree);
     IsZero = WantZero && Frame != 0;
     if (Frame == 0) {

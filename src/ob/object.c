@@ -142,6 +142,9 @@ NTSTATUS NTAPI ObCreateObject(KPROCESSOR_MODE ProbeMode, POBJECT_TYPE Type, POBJ
     UNREFERENCED_PARAMETER(PagedCharge);
     UNREFERENCED_PARAMETER(NonPagedCharge);
     *Object = NULL;
+    if (ExInjectFault(ExFaultObject)) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
     Status = ObpAllocateObject(Type, BodySize, &Header);
     if (!NT_SUCCESS(Status)) {
         return Status;

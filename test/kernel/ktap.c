@@ -111,18 +111,34 @@ static VOID KtapCheckRemains(PKTAP_CONTEXT Ktap, BOOLEAN InterruptsBefore, ULONG
     }
 }
 
+/* `test --fault`: allocations fail while a case runs. */
+static BOOLEAN KtapFaults;
+static EX_FAULT_KIND KtapFaultKind;
+static ULONG KtapFaultInterval;
+
 static VOID KtapRunCase(PCSTR Name, const KTAP_CASE_ENTRY *Case, ULONG Number)
 {
+    BOOLEAN Faulted = FALSE;
     KTAP_CONTEXT Ktap = {.Case = Name};
     BOOLEAN Interrupts = (__readeflags() & EFLAGS_IF) != 0;
     ULONG Reports = VfReports();
     LARGE_INTEGER Frequency, Start = KeQueryPerformanceCounter(&Frequency), End;
 
+    if (KtapFaults) {
+        ExSetFault(KtapFaultKind, KtapFaultInterval, NULL);
+    }
     Case->Run(&Ktap);
+    if (KtapFaults) {
+        ExSetFault(KtapFaultKind, 0, NULL);
+        Faulted = Ktap.Failed;
+        Ktap.Failed = FALSE; /* an error status is what a shortage may lead to; what it leaves behind counts */
+    }
     End = KeQueryPerformanceCounter(NULL);
 
     KtapCheckRemains(&Ktap, Interrupts, Reports);
-    if (Ktap.Skipped && !Ktap.Failed) {
+    if (Faulted && !Ktap.Failed) {
+        ConPrint("ok %u %s # ended early under fault\n", (unsigned)Number, Name);
+    } else if (Ktap.Skipped && !Ktap.Failed) {
         ConPrint("ok %u %s # SKIP %s\n", (unsigned)Number, Name, Ktap.SkipReason);
     } else {
         ConPrint("%s %u %s # %llu us\n", Ktap.Failed ? "not ok" : "ok", (unsigned)Number, Name,
@@ -157,7 +173,21 @@ static ULONG KtapForEach(PCSTR Pattern, BOOLEAN Run)
 
 static VOID KtapCommand(ULONG ArgumentCount, PCSTR *Arguments)
 {
-    PCSTR Pattern = ArgumentCount > 1 ? Arguments[1] : "";
+    PCSTR Pattern = "";
+
+    KtapFaults = FALSE;
+    if (ArgumentCount > 2 && KtapGlob("--fault", Arguments[1])) {
+        KtapFaults = ExParseFault(Arguments[2], &KtapFaultKind, &KtapFaultInterval);
+        if (!KtapFaults) {
+            ConPrint("test: --fault takes KIND:N, KIND being pool, irp, object or frame\n");
+            return;
+        }
+        Arguments += 2;
+        ArgumentCount -= 2;
+    }
+    if (ArgumentCount > 1) {
+        Pattern = Arguments[1];
+    }
     ULONG Count = KtapForEach(Pattern, FALSE);
 
     if (Count == 0) {
@@ -167,4 +197,4 @@ static VOID KtapCommand(ULONG ArgumentCount, PCSTR *Arguments)
     ConPrint("KTAP version 1\n1..%u\n", (unsigned)Count);
     KtapForEach(Pattern, TRUE);
 }
-CONSOLE_COMMAND(KtapConsole, "test", "[PATTERN]", "run the kernel's test suites", KtapCommand);
+CONSOLE_COMMAND(KtapConsole, "test", "[--fault KIND:N] [PATTERN]", "run the kernel's test suites", KtapCommand);

@@ -264,7 +264,7 @@ static VOID PoolFaultInjection(PKTAP_CONTEXT Ktap)
     KIRQL Irql;
 
     KeRaiseIrql(DISPATCH_LEVEL, &Irql);
-    ExPoolFaultInterval = 3;
+    ExSetFault(ExFaultPool, 3, KeGetCurrentThread());
     for (ULONG Turn = 0; Turn < 30; Turn++) {
         PVOID Block = ExAllocatePoolWithTag(NonPagedPool, 32, TAG);
 
@@ -274,7 +274,7 @@ static VOID PoolFaultInjection(PKTAP_CONTEXT Ktap)
             ExFreePoolWithTag(Block, TAG);
         }
     }
-    ExPoolFaultInterval = 0;
+    ExSetFault(ExFaultPool, 0, NULL);
     KeLowerIrql(Irql);
     KTAP_EQUAL(Refused, 10);
 }

@@ -122,9 +122,9 @@ static VOID ObhShortage(PKTAP_CONTEXT Ktap)
     for (ULONG Index = 0; Index < 2000; Index++) {
         NTSTATUS Status;
 
-        ExPoolFaultInterval = 2;
+        ExSetFault(ExFaultPool, 1 + Index % 2, KeGetCurrentThread());
         Status = ObhCopy(Event, &Copy);
-        ExPoolFaultInterval = 0;
+        ExSetFault(ExFaultPool, 0, NULL);
         Refused += (Status == STATUS_INSUFFICIENT_RESOURCES) ? 1 : 0;
         Other += (Status != STATUS_INSUFFICIENT_RESOURCES && Status != STATUS_SUCCESS) ? 1 : 0;
     }
