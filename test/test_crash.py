@@ -30,3 +30,16 @@ def test_crash(kind, emulator):
     assert stop.code == code
     assert parameter is None or stop.parameters[0] == parameter
     assert function in symbolize(stop.text, "chk")
+
+
+def test_a_processor_that_goes_deaf_is_found():
+    """One of 4 processors stops taking interrupts: the others' watchdog names it, and its stack is in the report."""
+    with Session(Machine(cmdline="test", mem=256, cpus=4)) as session:
+        session.wait_prompt()
+        with pytest.raises(BugCheck) as caught:
+            session.run("crash deaf", 400)
+    stop = caught.value.stop
+    assert stop is not None and stop.complete
+    assert (stop.code, stop.parameters[3]) == (0x101, 3)
+    text = symbolize(stop.text, "chk")
+    assert "KiGoDeaf" in text[text.index("processor 3 at IRQL"):]

@@ -25,6 +25,9 @@ ULONG HalQueryProcessors(const ULONG **ApicIds);
 /* Reset a processor; start it in real mode at frame Page (below 256). IRQL: any. Intel SDM 3A 9.4.4. */
 VOID HalSendInit(ULONG ApicId);
 VOID HalSendStartup(ULONG ApicId, ULONG Page);
+/* Starts this processor's clock interrupt, having brought the times up to date; stops it, for 100 ns units. IF off. */
+VOID HalStartClock(VOID);
+VOID HalStopClock(ULONG64 Units);
 /* On a processor that has been started: its local APIC and clock. Interrupts off. (src/hal/init.c) */
 VOID HalInitializeProcessor(VOID);
 

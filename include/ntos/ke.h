@@ -39,6 +39,11 @@ typedef struct _KPRCB {
     ULONG64 SpinContentions, SpinLoops; /* spin locks: acquisitions that had to wait, and their loops */
     ULONG64 SystemCalls;                /* services called */
     ULONG64 IpiCalls;                   /* functions called here for another processor */
+    volatile LONG Tickless;             /* idle, and its clock does not tick (src/ke/idle.c) */
+    ULONG64 TicklessSince;              /* interrupt time, while Tickless */
+    ULONG64 TicklessCount;              /* how often it stopped ticking */
+    volatile ULONG64 ClockTicks;        /* clock interrupts taken */
+    ULONG64 LastTick, WatchTime;        /* interrupt time of the last one; time counted as a watchdog */
 } KPRCB, *PKPRCB;
 
 /* KPCR as the DDK declares it, padded so that the PRCB is where the DDK's inlines read it. */
@@ -267,6 +272,9 @@ FORCEINLINE KPROCESSOR_MODE KeSetPreviousMode(KPROCESSOR_MODE Mode)
     return Old;
 }
 
+/* Interrupts off, on the way into an interrupt that ended a sleep. (src/ke/idle.c) */
+VOID KiLeaveTickless(PKPRCB Prcb);
+
 /* Interrupt time and the clock (src/hal/clock.c). */
 extern ULONG KeTimeIncrement; /* (c) 100 ns units a clock tick */
 
@@ -320,6 +328,8 @@ typedef enum _KAPC_ENVIRONMENT {
     InsertApcEnvironment
 } KAPC_ENVIRONMENT;
 
+ULONG64 NTAPI KeQueryInterruptTimePrecise(PULONG64 QpcTimeStamp);
+VOID NTAPI KeQuerySystemTimePrecise(PLARGE_INTEGER CurrentTime);
 VOID NTAPI KeInitializeApc(PRKAPC Apc, PRKTHREAD Thread, KAPC_ENVIRONMENT Environment, PKKERNEL_ROUTINE KernelRoutine,
                            PKRUNDOWN_ROUTINE RundownRoutine, PKNORMAL_ROUTINE NormalRoutine, KPROCESSOR_MODE Mode,
                            PVOID NormalContext);

@@ -213,6 +213,12 @@ ULONG HalpReadApicTimer(VOID)
     return ApicRead(APIC_TIMER_CURRENT);
 }
 
+VOID HalpProgramApicTimer(ULONG Vector, ULONG Count)
+{
+    ApicWrite(APIC_LVT_TIMER, Vector);
+    ApicWrite(APIC_TIMER_INITIAL, Count);
+}
+
 VOID HalpStartApicTimer(ULONG Vector, ULONG Count)
 {
     ApicWrite(APIC_LVT_TIMER, APIC_PERIODIC | Vector);

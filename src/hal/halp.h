@@ -125,7 +125,7 @@ VOID HalpInitializePit(HALP_REFERENCE *Reference);     /* pit.c; channel 2, alwa
 VOID HalpChooseReference(HALP_REFERENCE *Reference);   /* tsc.c: HPET, else PM timer, else PIT */
 VOID HalpCalibrate(const HALP_REFERENCE *Reference);   /* tsc.c: time stamp counter and APIC timer */
 VOID HalpInitializeClock(VOID);                        /* clock.c */
-VOID HalpStartClock(VOID);                             /* clock.c: this processor's clock interrupt */
+VOID HalpProgramApicTimer(ULONG Vector, ULONG Count);  /* apic.c: once; 0: it stops */
 VOID HalpStartApicTimer(ULONG Vector, ULONG Count);    /* apic.c: periodic */
 ULONG HalpReadApicTimer(VOID);
 VOID HalpProgramApicTimerOnce(ULONG Count); /* one shot, masked: for calibration */

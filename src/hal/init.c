@@ -24,7 +24,7 @@ static VOID ReadMadt(VOID)
 VOID HalInitializeProcessor(VOID)
 {
     HalpInitializeLocalApic();
-    HalpStartClock();
+    HalStartClock();
 }
 
 VOID HalInitializePhase0(LOADER_BLOCK *LoaderBlock)

@@ -92,6 +92,7 @@ LARGE_INTEGER NTAPI KeQueryPerformanceCounter(PLARGE_INTEGER PerformanceFrequenc
     if (PerformanceFrequency != NULL) {
         PerformanceFrequency->QuadPart = (LONG64)HalpTscFrequency;
     }
+    __asm__ volatile("lfence" ::: "memory"); /* not before what was read or waited for earlier */
     Now.QuadPart = (LONG64)__rdtsc();
     return Now;
 }

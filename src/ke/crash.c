@@ -78,10 +78,30 @@ static VOID KiCrashOverrun(VOID)
     ExFreePoolWithTag(Block, 'nrvO');
 }
 
+/* A processor that takes no interrupt any more, for the watchdog of the others to find. */
+static VOID NTAPI KiGoDeaf(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
+{
+    _disable();
+    for (;;) {
+        YieldProcessor();
+    }
+}
+
+static VOID KiCrashDeaf(VOID)
+{
+    static KDPC Dpc;
+    LARGE_INTEGER Patience = {.QuadPart = -1200000000LL};
+
+    KeInitializeDpc(&Dpc, KiGoDeaf, NULL);
+    KeSetTargetProcessorDpc(&Dpc, (CCHAR)(KeNumberOfActiveProcessors - 1));
+    KeInsertQueueDpc(&Dpc, NULL, NULL);
+    KeDelayExecutionThread(KernelMode, FALSE, &Patience);
+}
+
 static const KI_CRASH_KIND KiCrashKinds[] = {
-    {"assert", KiCrashAssert}, {"bugcheck", KiCrashBugCheck}, {"divide", KiCrashDivide},
-    {"hang", KiCrashHang},     {"invalid", KiCrashInvalid},   {"null", KiCrashNull},
-    {"stack", KiCrashStack},   {"twice", KiCrashFreeTwice},   {"overrun", KiCrashOverrun},
+    {"assert", KiCrashAssert},   {"bugcheck", KiCrashBugCheck}, {"deaf", KiCrashDeaf}, {"divide", KiCrashDivide},
+    {"hang", KiCrashHang},       {"invalid", KiCrashInvalid},   {"null", KiCrashNull}, {"stack", KiCrashStack},
+    {"twice", KiCrashFreeTwice}, {"overrun", KiCrashOverrun},
 };
 
 static BOOLEAN KiSameText(PCSTR First, PCSTR Second)
@@ -109,4 +129,4 @@ static VOID KiCrashCommand(ULONG ArgumentCount, PCSTR *Arguments)
     ConPrint("\n");
 }
 CONSOLE_COMMAND(KiCrashConsole, "crash", "[KIND]",
-                "stop the kernel: assert bugcheck divide hang invalid null overrun stack twice", KiCrashCommand);
+                "stop the kernel: assert bugcheck deaf divide hang invalid null overrun stack twice", KiCrashCommand);

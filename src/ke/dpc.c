@@ -90,7 +90,7 @@ static VOID DpcUnlock(PKI_DISPATCH Dispatch, BOOLEAN Enabled)
 }
 
 /* Puts a DPC into a queue whose lock is held; returns whether its processor must be interrupted for it. */
-static BOOLEAN DpcEnqueue(PKI_DISPATCH Dispatch, PKDPC Dpc)
+static BOOLEAN DpcEnqueue(PKPRCB Prcb, PKI_DISPATCH Dispatch, PKDPC Dpc)
 {
     if (Dpc->Importance == HighImportance) {
         InsertHeadList(&Dispatch->DpcList, &Dpc->DpcListEntry);
@@ -98,7 +98,9 @@ static BOOLEAN DpcEnqueue(PKI_DISPATCH Dispatch, PKDPC Dpc)
         InsertTailList(&Dispatch->DpcList, &Dpc->DpcListEntry);
     }
     Dispatch->DpcDepth++;
-    return !Dispatch->DpcActive && (Dpc->Importance != LowImportance || Dispatch->DpcDepth >= DPC_LOW_DEPTH);
+    KeMemoryFence(); /* the processor may just stop its tick: see idle.c */
+    return !Dispatch->DpcActive &&
+           (Dpc->Importance != LowImportance || Dispatch->DpcDepth >= DPC_LOW_DEPTH || Prcb->Tickless);
 }
 
 /**
@@ -123,7 +125,7 @@ BOOLEAN NTAPI KeInsertQueueDpc(PRKDPC Dpc, PVOID SystemArgument1, PVOID SystemAr
     if (InterlockedCompareExchangePointer((PVOID *)&Dpc->DpcData, Dispatch, NULL) == NULL) {
         Dpc->SystemArgument1 = SystemArgument1;
         Dpc->SystemArgument2 = SystemArgument2;
-        Request = DpcEnqueue(Dispatch, Dpc);
+        Request = DpcEnqueue(Prcb, Dispatch, Dpc);
         Inserted = TRUE;
     }
     KiReleaseSpinLock(&Dispatch->DpcLock);

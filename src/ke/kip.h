@@ -75,6 +75,12 @@ VOID KiInitializeProcessorDispatch(PKPRCB Prcb, PKI_DISPATCH Dispatch);
 /* FALSE: memory is short. Ethread is zeroed. */
 BOOLEAN KiInitializeIdleThread(PKPRCB Prcb, struct _ETHREAD *Ethread, PKPROCESS Process);
 
+/* ---- idle.c ---- */
+
+VOID NTAPI KiIdleLoop(PVOID Context);
+VOID KiTimerMovedForward(ULONG64 Tick); /* after the next due tick became an earlier one; dispatcher lock */
+VOID KiCountTick(PKPRCB Prcb);          /* in each clock interrupt */
+
 /* ---- ipi.c ---- */
 
 VOID KiInitializeIpis(VOID); /* before a second processor runs */
@@ -132,7 +138,8 @@ BOOLEAN KiInsertTimer(PKTIMER Timer, ULONG64 Due);
 VOID KiRemoveTimer(PKTIMER Timer);
 /* Expires what is due. DISPATCH_LEVEL, lock not held. */
 VOID KiExpireTimers(VOID);
-BOOLEAN KiTimersDue(VOID); /* any IRQL, processor 0 */
+BOOLEAN KiTimersDue(VOID);     /* any IRQL, processor 0 */
+ULONG64 KiNextTimerTick(VOID); /* the next tick with anything to do, MAXULONG64 >> 1: none; any IRQL */
 
 /* chk: a timer or queued DPC, or NULL, that lies in a range of addresses or whose routine does. IRQL: <= DISPATCH_LEVEL. */
 PKTIMER KiFindTimerOf(ULONG64 Begin, ULONG64 End);

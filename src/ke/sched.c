@@ -325,6 +325,7 @@ VOID KeUpdateRunTime(PKTRAP_FRAME Frame)
     if (Dispatch == NULL) {
         return; /* the clock runs before the dispatcher does */
     }
+    KiCountTick(Prcb);
     if (Frame->FromUser) {
         Thread->UserTime++;
     } else {

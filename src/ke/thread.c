@@ -243,13 +243,6 @@ VOID KeStopApcs(PLIST_ENTRY List)
 
 /* ---- Start of the dispatcher ---- */
 
-static VOID NTAPI IdleLoop(PVOID Context)
-{
-    for (;;) {
-        KeEnableAndHalt();
-    }
-}
-
 VOID KiInitializeProcessorDispatch(PKPRCB Prcb, PKI_DISPATCH Dispatch)
 {
     for (ULONG i = 0; i < KI_PRIORITIES; i++) {
@@ -267,7 +260,7 @@ BOOLEAN KiInitializeIdleThread(PKPRCB Prcb, PETHREAD Ethread, PKPROCESS Process)
     if (StackTop == NULL) {
         return FALSE;
     }
-    Ethread->StartAddress = IdleLoop;
+    Ethread->StartAddress = KiIdleLoop;
     Ethread->SystemThread = TRUE;
     KeInitializeThread(&Ethread->Tcb, Process, StackTop, LOW_PRIORITY);
     Ethread->Tcb.Affinity = Prcb->SetMember;

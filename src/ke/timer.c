@@ -9,6 +9,8 @@
  * The clock of processor 0 compares the tick with KiNextTick, the next one with anything to do, and asks for a DPC
  * interrupt, where KiExpireTimers signals the timers, queues their DPCs and arms periodic ones again.
  *
+ * When processor 0 is idle its clock does not tick; an earlier KiNextTick wakes it (idle.c).
+ *
  * Locks: dispatcher; let go for a moment after every batch of expired timers. KiNextTick is read without it.
  *
  * Source: WDK documentation of KeSetTimerEx and KeCancelTimer.
@@ -26,7 +28,7 @@
 
 #define UNITS_A_MILLISECOND 10000
 
-#define NO_TICK MAXULONG64
+#define NO_TICK (MAXULONG64 >> 1) /* positive as a signed number, too */
 
 static LIST_ENTRY KiFine[FINE_SLOTS];                    /* (d) */
 static LIST_ENTRY KiCoarse[COARSE_WHEELS][COARSE_SLOTS]; /* (d) */
@@ -76,6 +78,7 @@ static VOID PlaceTimer(PKTIMER Timer, ULONG64 Earliest)
     }
     if (Tick < KiNextTick) {
         KiNextTick = Tick;
+        KiTimerMovedForward(Tick);
     }
 }
 
@@ -220,6 +223,11 @@ static VOID ExpireSlot(ULONG Slot)
     }
 }
 
+ULONG64 KiNextTimerTick(VOID)
+{
+    return KiNextTick;
+}
+
 BOOLEAN KiTimersDue(VOID)
 {
     return KeQueryInterruptTime() / KeTimeIncrement >= KiNextTick;
@@ -292,6 +300,20 @@ BOOLEAN NTAPI KeSetTimerEx(PKTIMER Timer, LARGE_INTEGER DueTime, LONG Period, PK
 BOOLEAN NTAPI KeSetTimer(PKTIMER Timer, LARGE_INTEGER DueTime, PKDPC Dpc)
 {
     return KeSetTimerEx(Timer, DueTime, 0, Dpc);
+}
+
+/**
+ * KeSetCoalescableTimer - arms a timer that may expire a little late, so that others expire with it.
+ *
+ * @Period          milliseconds, 0: once
+ * @TolerableDelay  milliseconds; timers expire on clock ticks here, so all of one tick do so together and nothing is put off more
+ * returns          whether it was armed before
+ *
+ * IRQL: <= DISPATCH_LEVEL. Source: WDK documentation.
+ */
+BOOLEAN NTAPI KeSetCoalescableTimer(PKTIMER Timer, LARGE_INTEGER DueTime, ULONG Period, ULONG TolerableDelay, PKDPC Dpc)
+{
+    return KeSetTimerEx(Timer, DueTime, (LONG)Period, Dpc);
 }
 
 /**

@@ -46,7 +46,11 @@ static VOID KiInterrupt(PKTRAP_FRAME Frame, ULONG Vector)
     PKI_VECTOR_ROUTINE Routine = KiVectorRoutine(Vector, &Context);
     BOOLEAN Software = Vector == KI_VECTOR_APC || Vector == KI_VECTOR_DPC;
 
-    KeGetCurrentPrcb()->Interrupts++;
+    PKPRCB Prcb = KeGetCurrentPrcb();
+    Prcb->Interrupts++;
+    if (Prcb->Tickless) {
+        KiLeaveTickless(Prcb);
+    }
     if (Routine == NULL) {
         InterlockedIncrement64((LONG64 *)&KiSpuriousInterrupts);
         /* The local APIC puts neither its own spurious vector nor what comes from the 8259s in service. */
