@@ -141,6 +141,7 @@ ULONG64 KiDueTime(LARGE_INTEGER DueTime)
 
     if (DueTime.QuadPart < 0) {
         ULONG64 Delta = 0 - (ULONG64)DueTime.QuadPart;
+        Now = KeQueryInterruptTimePrecise(NULL); /* ticks may be overdue: never early */
         return Delta > MAXLONG64 - Now ? MAXLONG64 : Now + Delta;
     }
     LARGE_INTEGER System;
