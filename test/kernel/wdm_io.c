@@ -1,480 +1,378 @@
 /*
- * wdm_io.c - suite for the I/O manager's small services to drivers: remove locks, controllers, error log, shutdown, extensions, facts.
+ * wdm_io.c - routines of the I/O manager that drivers call and that no other suite has a reason to: share access, StartIo queues and
+ * timers, device stacks, IRPs made by hand, files by their Nt names, events by name, interrupts.
  *
- * Each is called by its exported name as a driver would. Devices belong to a driver that the case makes in memory and takes away again;
- * the error log is emptied; no registration, reference or IRP of a case outlives it. The remove-lock race runs its users on
- * as many processors as there are.
+ * Devices belong to a driver object of the suite's own; the file is the kernel's image, which every disc of ours has.
  */
-#include "iotest.h"
+#include <ntos/io.h>
+#include <ntos/ob.h>
 
-#define WDM_USERS 3
+#include "ketest.h"
 
-static PDRIVER_OBJECT WdmDriver;
-static PDEVICE_OBJECT WdmDevices[3];
-static volatile LONG WdmShutdowns, WdmOrder;
+#define IMAGE L"\\??\\D:\\boot\\ntoskrnl.exe"
+#define TAG   'oIdW'
 
-static NTSTATUS NTAPI WdmDone(PDEVICE_OBJECT DeviceObject, PIRP Irp)
+static DRIVER_OBJECT Driver;
+
+static VOID IoShare(PKTAP_CONTEXT Ktap)
 {
-    if (IoGetCurrentIrpStackLocation(Irp)->MajorFunction == IRP_MJ_SHUTDOWN) {
-        InterlockedIncrement(&WdmShutdowns);
-        for (LONG Index = 0; Index < 3; Index++) {
-            WdmOrder = (DeviceObject == WdmDevices[Index]) ? WdmOrder * 10 + Index + 1 : WdmOrder;
-        }
+    static FILE_OBJECT First, Second, Third;
+    SHARE_ACCESS Share;
+
+    IoSetShareAccess(FILE_READ_DATA, FILE_SHARE_READ, &First, &Share);
+    KTAP_EQUAL(Share.OpenCount, 1);
+    KTAP_EQUAL(IoCheckShareAccess(FILE_WRITE_DATA, FILE_SHARE_READ, &Second, &Share, TRUE), STATUS_SHARING_VIOLATION);
+    KTAP_EQUAL(IoCheckShareAccess(FILE_READ_DATA, FILE_SHARE_READ, &Second, &Share, FALSE), STATUS_SUCCESS);
+    KTAP_EQUAL(Share.OpenCount, 1);
+    IoUpdateShareAccess(&Second, &Share);
+    KTAP_EQUAL(Share.Readers, 2);
+    KTAP_EQUAL(IoCheckShareAccess(FILE_READ_ATTRIBUTES, 0, &Third, &Share, TRUE), STATUS_SUCCESS); /* takes no part */
+    KTAP_EQUAL(Share.OpenCount, 2);
+    IoRemoveShareAccess(&First, &Share);
+    IoRemoveShareAccess(&Second, &Share);
+    KTAP_EQUAL(Share.OpenCount + Share.Readers + Share.SharedRead, 0);
+}
+
+/* ---- StartIo and timers ---- */
+
+static PIRP Started[4];
+static ULONG StartCount;
+static KEVENT TimerRan;
+
+static VOID NTAPI StartIo(PDEVICE_OBJECT DeviceObject, PIRP Irp)
+{
+    Started[StartCount++ & 3] = Irp;
+}
+
+static VOID NTAPI IoTimer(PDEVICE_OBJECT DeviceObject, PVOID Context)
+{
+    KeSetEvent(&TimerRan, IO_NO_INCREMENT, FALSE);
+}
+
+static VOID IoStartIo(PKTAP_CONTEXT Ktap)
+{
+    PIRP Irps[3];
+    ULONG Keys[] = {20, 10};
+    PDEVICE_OBJECT Device;
+    KIRQL Old;
+
+    Driver.DriverStartIo = StartIo;
+    StartCount = 0;
+    KTAP_EQUAL(IoCreateDevice(&Driver, 0, NULL, FILE_DEVICE_UNKNOWN, 0, FALSE, &Device), STATUS_SUCCESS);
+    IoSetStartIoAttributes(Device, TRUE, FALSE);
+    for (ULONG Index = 0; Index < 3; Index++) {
+        Irps[Index] = IoAllocateIrp(1, FALSE);
+        KTAP_CHECK(Irps[Index] != NULL);
     }
+    IoStartPacket(Device, Irps[0], NULL, NULL); /* idle: starts at once */
+    IoStartPacket(Device, Irps[1], &Keys[0], NULL);
+    IoStartPacket(Device, Irps[2], &Keys[1], NULL);
+    KTAP_EQUAL(StartCount, 1);
+    KTAP_CHECK(Device->CurrentIrp == Irps[0]);
+    KeRaiseIrql(DISPATCH_LEVEL, &Old);
+    IoStartNextPacketByKey(Device, FALSE, 15); /* the first at or above 15 */
+    IoStartNextPacket(Device, FALSE);
+    IoStartNextPacket(Device, FALSE);
+    KeLowerIrql(Old);
+    KTAP_EQUAL(StartCount, 3);
+    KTAP_CHECK(Started[1] == Irps[1] && Started[2] == Irps[2] && Device->CurrentIrp == NULL);
+    for (ULONG Index = 0; Index < 3; Index++) {
+        IoFreeIrp(Irps[Index]);
+    }
+    KeInitializeEvent(&TimerRan, SynchronizationEvent, FALSE);
+    KTAP_EQUAL(IoInitializeTimer(Device, IoTimer, NULL), STATUS_SUCCESS);
+    IoStartTimer(Device);
+    KTAP_EQUAL(TestWait(&TimerRan), STATUS_SUCCESS); /* once a second */
+    IoStopTimer(Device);
+    KeClearEvent(&TimerRan);
+    IoDeleteDevice(Device);
+}
+
+/* ---- Stacks and IRPs ---- */
+
+static NTSTATUS NTAPI Complete(PDEVICE_OBJECT DeviceObject, PIRP Irp)
+{
     Irp->IoStatus.Status = STATUS_SUCCESS;
-    Irp->IoStatus.Information = 0;
+    Irp->IoStatus.Information = 7;
     IoCompleteRequest(Irp, IO_NO_INCREMENT);
     return STATUS_SUCCESS;
 }
 
-static NTSTATUS NTAPI WdmEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath)
+static VOID IoStacks(PKTAP_CONTEXT Ktap)
 {
-    WdmDriver = DriverObject;
+    UNICODE_STRING Name = RTL_CONSTANT_STRING(L"\\Device\\WdmIoTest");
+    PDEVICE_OBJECT Bottom, Top, Under, Found;
+
     for (ULONG Major = 0; Major <= IRP_MJ_MAXIMUM_FUNCTION; Major++) {
-        DriverObject->MajorFunction[Major] = WdmDone;
+        Driver.MajorFunction[Major] = Complete;
     }
-    for (ULONG Index = 0; Index < 3; Index++) {
-        NTSTATUS Status = IoCreateDevice(DriverObject, 0, NULL, FILE_DEVICE_UNKNOWN, 0, FALSE, &WdmDevices[Index]);
+    KTAP_EQUAL(IoCreateDevice(&Driver, 0, &Name, FILE_DEVICE_UNKNOWN, 0, FALSE, &Bottom), STATUS_SUCCESS);
+    KTAP_EQUAL(IoCreateDevice(&Driver, 0, NULL, FILE_DEVICE_UNKNOWN, 0, FALSE, &Top), STATUS_SUCCESS);
+    Bottom->Flags &= ~DO_DEVICE_INITIALIZING;
+    KTAP_EQUAL(IoAttachDevice(Top, &Name, &Under), STATUS_SUCCESS);
+    Top->Flags &= ~DO_DEVICE_INITIALIZING;
+    KTAP_CHECK(Under == Bottom);
+    Found = IoGetAttachedDeviceReference(Bottom);
+    KTAP_CHECK(Found == Top);
+    ObDereferenceObject(Found);
+    Found = IoGetLowerDeviceObject(Top);
+    KTAP_CHECK(Found == Bottom);
+    ObDereferenceObject(Found);
+    KTAP_CHECK(IoGetLowerDeviceObject(Bottom) == NULL);
+    Found = IoGetDeviceAttachmentBaseRef(Top);
+    KTAP_CHECK(Found == Bottom);
+    ObDereferenceObject(Found);
+    IoDetachDevice(Bottom);
+    IoDeleteDevice(Top);
+    IoDeleteDevice(Bottom);
+}
 
-        if (!NT_SUCCESS(Status)) {
-            return Status;
-        }
+static VOID IoIrps(PKTAP_CONTEXT Ktap)
+{
+    PDEVICE_OBJECT Device;
+    PIRP Irp, Part, Made;
+    IO_STATUS_BLOCK IoStatus;
+    LARGE_INTEGER Offset = {.QuadPart = 0x1000};
+    UCHAR Buffer[16];
+    USHORT Bytes = IoSizeOfIrp(2);
+    KIRQL Old;
+
+    for (ULONG Major = 0; Major <= IRP_MJ_MAXIMUM_FUNCTION; Major++) {
+        Driver.MajorFunction[Major] = Complete;
     }
-    return STATUS_SUCCESS;
-}
+    KTAP_EQUAL(IoCreateDevice(&Driver, 0, NULL, FILE_DEVICE_UNKNOWN, 0, FALSE, &Device), STATUS_SUCCESS);
+    Device->Flags &= ~DO_DEVICE_INITIALIZING;
+    Irp = ExAllocatePoolWithTag(NonPagedPool, Bytes, TAG);
+    KTAP_CHECK(Irp != NULL);
+    IoInitializeIrp(Irp, Bytes, 2);
+    KTAP_CHECK(Irp->StackCount == 2 && Irp->CurrentLocation == 3 && Irp->Type == IO_TYPE_IRP && Irp->Size == Bytes);
+    ExFreePoolWithTag(Irp, TAG);
 
-static NTSTATUS WdmBegin(VOID)
-{
-    UNICODE_STRING Name;
-
-    RtlInitUnicodeString(&Name, L"\\Driver\\KtapWdm");
-    WdmShutdowns = WdmOrder = 0;
-    return IoCreateDriver(&Name, WdmEntry);
-}
-
-static VOID WdmEnd(VOID)
-{
-    for (ULONG Index = 0; Index < 3; Index++) {
-        IoDeleteDevice(WdmDevices[Index]);
-    }
-    IoDeleteDriver(WdmDriver);
-}
-
-/* ---- Remove locks ---- */
-
-static IO_REMOVE_LOCK WdmRemoveLock;
-static volatile LONG WdmRemoved, WdmUsers;
-
-static VOID NTAPI WdmRemover(PVOID Context)
-{
-    IoReleaseRemoveLockAndWaitEx(&WdmRemoveLock, NULL, sizeof(WdmRemoveLock));
-    WdmRemoved = 1 + WdmUsers; /* 1: nobody uses the device any more */
-}
-
-static VOID WdmRemoveLocks(PKTAP_CONTEXT Ktap)
-{
-    PVOID Thread;
-
-    WdmRemoved = 0;
-    IoInitializeRemoveLockEx(&WdmRemoveLock, 'kcoL', 0, 0, sizeof(WdmRemoveLock));
-    for (ULONG User = 0; User < WDM_USERS; User++) {
-        KTAP_EQUAL(IoAcquireRemoveLockEx(&WdmRemoveLock, NULL, "", 1, sizeof(WdmRemoveLock)), STATUS_SUCCESS);
-        WdmUsers++;
-    }
-    KTAP_EQUAL(IoAcquireRemoveLockEx(&WdmRemoveLock, NULL, "", 1, sizeof(WdmRemoveLock)), STATUS_SUCCESS);
-    Thread = IoTestThread(WdmRemover, NULL);
-    while (IoAcquireRemoveLockEx(&WdmRemoveLock, NULL, "", 1, sizeof(WdmRemoveLock)) == STATUS_SUCCESS) {
-        IoReleaseRemoveLockEx(&WdmRemoveLock, NULL, sizeof(WdmRemoveLock)); /* the removal has not begun */
-        IoTestPause(1);
-    }
-    for (ULONG User = 0; User < WDM_USERS; User++) {
-        KTAP_EQUAL(WdmRemoved, 0);
-        InterlockedDecrement(&WdmUsers);
-        IoReleaseRemoveLockEx(&WdmRemoveLock, NULL, sizeof(WdmRemoveLock));
-    }
-    IoTestJoin(Thread);
-    KTAP_EQUAL(WdmRemoved, 1);
-    KTAP_EQUAL(IoAcquireRemoveLockEx(&WdmRemoveLock, NULL, "", 1, sizeof(WdmRemoveLock)), STATUS_DELETE_PENDING);
-}
-
-static VOID NTAPI WdmUser(PVOID Context)
-{
-    while (IoAcquireRemoveLockEx(&WdmRemoveLock, NULL, "", 1, sizeof(WdmRemoveLock)) == STATUS_SUCCESS) {
-        InterlockedIncrement(&WdmUsers);
-        InterlockedDecrement(&WdmUsers);
-        IoReleaseRemoveLockEx(&WdmRemoveLock, NULL, sizeof(WdmRemoveLock));
-    }
-}
-
-/* Users come and go on all processors while the remover waits: it is never let through with one inside. */
-static VOID WdmRemoveRace(PKTAP_CONTEXT Ktap)
-{
-    ULONG64 Rounds = KtapIterations(100000) / 2000 + 1;
-
-    for (ULONG64 Round = 0; Round < Rounds; Round++) {
-        PVOID Users[WDM_USERS], Remover;
-
-        WdmUsers = WdmRemoved = 0;
-        IoInitializeRemoveLockEx(&WdmRemoveLock, 'kcoL', 0, 0, sizeof(WdmRemoveLock));
-        KTAP_EQUAL(IoAcquireRemoveLockEx(&WdmRemoveLock, NULL, "", 1, sizeof(WdmRemoveLock)), STATUS_SUCCESS);
-        for (ULONG User = 0; User < WDM_USERS; User++) {
-            Users[User] = IoTestThread(WdmUser, NULL);
-        }
-        Remover = IoTestThread(WdmRemover, NULL);
-        for (ULONG User = 0; User < WDM_USERS; User++) {
-            IoTestJoin(Users[User]);
-        }
-        IoTestJoin(Remover);
-        KTAP_EQUAL(WdmRemoved, 1);
-    }
-}
-
-/* ---- Controllers ---- */
-
-static PCONTROLLER_OBJECT WdmController;
-static ULONG WdmCalls;
-
-static IO_ALLOCATION_ACTION NTAPI WdmKeep(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID MapRegisterBase, PVOID Context)
-{
-    WdmCalls = WdmCalls * 10 + (ULONG)(ULONG_PTR)Context;
-    return ((ULONG_PTR)Context == 2) ? DeallocateObject : KeepObject;
-}
-
-static VOID WdmControllers(PKTAP_CONTEXT Ktap)
-{
-    KIRQL Irql;
-
-    KTAP_EQUAL(WdmBegin(), STATUS_SUCCESS);
-    WdmCalls = 0;
-    WdmController = IoCreateController(24);
-    KTAP_CHECK(WdmController != NULL && ((PUCHAR)WdmController->ControllerExtension)[23] == 0);
-    KeRaiseIrql(DISPATCH_LEVEL, &Irql);
-    for (ULONG Index = 0; Index < 3; Index++) {
-        IoAllocateController(WdmController, WdmDevices[Index], WdmKeep, (PVOID)(ULONG_PTR)(Index + 1));
-    }
-    KeLowerIrql(Irql);
-    KTAP_EQUAL(WdmCalls, 1); /* the first keeps it */
-    KeRaiseIrql(DISPATCH_LEVEL, &Irql);
-    IoFreeController(WdmController); /* the second gives it up at once, so the third has it */
-    KeLowerIrql(Irql);
-    KTAP_EQUAL(WdmCalls, 123);
-    KeRaiseIrql(DISPATCH_LEVEL, &Irql);
-    IoFreeController(WdmController);
-    KeLowerIrql(Irql);
-    IoDeleteController(WdmController);
-    WdmEnd();
-}
-
-/* ---- Error log, shutdown, extensions ---- */
-
-static VOID WdmErrorLog(PKTAP_CONTEXT Ktap)
-{
-    IO_ERROR_LOG_PACKET Newest = {0};
-    PIO_ERROR_LOG_PACKET Packet;
-    ULONG Before = IoQueryErrorLog(&Newest);
-
-    KTAP_EQUAL(WdmBegin(), STATUS_SUCCESS);
-    KTAP_CHECK(IoAllocateErrorLogEntry(WdmDevices[0], 8) == NULL); /* too small */
-    KTAP_CHECK(IoAllocateErrorLogEntry(NULL, sizeof(*Packet)) == NULL);
-    Packet = IoAllocateErrorLogEntry(WdmDriver, sizeof(*Packet));
-    KTAP_CHECK(Packet != NULL);
-    IoFreeErrorLogEntry(Packet);
-    for (ULONG Round = 0; Round < 100; Round++) { /* more than the ring holds */
-        Packet = IoAllocateErrorLogEntry(WdmDevices[0], sizeof(*Packet));
-        KTAP_CHECK(Packet != NULL && Packet->ErrorCode == 0);
-        Packet->ErrorCode = 0x40040001;
-        Packet->FinalStatus = STATUS_DEVICE_DATA_ERROR;
-        Packet->UniqueErrorValue = Round;
-        IoWriteErrorLogEntry(Packet);
-    }
-    KTAP_EQUAL(IoQueryErrorLog(&Newest), Before + 100);
-    KTAP_EQUAL(Newest.UniqueErrorValue, 99);
-    KTAP_EQUAL(Newest.FinalStatus, STATUS_DEVICE_DATA_ERROR);
-    IoClearErrorLog();
-    WdmEnd();
-}
-
-/* Newest first, the last-chance one after them, each once; who unregisters hears nothing. */
-static VOID WdmShutdown(PKTAP_CONTEXT Ktap)
-{
-    KTAP_EQUAL(WdmBegin(), STATUS_SUCCESS);
-    KTAP_EQUAL(IoRegisterLastChanceShutdownNotification(WdmDevices[2]), STATUS_SUCCESS);
-    KTAP_EQUAL(IoRegisterShutdownNotification(WdmDevices[0]), STATUS_SUCCESS);
-    KTAP_EQUAL(IoRegisterShutdownNotification(WdmDevices[1]), STATUS_SUCCESS);
-    KTAP_CHECK((WdmDevices[0]->Flags & DO_SHUTDOWN_REGISTERED) != 0);
-    IoShutdown();
-    KTAP_EQUAL(WdmShutdowns, 3);
-    KTAP_EQUAL(WdmOrder, 213);
-    KTAP_EQUAL(IoRegisterShutdownNotification(WdmDevices[0]), STATUS_SUCCESS);
-    IoUnregisterShutdownNotification(WdmDevices[0]);
-    IoShutdown();
-    KTAP_EQUAL(WdmShutdowns, 3);
-    WdmEnd();
-}
-
-static VOID WdmExtensions(PKTAP_CONTEXT Ktap)
-{
-    static ULONG First, Second;
-    PVOID One, Two, Again;
-
-    KTAP_EQUAL(WdmBegin(), STATUS_SUCCESS);
-    KTAP_CHECK(IoGetDriverObjectExtension(WdmDriver, &First) == NULL);
-    KTAP_EQUAL(IoAllocateDriverObjectExtension(WdmDriver, &First, 100, &One), STATUS_SUCCESS);
-    KTAP_EQUAL(IoAllocateDriverObjectExtension(WdmDriver, &Second, 10, &Two), STATUS_SUCCESS);
-    KTAP_EQUAL(IoAllocateDriverObjectExtension(WdmDriver, &First, 10, &Again), STATUS_OBJECT_NAME_COLLISION);
-    KTAP_CHECK(((PUCHAR)One)[99] == 0 && ((ULONG_PTR)One & 15) == 0);
-    KTAP_CHECK(IoGetDriverObjectExtension(WdmDriver, &First) == One);
-    KTAP_CHECK(IoGetDriverObjectExtension(WdmDriver, &Second) == Two);
-    WdmEnd();
-}
-
-/* ---- Work items and stacks of devices ---- */
-
-static KEVENT WdmWorked;
-static PVOID WdmWorkObject;
-static PIO_WORKITEM WdmWorkItem;
-
-static VOID NTAPI WdmWork(PVOID IoObject, PVOID Context, PIO_WORKITEM Item)
-{
-    WdmWorkObject = IoObject;
-    WdmWorkItem = Item;
-    KeSetEvent(Context, IO_NO_INCREMENT, FALSE);
-}
-
-static VOID WdmWorkItems(PKTAP_CONTEXT Ktap)
-{
-    PIO_WORKITEM Item;
-
-    KTAP_EQUAL(WdmBegin(), STATUS_SUCCESS);
-    KeInitializeEvent(&WdmWorked, SynchronizationEvent, FALSE);
-    Item = ExAllocatePoolWithTag(NonPagedPool, IoSizeofWorkItem(), 'tseT');
-    KTAP_CHECK(Item != NULL);
-    IoInitializeWorkItem(WdmDriver, Item); /* for a driver, and then for a device */
-    IoQueueWorkItemEx(Item, WdmWork, DelayedWorkQueue, &WdmWorked);
-    KeWaitForSingleObject(&WdmWorked, Executive, KernelMode, FALSE, NULL);
-    KTAP_CHECK(WdmWorkObject == WdmDriver && WdmWorkItem == Item);
-    IoUninitializeWorkItem(Item);
-    IoInitializeWorkItem(WdmDevices[0], Item);
-    IoQueueWorkItemEx(Item, WdmWork, CriticalWorkQueue, &WdmWorked);
-    KeWaitForSingleObject(&WdmWorked, Executive, KernelMode, FALSE, NULL);
-    KTAP_CHECK(WdmWorkObject == WdmDevices[0]);
-    IoUninitializeWorkItem(Item);
-    ExFreePoolWithTag(Item, 'tseT');
-    WdmEnd();
-}
-
-static VOID WdmAttach(PKTAP_CONTEXT Ktap)
-{
-    PDEVICE_OBJECT Lower = NULL, List[3];
-    ULONG Count;
-
-    KTAP_EQUAL(WdmBegin(), STATUS_SUCCESS);
-    KTAP_EQUAL(IoAttachDeviceToDeviceStackSafe(WdmDevices[1], WdmDevices[0], &Lower), STATUS_SUCCESS);
-    KTAP_CHECK(Lower == WdmDevices[0]);
-    KTAP_EQUAL(IoAttachDeviceByPointer(WdmDevices[2], WdmDevices[0]), STATUS_SUCCESS);
-    KTAP_CHECK(IoGetAttachedDevice(WdmDevices[0]) == WdmDevices[2] && WdmDevices[2]->StackSize == 3);
-    IoDetachDevice(WdmDevices[1]);
-    IoDetachDevice(WdmDevices[0]);
-    KTAP_EQUAL(IoEnumerateDeviceObjectList(WdmDriver, List, sizeof(PVOID) * 2, &Count), STATUS_BUFFER_TOO_SMALL);
-    KTAP_EQUAL(Count, 3);
-    ObfDereferenceObject(List[0]);
-    ObfDereferenceObject(List[1]);
-    KTAP_EQUAL(IoEnumerateDeviceObjectList(WdmDriver, List, sizeof(List), &Count), STATUS_SUCCESS);
-    for (ULONG Index = 0; Index < Count; Index++) {
-        ObfDereferenceObject(List[Index]);
-    }
-    WdmEnd();
-}
-
-/* ---- Requests ---- */
-
-static NTSTATUS NTAPI WdmCompletion(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID Context)
-{
-    ++*(PULONG)Context;
-    return STATUS_MORE_PROCESSING_REQUIRED;
-}
-
-static VOID WdmCompletionEx(PKTAP_CONTEXT Ktap)
-{
-    PIRP Irp;
-    ULONG Calls = 0;
-    LONG64 References;
-
-    KTAP_EQUAL(WdmBegin(), STATUS_SUCCESS);
-    References = ObGetPointerCount(WdmDevices[1]);
     Irp = IoAllocateIrp(2, FALSE);
     KTAP_CHECK(Irp != NULL);
-    IoGetNextIrpStackLocation(Irp)->MajorFunction = IRP_MJ_READ;
-    KTAP_EQUAL(IoSetCompletionRoutineEx(WdmDevices[1], Irp, WdmCompletion, &Calls, TRUE, FALSE, FALSE), STATUS_SUCCESS);
-    KTAP_EQUAL(ObGetPointerCount(WdmDevices[1]), References + 1); /* held until the routine has run */
-    KTAP_EQUAL(IoCallDriver(WdmDevices[0], Irp), STATUS_SUCCESS);
-    KTAP_EQUAL(Calls, 1);
-    KTAP_EQUAL(ObGetPointerCount(WdmDevices[1]), References);
-    IoFreeIrp(Irp);
-    WdmEnd();
-}
-
-static VOID WdmRequests(PKTAP_CONTEXT Ktap)
-{
-    PIRP Irp = IoAllocateIrp(2, FALSE);
-    ULONG Session = 5;
-    ACCESS_MASK Access = GENERIC_READ;
-    IO_STATUS_BLOCK Iosb;
-
-    KTAP_CHECK(Irp != NULL);
     IoSetNextIrpStackLocation(Irp);
-    KTAP_EQUAL(IoGetIoPriorityHint(Irp), IoPriorityNormal);
-    KTAP_EQUAL(IoSetIoPriorityHint(Irp, IoPriorityVeryLow), STATUS_SUCCESS);
-    KTAP_EQUAL(IoGetIoPriorityHint(Irp), IoPriorityVeryLow);
-    KTAP_EQUAL(IoSetIoPriorityHint(Irp, MaxIoPriorityTypes), STATUS_INVALID_PARAMETER);
-    KTAP_EQUAL(IoGetPagingIoPriority(Irp), IoPagingPriorityInvalid);
-    KTAP_EQUAL(IoGetRequestorProcessId(Irp), 0);
-    KTAP_EQUAL(IoGetRequestorSessionId(Irp, &Session), STATUS_UNSUCCESSFUL);
-    KTAP_EQUAL(IoValidateDeviceIoControlAccess(Irp, FILE_READ_ACCESS), STATUS_SUCCESS); /* the kernel's */
-    KTAP_EQUAL(IoValidateDeviceIoControlAccess(Irp, 4), STATUS_INVALID_PARAMETER);
-    KTAP_CHECK(!IoIs32bitProcess(Irp));
-    Irp->Tail.Overlay.CurrentStackLocation++;
-    Irp->CurrentLocation++;
+    IoGetCurrentIrpStackLocation(Irp)->MajorFunction = IRP_MJ_READ;
+    IoGetCurrentIrpStackLocation(Irp)->DeviceObject = Device;
+    Irp->Tail.Overlay.Thread = PsGetCurrentThread();
+    KTAP_CHECK(IoGetRequestorProcess(Irp) == IoGetCurrentProcess());
+    KTAP_CHECK(IoThreadToProcess(PsGetCurrentThread()) == IoGetCurrentProcess());
+    KTAP_CHECK(IoForwardIrpSynchronously(Device, Irp));
+    KTAP_EQUAL(Irp->IoStatus.Information, 7);
+    Part = IoMakeAssociatedIrp(Irp, 1);
+    KTAP_CHECK(Part != NULL && Part->AssociatedIrp.MasterIrp == Irp && (Part->Flags & IRP_ASSOCIATED_IRP) != 0);
+    IoFreeIrp(Part);
+    Irp->Flags |= IRP_PAGING_IO;
+    KTAP_CHECK(!IoIsOperationSynchronous(Irp));
+    Irp->Flags |= IRP_SYNCHRONOUS_PAGING_IO;
+    KTAP_CHECK(IoIsOperationSynchronous(Irp));
+    IoSetTopLevelIrp(Irp);
+    Made = IoGetTopLevelIrp();
+    IoSetTopLevelIrp(NULL);
+    KTAP_CHECK(Made == Irp && IoGetTopLevelIrp() == NULL);
+    IoSkipCurrentIrpStackLocation(Irp); /* the location this case took for itself */
     IoFreeIrp(Irp);
-    KTAP_EQUAL(WdmBegin(), STATUS_SUCCESS);
-    Irp = IoBuildAsynchronousFsdRequest(IRP_MJ_READ, WdmDevices[0], NULL, 0, NULL, &Iosb);
+
+    Irp = IoBuildAsynchronousFsdRequest(IRP_MJ_READ, Device, Buffer, sizeof(Buffer), &Offset, &IoStatus);
     KTAP_CHECK(Irp != NULL);
-    KTAP_EQUAL(IoGetRequestorProcessId(Irp), (ULONG)(ULONG_PTR)PsGetCurrentProcessId());
-    KTAP_EQUAL(IoGetRequestorSessionId(Irp, &Session), STATUS_SUCCESS);
-    KTAP_EQUAL(Session, 0);
-    IoFreeIrp(Irp);
-    WdmEnd();
-    KTAP_EQUAL(IoCheckDesiredAccess(&Access, FILE_GENERIC_READ), STATUS_SUCCESS);
-    KTAP_EQUAL(Access, FILE_GENERIC_READ);
-    KTAP_EQUAL(IoCheckDesiredAccess(&Access, FILE_READ_DATA), STATUS_ACCESS_DENIED);
-    KTAP_EQUAL(IoGetFileObjectGenericMapping()->GenericAll, FILE_ALL_ACCESS);
+    KTAP_EQUAL(IoGetNextIrpStackLocation(Irp)->Parameters.Read.Length, sizeof(Buffer));
+    KTAP_EQUAL(IoGetNextIrpStackLocation(Irp)->Parameters.Read.ByteOffset.QuadPart, 0x1000);
+    IoFreeIrp(Irp); /* neither buffered nor direct: nothing else was made for it */
+
+    IoAcquireCancelSpinLock(&Old);
+    KTAP_EQUAL(KeGetCurrentIrql(), DISPATCH_LEVEL);
+    IoReleaseCancelSpinLock(Old);
+    IoAcquireVpbSpinLock(&Old);
+    KTAP_EQUAL(KeGetCurrentIrql(), DISPATCH_LEVEL);
+    IoReleaseVpbSpinLock(Old);
+    IoSetDeviceToVerify(PsGetCurrentThread(), Device);
+    KTAP_CHECK(IoGetDeviceToVerify(PsGetCurrentThread()) == Device);
+    IoSetDeviceToVerify(PsGetCurrentThread(), NULL);
+    IoDeleteDevice(Device);
 }
 
-static VOID WdmThreads(PKTAP_CONTEXT Ktap)
+/* ---- Files ---- */
+
+static VOID IoFiles(PKTAP_CONTEXT Ktap)
 {
-    ULONG_PTR Low, High;
+    UNICODE_STRING Name = RTL_CONSTANT_STRING(IMAGE);
+    FILE_STANDARD_INFORMATION Standard;
+    FILE_POSITION_INFORMATION Position = {.CurrentByteOffset.QuadPart = 2};
+    FILE_FS_SIZE_INFORMATION Size;
+    OBJECT_ATTRIBUTES Attributes;
+    IO_STATUS_BLOCK IoStatus;
+    LARGE_INTEGER Bytes;
+    PFILE_OBJECT File;
+    HANDLE Handle;
+    USHORT Magic = 0;
 
-    IoGetStackLimits(&Low, &High);
-    KTAP_CHECK(Low < (ULONG_PTR)&Low && (ULONG_PTR)&Low < High && (ULONG_PTR)IoGetInitialStack() == High);
-    KTAP_CHECK(IoGetRemainingStackSize() > 1000 && IoGetRemainingStackSize() < High - Low);
-    KTAP_CHECK(IoWithinStackLimits((ULONG_PTR)&Low, sizeof(Low)));
-    KTAP_CHECK(!IoWithinStackLimits(High - 8, 16) && !IoWithinStackLimits((ULONG_PTR)&WdmDriver, 8));
-    KTAP_CHECK(IoIsSystemThread(PsGetCurrentThread()));
-    KTAP_CHECK(IoSetThreadHardErrorMode(FALSE));
-    KTAP_CHECK(!IoSetThreadHardErrorMode(TRUE));
-    KTAP_CHECK(IoIsWdmVersionAvailable(1, 0x30) && IoIsWdmVersionAvailable(6, 0) && !IoIsWdmVersionAvailable(7, 0));
-    KTAP_CHECK(IoGetConfigurationInformation()->Version == sizeof(CONFIGURATION_INFORMATION));
+    InitializeObjectAttributes(&Attributes, &Name, OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, NULL, NULL);
+    KTAP_EQUAL(IoCreateFile(&Handle, FILE_READ_DATA | SYNCHRONIZE, &Attributes, &IoStatus, NULL, 0, FILE_SHARE_READ,
+                            FILE_OPEN, FILE_SYNCHRONOUS_IO_NONALERT, NULL, 0, CreateFileTypeNone, NULL, 0),
+               STATUS_SUCCESS);
+    KTAP_EQUAL(NtReadFile(Handle, NULL, NULL, NULL, &IoStatus, &Magic, sizeof(Magic), NULL, NULL), STATUS_SUCCESS);
+    KTAP_EQUAL(Magic, 0x5A4D); /* MZ */
+    KTAP_EQUAL(NtSetInformationFile(Handle, &IoStatus, &Position, sizeof(Position), FilePositionInformation),
+               STATUS_SUCCESS);
+    KTAP_EQUAL(NtQueryInformationFile(Handle, &IoStatus, &Standard, sizeof(Standard), FileStandardInformation),
+               STATUS_SUCCESS);
+    KTAP_EQUAL(NtQueryVolumeInformationFile(Handle, &IoStatus, &Size, sizeof(Size), FileFsSizeInformation),
+               STATUS_SUCCESS);
+    KTAP_EQUAL(Size.BytesPerSector, 2048);
+    KTAP_CHECK(!NT_SUCCESS(NtWriteFile(Handle, NULL, NULL, NULL, &IoStatus, &Magic, 2, NULL, NULL)));
+    KTAP_CHECK(!NT_SUCCESS(ZwWriteFile(Handle, NULL, NULL, NULL, &IoStatus, &Magic, 2, NULL, NULL)));
+    KTAP_CHECK(!NT_SUCCESS(NtDeviceIoControlFile(Handle, NULL, NULL, NULL, &IoStatus, 0xFFFFF00, NULL, 0, NULL, 0)));
+    KTAP_CHECK(!NT_SUCCESS(NtFsControlFile(Handle, NULL, NULL, NULL, &IoStatus, 0xFFFFF00, NULL, 0, NULL, 0)));
+    KTAP_CHECK(!NT_SUCCESS(ZwFsControlFile(Handle, NULL, NULL, NULL, &IoStatus, 0xFFFFF00, NULL, 0, NULL, 0)));
+    KTAP_EQUAL(ObReferenceObjectByHandle(Handle, 0, *KTAP_IMPORT(POBJECT_TYPE *, IoFileObjectType), KernelMode,
+                                         (PVOID *)&File, NULL),
+               STATUS_SUCCESS);
+    KTAP_EQUAL(FsRtlGetFileSize(File, &Bytes), STATUS_SUCCESS);
+    KTAP_EQUAL(Bytes.QuadPart, Standard.EndOfFile.QuadPart);
+    KTAP_CHECK(IoGetRelatedDeviceObject(File) != NULL);
+    KTAP_CHECK(IoGetBaseFileSystemDeviceObject(File) == File->Vpb->DeviceObject);
+    FsRtlAcquireFileExclusive(File);
+    FsRtlReleaseFile(File);
+    ObDereferenceObject(File);
+    KTAP_EQUAL(NtClose(Handle), STATUS_SUCCESS);
+    KTAP_EQUAL(NtClose(Handle), STATUS_INVALID_HANDLE);
+    KTAP_EQUAL(NtCreateFile(&Handle, FILE_READ_DATA, &Attributes, &IoStatus, NULL, 0, 0, FILE_CREATE, 0, NULL, 0) ==
+                   STATUS_SUCCESS,
+               FALSE); /* it is there, on a disc that cannot be written */
 }
 
-static VOID WdmAttributes(PKTAP_CONTEXT Ktap)
+static VOID IoDirectory(PKTAP_CONTEXT Ktap)
 {
-    struct {
-        FILE_FULL_EA_INFORMATION First;
-        CHAR Rest[32];
-    } Ea = {{.NextEntryOffset = 16, .EaNameLength = 1, .EaValueLength = 2, .EaName = "A"}};
-    PFILE_FULL_EA_INFORMATION Second = (PFILE_FULL_EA_INFORMATION)((PUCHAR)&Ea + 16);
-    ULONG Offset = 99;
+    UNICODE_STRING Name = RTL_CONSTANT_STRING(L"\\??\\D:\\boot"), Wanted = RTL_CONSTANT_STRING(L"NTOSKRNL.EXE");
+    static union {
+        FILE_DIRECTORY_INFORMATION Entry;
+        UCHAR Bytes[512];
+    } Room;
+    OBJECT_ATTRIBUTES Attributes;
+    IO_STATUS_BLOCK IoStatus;
+    HANDLE Handle;
 
-    Second->EaNameLength = 2;
-    RtlCopyMemory(Second->EaName, "BC", 3);
-    KTAP_EQUAL(IoCheckEaBufferValidity(&Ea.First, 27, &Offset), STATUS_SUCCESS);
-    KTAP_EQUAL(IoCheckEaBufferValidity(&Ea.First, 20, &Offset), STATUS_EA_LIST_INCONSISTENT);
-    KTAP_EQUAL(Offset, 16);
-    Ea.First.NextEntryOffset = 14; /* not aligned */
-    KTAP_EQUAL(IoCheckEaBufferValidity(&Ea.First, sizeof(Ea), &Offset), STATUS_EA_LIST_INCONSISTENT);
-    KTAP_EQUAL(Offset, 0);
-    Ea.First.NextEntryOffset = 0;
-    Ea.First.EaName[1] = 'x'; /* no end of name */
-    KTAP_EQUAL(IoCheckEaBufferValidity(&Ea.First, sizeof(Ea), &Offset), STATUS_EA_LIST_INCONSISTENT);
+    InitializeObjectAttributes(&Attributes, &Name, OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, NULL, NULL);
+    KTAP_EQUAL(NtOpenFile(&Handle, FILE_LIST_DIRECTORY | SYNCHRONIZE, &Attributes, &IoStatus, FILE_SHARE_READ,
+                          FILE_DIRECTORY_FILE | FILE_SYNCHRONOUS_IO_NONALERT),
+               STATUS_SUCCESS);
+    KTAP_EQUAL(NtQueryDirectoryFile(Handle, NULL, NULL, NULL, &IoStatus, &Room, sizeof(Room), FileDirectoryInformation,
+                                    TRUE, &Wanted, TRUE),
+               STATUS_SUCCESS);
+    KTAP_EQUAL(Room.Entry.FileNameLength, Wanted.Length);
+    NtClose(Handle);
 }
 
-/* ---- File systems and files ---- */
+/* ---- Events ---- */
 
-static ULONG WdmFileSystems, WdmGone;
-
-static VOID NTAPI WdmFsChange(PDEVICE_OBJECT DeviceObject, BOOLEAN FsActive)
+static VOID IoEvents(PKTAP_CONTEXT Ktap)
 {
-    WdmFileSystems += FsActive ? 1 : 0;
-    WdmGone += FsActive ? 0 : 1;
+    UNICODE_STRING Name = RTL_CONSTANT_STRING(L"\\WdmIoNotification"),
+                   Other = RTL_CONSTANT_STRING(L"\\WdmIoSynchronization");
+    HANDLE Handle, Second, Plain;
+    LARGE_INTEGER Now = {.QuadPart = 0};
+    PKEVENT Event = IoCreateNotificationEvent(&Name, &Handle);
+    OBJECT_ATTRIBUTES Attributes;
+    LONG Previous;
+
+    KTAP_CHECK(Event != NULL && KeReadStateEvent(Event) != 0); /* made signalled */
+    KTAP_EQUAL(ZwClearEvent(Handle), STATUS_SUCCESS);
+    KTAP_EQUAL(KeReadStateEvent(Event), 0);
+    KTAP_EQUAL(NtSetEvent(Handle, &Previous), STATUS_SUCCESS);
+    KTAP_EQUAL(Previous, 0);
+    KTAP_EQUAL(ZwResetEvent(Handle, &Previous), STATUS_SUCCESS);
+    KTAP_EQUAL(Previous, 1);
+    KTAP_CHECK(IoCreateNotificationEvent(&Name, &Second) == Event); /* the same one */
+    ZwClose(Second);
+    ZwClose(Handle);
+    Event = IoCreateSynchronizationEvent(&Other, &Handle);
+    KTAP_CHECK(Event != NULL);
+    KTAP_EQUAL(TestPoll(Event), STATUS_SUCCESS);
+    KTAP_EQUAL(TestPoll(Event), STATUS_TIMEOUT);
+    ZwClose(Handle);
+    InitializeObjectAttributes(&Attributes, NULL, OBJ_KERNEL_HANDLE, NULL, NULL);
+    KTAP_EQUAL(NtCreateEvent(&Plain, EVENT_ALL_ACCESS, &Attributes, NotificationEvent, FALSE), STATUS_SUCCESS);
+    KTAP_EQUAL(NtWaitForSingleObject(Plain, FALSE, &Now), STATUS_TIMEOUT);
+    KTAP_EQUAL(ZwSetEvent(Plain, NULL), STATUS_SUCCESS);
+    KTAP_EQUAL(NtWaitForSingleObject(Plain, FALSE, &Now), STATUS_SUCCESS);
+    ZwClose(Plain);
 }
 
-static VOID WdmFsRegistration(PKTAP_CONTEXT Ktap)
+/* ---- File system helpers ---- */
+
+static ULONG Freed;
+
+static VOID NTAPI FreeContext(PVOID Context)
+{
+    Freed++;
+}
+
+static VOID IoStreams(PKTAP_CONTEXT Ktap)
+{
+    static FSRTL_ADVANCED_FCB_HEADER Header;
+    static FAST_MUTEX Mutex;
+    static FSRTL_PER_STREAM_CONTEXT First, Second;
+    PVOID Block;
+
+    ExInitializeFastMutex(&Mutex);
+    RtlZeroMemory(&Header, sizeof(Header));
+    First.OwnerId = Second.OwnerId = &Driver;
+    First.InstanceId = &First;
+    Second.InstanceId = &Second;
+    First.FreeCallback = Second.FreeCallback = FreeContext;
+    KTAP_EQUAL(FsRtlInsertPerStreamContext(&Header, &First), STATUS_INVALID_DEVICE_REQUEST); /* not set up for it */
+    FsRtlSetupAdvancedHeader(&Header, &Mutex);
+    KTAP_EQUAL(FsRtlInsertPerStreamContext(&Header, &First), STATUS_SUCCESS);
+    KTAP_EQUAL(FsRtlInsertPerStreamContext(&Header, &Second), STATUS_SUCCESS);
+    KTAP_CHECK(FsRtlLookupPerStreamContextInternal(&Header, &Driver, &First) == &First);
+    KTAP_CHECK(FsRtlLookupPerStreamContextInternal(&Header, &Driver, NULL) == &Second); /* the newest */
+    KTAP_CHECK(FsRtlLookupPerStreamContextInternal(&Header, &Header, NULL) == NULL);
+    KTAP_CHECK(FsRtlRemovePerStreamContext(&Header, &Driver, &Second) == &Second);
+    Freed = 0;
+    FsRtlTeardownPerStreamContexts(&Header);
+    KTAP_EQUAL(Freed, 1);
+    Block = FsRtlAllocatePool(PagedPool, 100);
+    KTAP_CHECK(Block != NULL);
+    ExFreePool(Block);
+    Block = FsRtlAllocatePoolWithTag(NonPagedPool, 100, TAG);
+    KTAP_CHECK(Block != NULL);
+    ExFreePoolWithTag(Block, TAG);
+    KTAP_CHECK(FsRtlIsTotalDeviceFailure(STATUS_NO_SUCH_DEVICE) && !FsRtlIsTotalDeviceFailure(STATUS_CRC_ERROR));
+}
+
+/* Registered file systems are asked for mounts only; one that comes and goes disturbs nobody. */
+static VOID IoFileSystems(PKTAP_CONTEXT Ktap)
 {
     PDEVICE_OBJECT Device;
 
-    KTAP_EQUAL(WdmBegin(), STATUS_SUCCESS);
-    WdmFileSystems = WdmGone = 0;
-    KTAP_EQUAL(IoCreateDevice(WdmDriver, 0, NULL, FILE_DEVICE_NETWORK_FILE_SYSTEM, 0, FALSE, &Device), STATUS_SUCCESS);
-    KTAP_EQUAL(IoRegisterFsRegistrationChange(WdmDriver, WdmFsChange), STATUS_SUCCESS);
-    KTAP_CHECK(WdmFileSystems >= 1); /* cdfs is there already */
-    WdmFileSystems = 0;
+    KTAP_EQUAL(IoCreateDevice(&Driver, 0, NULL, FILE_DEVICE_DISK_FILE_SYSTEM, 0, FALSE, &Device), STATUS_SUCCESS);
     IoRegisterFileSystem(Device);
-    KTAP_EQUAL(WdmFileSystems, 1);
+    KTAP_CHECK((Device->Flags & DO_DEVICE_INITIALIZING) == 0);
     IoUnregisterFileSystem(Device);
-    KTAP_EQUAL(WdmGone, 1);
-    IoUnregisterFsRegistrationChange(WdmDriver, WdmFsChange);
-    IoRegisterFileSystem(Device);
-    IoUnregisterFileSystem(Device);
-    KTAP_EQUAL(WdmFileSystems + WdmGone, 2);
     IoDeleteDevice(Device);
-    WdmEnd();
 }
 
-static VOID WdmFileInformation(PKTAP_CONTEXT Ktap)
+/* A configuration register of the first PCI device, read and written back as it was. */
+static VOID IoBuses(PKTAP_CONTEXT Ktap)
 {
-    static const WCHAR Text[] = L"\\??\\D:\\boot\\ntoskrnl.exe";
-    FILE_NETWORK_OPEN_INFORMATION Network;
-    FILE_STANDARD_INFORMATION Standard;
-    FILE_FS_SIZE_INFORMATION Size;
-    FILE_BASIC_INFORMATION Basic = {0};
-    OBJECT_ATTRIBUTES Attributes;
-    UNICODE_STRING Name, Link;
-    IO_STATUS_BLOCK Iosb;
-    PFILE_OBJECT File;
-    HANDLE Handle;
-    ULONG Returned;
-    NTSTATUS Status;
+    PHYSICAL_ADDRESS Address = {.QuadPart = 0x1F0}, Translated;
+    ULONG Space = 1; /* ports */
+    USHORT Command, Vendor;
+    ULONG(NTAPI * GetData)(BUS_DATA_TYPE, ULONG, ULONG, PVOID, ULONG) = KTAP_IMPORT(PVOID, HalGetBusData);
+    ULONG(NTAPI * SetData)(BUS_DATA_TYPE, ULONG, ULONG, PVOID, ULONG) = KTAP_IMPORT(PVOID, HalSetBusData);
 
-    RtlInitUnicodeString(&Name, Text);
-    InitializeObjectAttributes(&Attributes, &Name, OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, NULL, NULL);
-    KTAP_EQUAL(ZwQueryFullAttributesFile(&Attributes, &Network), STATUS_SUCCESS);
-    Status = ZwDeleteFile(&Attributes);
-    KTAP_CHECK(Status == STATUS_MEDIA_WRITE_PROTECTED || Status == STATUS_ACCESS_DENIED);
-    KTAP_EQUAL(ZwOpenFile(&Handle, FILE_READ_DATA, &Attributes, &Iosb, FILE_SHARE_READ, 0), STATUS_SUCCESS);
-    KTAP_EQUAL(ObReferenceObjectByHandle(Handle, 0, IopFileObjectType, KernelMode, (PVOID *)&File, NULL),
-               STATUS_SUCCESS);
-    KTAP_EQUAL(IoQueryFileInformation(File, FileStandardInformation, sizeof(Standard), &Standard, &Returned),
-               STATUS_SUCCESS);
-    KTAP_EQUAL(Returned, sizeof(Standard));
-    KTAP_EQUAL(Standard.EndOfFile.QuadPart, Network.EndOfFile.QuadPart);
-    KTAP_EQUAL(IoQueryVolumeInformation(File, FileFsSizeInformation, sizeof(Size), &Size, &Returned), STATUS_SUCCESS);
-    KTAP_EQUAL(Size.BytesPerSector, 2048);
-    KTAP_CHECK(!NT_SUCCESS(IoSetInformation(File, FileBasicInformation, sizeof(Basic), &Basic))); /* a disc */
-    ObfDereferenceObject(File);
-    ZwClose(Handle);
-    RtlInitUnicodeString(&Name, L"\\??\\D:\\no such file");
-    KTAP_EQUAL(ZwQueryFullAttributesFile(&Attributes, &Network), STATUS_OBJECT_NAME_NOT_FOUND);
-    RtlInitUnicodeString(&Link, L"\\??\\KtapLink");
-    RtlInitUnicodeString(&Name, L"\\Device\\CdRom0");
-    KTAP_EQUAL(IoCreateUnprotectedSymbolicLink(&Link, &Name), STATUS_SUCCESS);
-    KTAP_EQUAL(IoCreateUnprotectedSymbolicLink(&Link, &Name), STATUS_OBJECT_NAME_COLLISION);
-    KTAP_EQUAL(IoDeleteSymbolicLink(&Link), STATUS_SUCCESS);
+    KTAP_EQUAL(HalGetBusDataByOffset(PCIConfiguration, 0, 0, &Command, 4, sizeof(Command)), sizeof(Command));
+    KTAP_EQUAL(HalSetBusDataByOffset(PCIConfiguration, 0, 0, &Command, 4, sizeof(Command)), sizeof(Command));
+    KTAP_EQUAL(GetData(PCIConfiguration, 0, 0, &Vendor, sizeof(Vendor)), sizeof(Vendor));
+    KTAP_EQUAL(SetData(PCIConfiguration, 0, 0, &Vendor, sizeof(Vendor)), sizeof(Vendor)); /* read-only there */
+    KTAP_CHECK(HalTranslateBusAddress(Isa, 0, Address, &Space, &Translated));
+    KTAP_CHECK(Translated.QuadPart == 0x1F0 && Space == 1);
 }
 
-static const KTAP_CASE_ENTRY WdmCases[] = {
-    {"remove_lock", WdmRemoveLocks},
-    {"remove_lock_race", WdmRemoveRace},
-    {"controller", WdmControllers},
-    {"error_log", WdmErrorLog},
-    {"shutdown", WdmShutdown},
-    {"driver_extension", WdmExtensions},
-    {"work_item_ex", WdmWorkItems},
-    {"attach", WdmAttach},
-    {"completion_ex", WdmCompletionEx},
-    {"requests", WdmRequests},
-    {"threads", WdmThreads},
-    {"extended_attributes", WdmAttributes},
-    {"fs_registration", WdmFsRegistration},
-    {"file_information", WdmFileInformation},
+static const KTAP_CASE_ENTRY WdmIoCases[] = {
+    {"share", IoShare},   {"startio", IoStartIo}, {"stacks", IoStacks},
+    {"irps", IoIrps},     {"files", IoFiles},     {"directory", IoDirectory},
+    {"events", IoEvents}, {"streams", IoStreams}, {"file_systems", IoFileSystems},
+    {"buses", IoBuses},
 };
-KTAP_SUITE(WdmSuite, "wdm.io", WdmCases);
+
+KTAP_SUITE(WdmIoSuite, "wdm.io", WdmIoCases);

@@ -90,15 +90,13 @@ static VOID KeGuarded(PKTAP_CONTEXT Ktap)
 }
 
 /* Takes the next entry at DISPATCH_LEVEL, as the queue's routines want. */
-typedef PKDEVICE_QUEUE_ENTRY(NTAPI *PREMOVE_BY_KEY)(PKDEVICE_QUEUE, ULONG);
-
-static PKDEVICE_QUEUE_ENTRY TakeByKey(PREMOVE_BY_KEY Remove, PKDEVICE_QUEUE Queue, ULONG Key)
+static PKDEVICE_QUEUE_ENTRY TakeByKey(PKDEVICE_QUEUE Queue, BOOLEAN ByKey, ULONG Key)
 {
     PKDEVICE_QUEUE_ENTRY Entry;
     KIRQL Old;
 
     KeRaiseIrql(DISPATCH_LEVEL, &Old);
-    Entry = (Remove != NULL) ? Remove(Queue, Key) : KeRemoveDeviceQueue(Queue);
+    Entry = ByKey ? KeRemoveByKeyDeviceQueue(Queue, Key) : KeRemoveDeviceQueue(Queue);
     KeLowerIrql(Old);
     return Entry;
 }
@@ -125,11 +123,11 @@ static VOID KeDeviceQueue(PKTAP_CONTEXT Ktap)
     KeLowerIrql(Old);
     KTAP_CHECK(!Results[0]); /* idle: it was not queued, the device is busy with it now */
     KTAP_CHECK(Results[1] && Results[2] && Results[3] && Results[4] && !Results[5]);
-    KTAP_CHECK(IfBusy == &Entries[3]);                                          /* the first at or above 15 */
-    KTAP_CHECK(TakeByKey(KeRemoveByKeyDeviceQueue, &Queue, 40) == &Entries[2]); /* none above: the lowest */
-    KTAP_CHECK(TakeByKey(NULL, &Queue, 0) == &Entries[1]);
+    KTAP_CHECK(IfBusy == &Entries[3]);                      /* the first at or above 15 */
+    KTAP_CHECK(TakeByKey(&Queue, TRUE, 40) == &Entries[2]); /* none above: the lowest */
+    KTAP_CHECK(TakeByKey(&Queue, FALSE, 0) == &Entries[1]);
     KTAP_CHECK(Queue.Busy);
-    KTAP_CHECK(TakeByKey(NULL, &Queue, 0) == NULL);
+    KTAP_CHECK(TakeByKey(&Queue, FALSE, 0) == NULL);
     KTAP_CHECK(!Queue.Busy);
 }
 
@@ -180,9 +178,37 @@ static VOID KeProcessors(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(KeQueryPriorityThread(KeGetCurrentThread()), Base);
 }
 
+/* The exported forms of what the headers write out in line. */
+static VOID KeInlines(PKTAP_CONTEXT Ktap)
+{
+    static PAGED_LOOKASIDE_LIST List;
+    KIRQL(NTAPI * Get)(VOID) = KTAP_IMPORT(PVOID, KeGetCurrentIrql), (NTAPI * ToDpc)(VOID);
+    PKTHREAD(NTAPI * Thread)(VOID) = KTAP_IMPORT(PVOID, KeGetCurrentThread);
+    KIRQL(FASTCALL * Raise)(KIRQL) = KTAP_IMPORT(PVOID, KfRaiseIrql);
+    VOID(FASTCALL * Lower)(KIRQL) = KTAP_IMPORT(PVOID, KeLowerIrql);
+    PVOID(NTAPI * Allocate)(PPAGED_LOOKASIDE_LIST) = KTAP_IMPORT(PVOID, ExAllocateFromPagedLookasideList);
+    VOID(NTAPI * Free)(PPAGED_LOOKASIDE_LIST, PVOID) = KTAP_IMPORT(PVOID, ExFreeToPagedLookasideList);
+    KIRQL Old, Between;
+    PVOID Block;
+
+    ToDpc = KTAP_IMPORT(PVOID, KeRaiseIrqlToDpcLevel);
+    KTAP_CHECK(Thread() == KeGetCurrentThread());
+    Old = Raise(APC_LEVEL);
+    Between = Get();
+    KTAP_EQUAL(ToDpc(), APC_LEVEL);
+    KTAP_EQUAL(Get(), DISPATCH_LEVEL);
+    Lower(Old);
+    KTAP_CHECK(Old == PASSIVE_LEVEL && Between == APC_LEVEL && Get() == PASSIVE_LEVEL);
+    ExInitializePagedLookasideList(&List, NULL, NULL, 0, 64, 'eKdW', 0);
+    Block = Allocate(&List);
+    KTAP_CHECK(Block != NULL);
+    Free(&List, Block);
+    ExDeletePagedLookasideList(&List);
+}
+
 static const KTAP_CASE_ENTRY WdmKeCases[] = {
     {"spin", KeSpin},      {"queued_spin", KeQueuedSpin}, {"guarded", KeGuarded}, {"device_queue", KeDeviceQueue},
-    {"dpc", KeDpcTargets}, {"processors", KeProcessors},
+    {"dpc", KeDpcTargets}, {"processors", KeProcessors},  {"inlines", KeInlines},
 };
 
 KTAP_SUITE(WdmKeSuite, "wdm.ke", WdmKeCases);
