@@ -74,6 +74,14 @@ def test_forbidden_acts_end_the_program(machine):
     assert run(machine, "hello")[1] == 42
 
 
+def test_suite(machine):
+    """utest.exe: services with hostile arguments, threads, APCs, vector registers over switches, exceptions, stack, heap."""
+    text = machine.run("run utest", 240)
+    assert re.search(r"^utest: exit status 0x00000000$", text, re.MULTILINE), text
+    ktap = parse_ktap(text)
+    assert ktap.ok() and len(ktap.results) == 17, text
+
+
 def test_program_built_elsewhere(machine):
     text, status = run(machine, r"D:\extra\elsewhere.exe")
     assert "built elsewhere\nsum 166500, square 225, peb same\n" in text

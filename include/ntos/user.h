@@ -21,12 +21,12 @@ NTSTATUS ExCopyToCaller(PVOID Destination, const VOID *Source, SIZE_T Bytes);
  *
  * @Captured  gets a copy in paged pool, with a NUL behind it; free it with ExFreeCapturedString. Empty strings take no pool
  * @String    NULL: as empty
- * returns    as above; STATUS_INVALID_PARAMETER (odd length); STATUS_INSUFFICIENT_RESOURCES
+ * returns    as above; STATUS_OBJECT_NAME_INVALID (odd length); STATUS_INSUFFICIENT_RESOURCES
  */
 NTSTATUS ExCaptureString(PUNICODE_STRING Captured, const UNICODE_STRING *String);
 VOID ExFreeCapturedString(PUNICODE_STRING Captured);
 
-/* A caller's OBJECT_ATTRIBUTES: the captured structure points to the captured name; security is not taken along. */
+/* A caller's OBJECT_ATTRIBUTES: a program's are copied with their name and without security, the kernel's are taken as they are. */
 typedef struct _EX_CAPTURED_ATTRIBUTES {
     OBJECT_ATTRIBUTES Attributes;
     UNICODE_STRING Name;

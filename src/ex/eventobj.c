@@ -8,6 +8,7 @@
 #include <ntos/ex.h>
 #include <ntos/ke.h>
 #include <ntos/ob.h>
+#include <ntos/user.h>
 
 POBJECT_TYPE ExpEventObjectType;
 POBJECT_TYPE *ExEventObjectType = &ExpEventObjectType;
@@ -26,27 +27,63 @@ NTSTATUS ExpCreateEventType(VOID)
     return ObCreateObjectType(&Info, &ExpEventObjectType);
 }
 
+/* Gives the caller a handle's value; the handle goes again if its place cannot be written. */
+static NTSTATUS ExpReturnHandle(NTSTATUS Status, HANDLE Opened, PHANDLE Handle)
+{
+    if (NT_SUCCESS(Status)) {
+        NTSTATUS Copied = ExCopyToCaller(Handle, &Opened, sizeof(Opened));
+
+        if (!NT_SUCCESS(Copied)) {
+            NtClose(Opened);
+            return Copied;
+        }
+    }
+    return Status;
+}
+
 NTSTATUS NTAPI NtCreateEvent(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes,
                              EVENT_TYPE EventType, BOOLEAN InitialState)
 {
+    EX_CAPTURED_ATTRIBUTES Captured;
+    HANDLE Opened = NULL;
     PKEVENT Event;
     NTSTATUS Status;
 
     if (EventType != NotificationEvent && EventType != SynchronizationEvent) {
         return STATUS_INVALID_PARAMETER;
     }
-    Status = ObCreateObject(ExGetPreviousMode(), ExpEventObjectType, Attributes, ExGetPreviousMode(), NULL,
-                            sizeof(KEVENT), 0, 0, (PVOID *)&Event);
+    Status = ExCaptureObjectAttributes(&Captured, Attributes);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    KeInitializeEvent(Event, EventType, InitialState);
-    return ObInsertObject(Event, NULL, DesiredAccess, 0, NULL, Handle);
+    Status = ObCreateObject(ExGetPreviousMode(), ExpEventObjectType, Attributes == NULL ? NULL : &Captured.Attributes,
+                            ExGetPreviousMode(), NULL, sizeof(KEVENT), 0, 0, (PVOID *)&Event);
+    if (NT_SUCCESS(Status)) {
+        KeInitializeEvent(Event, EventType, InitialState);
+        Status = ExpReturnHandle(ObInsertObject(Event, NULL, DesiredAccess, 0, NULL, &Opened), Opened, Handle);
+    }
+    ExFreeCapturedAttributes(&Captured);
+    return Status;
 }
 
 NTSTATUS NTAPI NtOpenEvent(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes)
 {
-    return ObOpenObjectByName(Attributes, ExpEventObjectType, ExGetPreviousMode(), NULL, DesiredAccess, NULL, Handle);
+    EX_CAPTURED_ATTRIBUTES Captured;
+    HANDLE Opened = NULL;
+    NTSTATUS Status = ExCaptureObjectAttributes(&Captured, Attributes);
+
+    if (NT_SUCCESS(Status)) {
+        Status = ObOpenObjectByName(Attributes == NULL ? NULL : &Captured.Attributes, ExpEventObjectType,
+                                    ExGetPreviousMode(), NULL, DesiredAccess, NULL, &Opened);
+        Status = ExpReturnHandle(Status, Opened, Handle);
+        ExFreeCapturedAttributes(&Captured);
+    }
+    return Status;
+}
+
+static NTSTATUS ExpReturnState(PLONG PreviousState, LONG State)
+{
+    return PreviousState == NULL ? STATUS_SUCCESS : ExCopyToCaller(PreviousState, &State, sizeof(State));
 }
 
 static NTSTATUS ExpReferenceEvent(HANDLE Handle, PKEVENT *Event)
@@ -63,10 +100,8 @@ NTSTATUS NTAPI NtSetEvent(HANDLE Handle, PLONG PreviousState)
 
     if (NT_SUCCESS(Status)) {
         Old = KeSetEvent(Event, EVENT_INCREMENT, FALSE);
-        if (PreviousState != NULL) {
-            *PreviousState = Old;
-        }
         ObfDereferenceObject(Event);
+        Status = ExpReturnState(PreviousState, Old);
     }
     return Status;
 }
@@ -79,10 +114,8 @@ NTSTATUS NTAPI NtResetEvent(HANDLE Handle, PLONG PreviousState)
 
     if (NT_SUCCESS(Status)) {
         Old = KeResetEvent(Event);
-        if (PreviousState != NULL) {
-            *PreviousState = Old;
-        }
         ObfDereferenceObject(Event);
+        Status = ExpReturnState(PreviousState, Old);
     }
     return Status;
 }
@@ -100,26 +133,29 @@ NTSTATUS NTAPI NtPulseEvent(HANDLE Handle, PLONG PreviousState)
 
     if (NT_SUCCESS(Status)) {
         Old = KePulseEvent(Event, EVENT_INCREMENT, FALSE);
-        if (PreviousState != NULL) {
-            *PreviousState = Old;
-        }
         ObfDereferenceObject(Event);
+        Status = ExpReturnState(PreviousState, Old);
     }
     return Status;
 }
 
 NTSTATUS NTAPI NtWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable, PLARGE_INTEGER Timeout)
 {
+    LARGE_INTEGER Limit;
     PVOID Object, Header;
-    NTSTATUS Status;
+    NTSTATUS Status = Timeout == NULL ? STATUS_SUCCESS : ExCopyFromCaller(&Limit, Timeout, sizeof(Limit));
 
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
     Status = ObReferenceObjectByHandle(Handle, SYNCHRONIZE, NULL, ExGetPreviousMode(), &Object, NULL);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
     Header = ObGetWaitObject(Object);
     Status = (Header == NULL) ? STATUS_OBJECT_TYPE_MISMATCH
-                              : KeWaitForSingleObject(Header, UserRequest, ExGetPreviousMode(), Alertable, Timeout);
+                              : KeWaitForSingleObject(Header, UserRequest, ExGetPreviousMode(), Alertable != FALSE,
+                                                      Timeout == NULL ? NULL : &Limit);
     ObfDereferenceObject(Object);
     return Status;
 }

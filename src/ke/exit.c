@@ -13,11 +13,15 @@
 /* Dispatcher lock held. */
 static VOID RequestExit(PKTHREAD Thread)
 {
-    if (Thread->ExitRequested || Thread->StateSaveArea == NULL) {
-        Thread->ExitRequested = TRUE; /* one that has not been in ring 3 yet looks before it goes */
+    if (Thread->ExitRequested || Thread->State == Terminated) {
         return;
     }
     Thread->ExitRequested = TRUE;
+    if (Thread->SuspendCount != 0) {
+        Thread->SuspendCount = 0;
+        Thread->SuspendSemaphore.Header.SignalState++;
+        KiWaitTest(&Thread->SuspendSemaphore.Header, IO_NO_INCREMENT);
+    }
     if (Thread->State == Waiting && Thread->WaitMode == UserMode) {
         KiUnwaitThread(Thread, STATUS_USER_APC, 0);
     } else if (Thread->State == Running && Thread != KeGetCurrentThread()) {

@@ -218,6 +218,9 @@ static VOID SwitchTo(PKTHREAD New)
         KiIdleSummary |= Prcb->SetMember;
     }
     KiSwapAddressSpace(Old->ApcState.Process, New->ApcState.Process);
+    if (Old->StateSaveArea != NULL) {
+        KiSaveUserState(Old);
+    }
     KiSwapContext(Old, New);
     if (Old->StateSaveArea != NULL) { /* on this stack, Old is the thread that is back */
         KiRestoreUserState(Old);

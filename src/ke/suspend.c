@@ -46,7 +46,7 @@ NTSTATUS KeSuspendThread(PKTHREAD Thread, PULONG PreviousCount)
     KIRQL OldIrql = KiAcquireDispatcherLock();
     LONG Count = Thread->SuspendCount;
 
-    if (!Thread->ApcQueueable) {
+    if (!Thread->ApcQueueable || Thread->ExitRequested) {
         Status = STATUS_THREAD_IS_TERMINATING;
     } else if (Count == MAXIMUM_SUSPEND_COUNT) {
         Status = STATUS_SUSPEND_COUNT_EXCEEDED;

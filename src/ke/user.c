@@ -40,7 +40,7 @@ NTSTATUS ExCaptureString(PUNICODE_STRING Captured, const UNICODE_STRING *String)
         return Status;
     }
     if (Header.Length % sizeof(WCHAR) != 0) {
-        return STATUS_INVALID_PARAMETER;
+        return STATUS_OBJECT_NAME_INVALID;
     }
     PWSTR Buffer = ExAllocatePoolWithTag(PagedPool, Header.Length + sizeof(WCHAR), TAG_CAPTURE);
     if (Buffer == NULL) {
@@ -76,7 +76,11 @@ NTSTATUS ExCaptureObjectAttributes(PEX_CAPTURED_ATTRIBUTES Captured, const OBJEC
         Captured->Attributes.Length = sizeof(OBJECT_ATTRIBUTES);
         return STATUS_SUCCESS;
     }
-    Status = ExCopyFromCaller(&Captured->Attributes, Attributes, sizeof(*Attributes));
+    if (ExGetPreviousMode() == KernelMode) {
+        Captured->Attributes = *Attributes;
+        return STATUS_SUCCESS;
+    }
+    Status = MmCopyFromUser(&Captured->Attributes, Attributes, sizeof(*Attributes));
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
@@ -85,10 +89,7 @@ NTSTATUS ExCaptureObjectAttributes(PEX_CAPTURED_ATTRIBUTES Captured, const OBJEC
     }
     Captured->Attributes.SecurityDescriptor = NULL;
     Captured->Attributes.SecurityQualityOfService = NULL;
-    if (ExGetPreviousMode() != KernelMode) {
-        Captured->Attributes.Attributes &=
-            ~(ULONG)OBJ_KERNEL_HANDLE; /* the kernel's own handles are not for programs */
-    }
+    Captured->Attributes.Attributes &= ~(ULONG)OBJ_KERNEL_HANDLE; /* the kernel's own handles are not for programs */
     if (Captured->Attributes.ObjectName == NULL) {
         return STATUS_SUCCESS;
     }

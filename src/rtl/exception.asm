@@ -98,8 +98,10 @@ RtlCaptureContext:
     ret
 .end:
 
-; VOID RtlRestoreContext(PCONTEXT, PEXCEPTION_RECORD): goes on at a ring 0 context. The machine frame is built on the
-; stack in use, which lies below the one that is returned to.
+; VOID RtlRestoreContext(PCONTEXT, PEXCEPTION_RECORD): goes on at a context of the ring it is called in. In the kernel by a machine
+; frame on the stack in use, which lies below the one that is returned to; in ntdll (NT_USER) by four words below the target's
+; stack pointer, where nothing is alive, because an emulator may read IRETQ's frame as the kernel would. A CONTEXT that lies right
+; there loses its last words, which nothing reads.
 align 16
 RtlRestoreContext:
 %assign x 0
@@ -108,6 +110,18 @@ RtlRestoreContext:
 %assign x x + 1
 %endrep
     ldmxcsr [rcx + CX_MXCSR]
+%ifdef NT_USER
+    mov rax, [rcx + CX_RSP]
+    mov rdx, [rcx + CX_RIP]
+    mov [rax - 8], rdx
+    mov rdx, [rcx + CX_RCX]
+    mov [rax - 16], rdx
+    mov edx, [rcx + CX_EFLAGS]
+    mov [rax - 24], rdx
+    mov rdx, [rcx + CX_RAX]
+    mov [rax - 32], rdx
+    mov rdx, [rcx + CX_RDX]
+%else
     movzx eax, word [rcx + CX_SS]
     push rax
     push qword [rcx + CX_RSP]
@@ -119,6 +133,7 @@ RtlRestoreContext:
     push qword [rcx + CX_RCX]
     mov rax, [rcx + CX_RAX]
     mov rdx, [rcx + CX_RDX]
+%endif
     mov rbx, [rcx + CX_RBX]
     mov rbp, [rcx + CX_RBP]
     mov rsi, [rcx + CX_RSI]
@@ -131,8 +146,16 @@ RtlRestoreContext:
     mov r13, [rcx + CX_R13]
     mov r14, [rcx + CX_R14]
     mov r15, [rcx + CX_R15]
+%ifdef NT_USER
+    lea rsp, [rax - 32]
+    pop rax
+    popfq
+    pop rcx
+    ret
+%else
     pop rcx
     iretq
+%endif
 
 ; VOID RtlpCaptureXmm(PCONTEXT): stores the live XMM6-15, which no trap frame holds.
 align 16

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <ntos/mm.h>
+#include <ntos/ob.h>
 #include <ntos/peb.h>
 #include <ntos/rtl.h>
 #include <ntos/services.h>
