@@ -3,7 +3,7 @@
  *
  * The counter is read, held for a moment and written back: two threads inside at once lose an increment. Spin locks go round
  * 100,000 times in all, queued ones a hundredth of that, since an emulator's processor that is next and does not run holds up
- * all others; locks that put threads to sleep a fifth, since a switch costs a hundred times as much.
+ * all others; locks that put threads to sleep a fifth or less, since a switch costs a hundred times as much.
  */
 #include "ketest.h"
 
@@ -194,7 +194,7 @@ static VOID ResourceLock(PKTAP_CONTEXT Ktap)
 static VOID MutantLock(PKTAP_CONTEXT Ktap)
 {
     KeInitializeMutant(&Mutant, FALSE);
-    Count(Ktap, MutantBody, 20000);
+    Count(Ktap, MutantBody, 4000);
     KTAP_EQUAL(KeReadStateMutant(&Mutant), 1);
 }
 
@@ -260,7 +260,7 @@ static VOID ResourceShared(PKTAP_CONTEXT Ktap)
 {
     Left = Right = 0;
     Bad = 0;
-    Rounds = KtapIterations(20000) / TestRacers();
+    Rounds = KtapIterations(8000) / TestRacers();
     ExInitializeResourceLite(&Resource);
     KTAP_CHECK(TestParallel(TestRacers(), SharedBody));
     KTAP_EQUAL(Bad, 0);
