@@ -13,6 +13,8 @@
  *
  * Locks: none, except the cancel lock while a cancel routine is claimed. IRQL <= DISPATCH_LEVEL.
  */
+#include <ntos/vf.h>
+
 #include "iop.h"
 
 volatile LONG64 IopIrpsCompleted, IopDiskReads, IopDiskReadBytes, IopDiskWrites, IopDiskWriteBytes;
@@ -43,6 +45,45 @@ static VOID IopCountTransfer(PDEVICE_OBJECT Device, PIO_STACK_LOCATION Stack)
     }
 }
 
+#if NT_CHK
+
+/* Enters the driver, which must come back at the level it was entered at. */
+static NTSTATUS IopDispatch(PDEVICE_OBJECT Device, PIRP Irp, UCHAR MajorFunction)
+{
+    PDRIVER_DISPATCH Routine = Device->DriverObject->MajorFunction[MajorFunction];
+    KIRQL Irql = KeGetCurrentIrql();
+    NTSTATUS Status = Routine(Device, Irp);
+
+    if (KeGetCurrentIrql() != Irql) {
+        VfReport(VfReportIrp, NULL, 0, NULL, 0, "dispatch routine %p of function 0x%02X came at IRQL %u, left at %u",
+                 (PVOID)Routine, MajorFunction, Irql, KeGetCurrentIrql());
+    }
+    return Status;
+}
+
+/* What a driver must not have left in an IRP that it completes. */
+static VOID IopCheckCompletion(PIRP Irp)
+{
+    if (Irp->CancelRoutine != NULL) {
+        VfReport(VfReportIrp, NULL, 0, NULL, 0, "IRP %p is completed with its cancel routine still set", (PVOID)Irp);
+    }
+    if (Irp->IoStatus.Status == STATUS_PENDING || Irp->IoStatus.Status == (NTSTATUS)0xFFFFFFFF) {
+        VfReport(VfReportIrp, NULL, 0, NULL, 0, "IRP %p is completed with status 0x%08lX", (PVOID)Irp,
+                 (ULONG)Irp->IoStatus.Status);
+    }
+}
+
+#else
+
+static NTSTATUS IopDispatch(PDEVICE_OBJECT Device, PIRP Irp, UCHAR MajorFunction)
+{
+    return Device->DriverObject->MajorFunction[MajorFunction](Device, Irp);
+}
+
+#define IopCheckCompletion(Irp) ((void)0)
+
+#endif
+
 /**
  * IofCallDriver - sends an IRP to a device.
  *
@@ -68,7 +109,7 @@ NTSTATUS FASTCALL IofCallDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp)
     if (Stack->MajorFunction == IRP_MJ_READ || Stack->MajorFunction == IRP_MJ_WRITE) {
         IopCountTransfer(DeviceObject, Stack);
     }
-    return DeviceObject->DriverObject->MajorFunction[Stack->MajorFunction](DeviceObject, Irp);
+    return IopDispatch(DeviceObject, Irp, Stack->MajorFunction);
 }
 
 /* Frees what hangs off an IRP that is done: the MDLs (already unlocked) and the system buffer. */
@@ -213,8 +254,7 @@ VOID FASTCALL IofCompleteRequest(PIRP Irp, CCHAR PriorityBoost)
     if (Irp->Type != IOP_TYPE_IRP || Irp->CurrentLocation > Irp->StackCount + 1) {
         KeBugCheckEx(MULTIPLE_IRP_COMPLETE_REQUESTS, (ULONG_PTR)Irp, (ULONG_PTR)Irp->Type, 0, 0);
     }
-    ASSERT(Irp->CancelRoutine == NULL);
-    ASSERT(Irp->IoStatus.Status != STATUS_PENDING);
+    IopCheckCompletion(Irp);
     if (!IopUnwindStack(Irp)) {
         return;
     }

@@ -8,6 +8,7 @@
 #include <ntos/ke.h>
 #include <ntos/ktap.h>
 #include <ntos/ob.h>
+#include <ntos/vf.h>
 
 static DRIVER_OBJECT IrptDriver;
 static PDEVICE_OBJECT IrptDevices[3]; /* [0] is the lowest */
@@ -257,8 +258,66 @@ static VOID IrptPartialMdl(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(After.Mdls, Before.Mdls);
 }
 
+static NTSTATUS NTAPI IrptRegain(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID Context)
+{
+    ++*(PULONG)Context;
+    return STATUS_MORE_PROCESSING_REQUIRED;
+}
+
+/* Completes an IRP of the case's own as a driver would that it was sent to, and takes it back. */
+static VOID IrptCompleteOwn(PIRP Irp, NTSTATUS Status, PULONG Calls)
+{
+    IoReuseIrp(Irp, Status);
+    IoSetNextIrpStackLocation(Irp);
+    IoSetCompletionRoutine(Irp, IrptRegain, Calls, TRUE, TRUE, TRUE);
+    IoSetNextIrpStackLocation(Irp);
+    if (Status == STATUS_CANCELLED) {
+        IoSetCancelRoutine(Irp, IrptCancel); /* left where it is */
+    }
+    IoCompleteRequest(Irp, IO_NO_INCREMENT);
+    IoSetCancelRoutine(Irp, NULL);
+}
+
+static NTSTATUS NTAPI IrptRaise(PDEVICE_OBJECT DeviceObject, PIRP Irp)
+{
+    KIRQL Irql;
+
+    KeRaiseIrql(DISPATCH_LEVEL, &Irql); /* and forgets to lower it */
+    return STATUS_SUCCESS;
+}
+
+/* The verifier hears of a cancel routine left set, of status PENDING, and of a driver that comes back at another IRQL. */
+static VOID IrptMisuse(PKTAP_CONTEXT Ktap)
+{
+    PIRP Irp = IoAllocateIrp(2, FALSE);
+    ULONG Calls = 0, Before, Reports[3];
+    BOOLEAN Caught;
+
+    KTAP_CHECK(Irp != NULL && IrptStart());
+    Caught = VfCatchReports(TRUE);
+    Before = VfCaughtReports(VfReportIrp);
+    IrptCompleteOwn(Irp, STATUS_CANCELLED, &Calls);
+    Reports[0] = VfCaughtReports(VfReportIrp);
+    IrptCompleteOwn(Irp, STATUS_PENDING, &Calls);
+    Reports[1] = VfCaughtReports(VfReportIrp);
+    IoReuseIrp(Irp, STATUS_SUCCESS);
+    IoGetNextIrpStackLocation(Irp)->MajorFunction = IRP_MJ_READ;
+    IrptDriver.MajorFunction[IRP_MJ_READ] = IrptRaise;
+    IoCallDriver(IrptDevices[0], Irp);
+    KeLowerIrql(PASSIVE_LEVEL);
+    Reports[2] = VfCaughtReports(VfReportIrp);
+    VfCatchReports(Caught);
+    Irp->CurrentLocation++; /* the driver kept it */
+    IoFreeIrp(Irp);
+    IrptStop();
+    KTAP_EQUAL(Calls, 2);
+    KTAP_EQUAL(Reports[0], Before + 1);
+    KTAP_EQUAL(Reports[1], Before + 2);
+    KTAP_EQUAL(Reports[2], Before + 3);
+}
+
 static const KTAP_CASE_ENTRY IrptCases[] = {
-    {"device_stack", IrptStack},  {"immediate", IrptImmediate}, {"pended", IrptPended},
-    {"cancelled", IrptCancelled}, {"own_irp", IrptOwn},         {"partial_mdl", IrptPartialMdl},
+    {"device_stack", IrptStack}, {"immediate", IrptImmediate},    {"pended", IrptPended}, {"cancelled", IrptCancelled},
+    {"own_irp", IrptOwn},        {"partial_mdl", IrptPartialMdl}, {"misuse", IrptMisuse},
 };
 KTAP_SUITE(IrptSuite, "io.irp", IrptCases);
