@@ -42,7 +42,8 @@ VOID CcpDeleteMap(PSHARED_CACHE_MAP Map)
     PCACHE_UNINITIALIZE_EVENT Event = Map->UninitializeEvents;
 
     MmCloseDataSection(Map->ControlArea);
-    ObDereferenceObject(Map->FileObject);
+    /* deferred: the caller may be a file system that gives a BCB back, and IRP_MJ_CLOSE must not come out of its own call */
+    ObDereferenceObjectDeferDelete(Map->FileObject);
     while (Event != NULL) {
         PCACHE_UNINITIALIZE_EVENT Next = Event->Next; /* the waiter may free it once it is signalled */
 
@@ -64,6 +65,7 @@ static NTSTATUS CcpCreateMap(PFILE_OBJECT FileObject, PCC_FILE_SIZES Sizes, BOOL
         return STATUS_INSUFFICIENT_RESOURCES;
     }
     RtlZeroMemory(Map, sizeof(*Map));
+    Map->StaleFrom = MAXLONG64;
     Map->NodeTypeCode = CCP_NODE_SHARED_MAP;
     Map->NodeByteSize = sizeof(*Map);
     Map->AllocationSize = Sizes->AllocationSize;
@@ -344,6 +346,35 @@ static NTSTATUS CcpExtendMap(PSHARED_CACHE_MAP Map, ULONG64 Bytes)
     return STATUS_SUCCESS;
 }
 
+/*
+ * Purges from an offset on. What a view in use keeps is noted in the map, and purged when a view is given back: until then its
+ * user sees the old bytes.
+ */
+static VOID CcpForgetFrom(PSHARED_CACHE_MAP Map, PSECTION_OBJECT_POINTERS Pointers, LONG64 From)
+{
+    if (CcpPurgeRange(Pointers, From, MAXLONG64)) {
+        return;
+    }
+    ExAcquireFastMutex(&CcpViewMutex);
+    Map->StaleFrom = min(Map->StaleFrom, From);
+    ExReleaseFastMutex(&CcpViewMutex);
+}
+
+/* A view was given back: tries again what CcpForgetFrom could not do. The caller has added to Users. IRQL: <= APC_LEVEL; no locks. */
+VOID CcpRetryPurge(PSHARED_CACHE_MAP Map)
+{
+    LONG64 From;
+
+    ExAcquireFastMutex(&CcpViewMutex);
+    From = Map->StaleFrom;
+    Map->StaleFrom = MAXLONG64;
+    ExReleaseFastMutex(&CcpViewMutex);
+    if (From != MAXLONG64) {
+        CcpForgetFrom(Map, Map->FileObject->SectionObjectPointer, From);
+    }
+    CcpDereferenceMap(Map);
+}
+
 /**
  * CcSetFileSizes - the size of a cached stream changed.
  *
@@ -371,7 +402,7 @@ VOID NTAPI CcSetFileSizes(PFILE_OBJECT FileObject, PCC_FILE_SIZES FileSizes)
         MmSetDataSectionFileSize(Map->ControlArea, (ULONG64)FileSizes->FileSize.QuadPart);
         if (FileSizes->FileSize.QuadPart != OldSize) {
             /* The page that holds the old or new end was filled up with zeros from there on: it must be read again. */
-            CcpPurgeRange(Pointers, min(OldSize, FileSizes->FileSize.QuadPart), MAXLONG64);
+            CcpForgetFrom(Map, Pointers, min(OldSize, FileSizes->FileSize.QuadPart));
         }
     }
     CcpDereferenceMap(Map);

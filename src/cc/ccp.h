@@ -66,6 +66,7 @@ struct _SHARED_CACHE_MAP {
     CCP_INDEX Index;                   /* (v) */
     ULONG Views;                       /* (v) VACBs in Index */
     ULONG Users;                       /* (v) calls in progress that look at this map without an open of their own */
+    LONG64 StaleFrom;                  /* (v) what a refused purge left, to be tried again; MAXLONG64: nothing */
     BOOLEAN PinAccess;                 /* (c) */
     LIST_ENTRY Link;                   /* (v) in CcpMaps */
     LIST_ENTRY PrivateMaps;            /* (v) */
@@ -117,5 +118,6 @@ ULONG CcpVacbCount(VOID);
 
 /* ---- cachemap.c ---- */
 VOID CcpDeleteMap(PSHARED_CACHE_MAP Map);
+VOID CcpRetryPurge(PSHARED_CACHE_MAP Map);
 /* TRUE, view mutex held: nobody needs the map; it has been taken off every list and the caller must delete it. */
 BOOLEAN CcpRetireMapLocked(PSHARED_CACHE_MAP Map);

@@ -202,13 +202,17 @@ BOOLEAN CcpReleaseViewLocked(PVACB Vacb)
 VOID CcpReleaseView(PVACB Vacb)
 {
     PSHARED_CACHE_MAP Map = Vacb->Map; /* stable: the caller has a use */
-    BOOLEAN Delete;
+    BOOLEAN Delete, Stale;
 
     ExAcquireFastMutex(&CcpViewMutex);
     Delete = CcpReleaseViewLocked(Vacb);
+    Stale = !Delete && Map->StaleFrom != MAXLONG64;
+    Map->Users += Stale;
     ExReleaseFastMutex(&CcpViewMutex);
     if (Delete) {
         CcpDeleteMap(Map);
+    } else if (Stale) {
+        CcpRetryPurge(Map);
     }
 }
 

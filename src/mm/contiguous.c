@@ -6,7 +6,7 @@
  * The first frame's OriginalPte holds the length, as it does for large pool blocks.
  *
  * Before a frame changes cache type, translations of the old one must be gone everywhere and its lines out of the
- * caches: both are done here, at allocation and again at release. The scan holds the PFN lock for one candidate window at a time.
+ * caches: both are done here, at allocation and again at release. The scan takes no lock; a run it finds is claimed under the PFN lock.
  *
  * IRQL <= DISPATCH_LEVEL. Locks: range, then PFN lock; none held by callers.
  */
@@ -32,7 +32,10 @@ static PFN_FRAME MiAlignRun(PFN_FRAME First, ULONG64 Pages, ULONG64 Boundary)
     return First;
 }
 
-/* First run of available frames in [First, End). Returns 0 if there is none. Locks: PFN lock. */
+/*
+ * The scan looks at frames without the PFN lock, since it may go over all of RAM: a snapshot, which the claim checks again under the
+ * lock. First run of frames in [First, End) that were available; 0: none.
+ */
 static PFN_FRAME MiFindFrames(PFN_FRAME First, PFN_FRAME End, ULONG64 Pages, ULONG64 Boundary)
 {
     First = MiAlignRun(First, Pages, Boundary);
@@ -50,38 +53,42 @@ static PFN_FRAME MiFindFrames(PFN_FRAME First, PFN_FRAME End, ULONG64 Pages, ULO
     return 0;
 }
 
-static PFN_FRAME MiFindContiguous(PFN_FRAME Lowest, PFN_FRAME Highest, ULONG64 Pages, ULONG64 Boundary)
-{
-    for (ULONG Index = MiRamRunCount; Index-- != 0;) {
-        PFN_FRAME First = max(MiRamRuns[Index].Base, max(Lowest, 1));
-        PFN_FRAME End = min(MiRamRuns[Index].Base + MiRamRuns[Index].Count, Highest + 1);
-        PFN_FRAME Found = First < End ? MiFindFrames(First, End, Pages, Boundary) : 0;
-
-        if (Found != 0) {
-            return Found;
-        }
-    }
-    return 0;
-}
-
-/* Takes the frames and gives them to the PTEs; TRUE if all were found. */
-static BOOLEAN MiClaimContiguous(PMMPTE Pte, ULONG64 Pages, PFN_FRAME Lowest, PFN_FRAME Highest, ULONG64 Boundary,
-                                 MI_CACHE_TYPE CacheType, PFN_FRAME *First)
+/* Takes the frames of a run and gives them to the PTEs, if all of them still are available and enough others stay. */
+static BOOLEAN MiClaimRun(PMMPTE Pte, PFN_FRAME First, ULONG64 Pages, MI_CACHE_TYPE CacheType)
 {
     KIRQL Irql = MiLockPfn();
+    BOOLEAN Free = MiAvailableFrames >= (LONG64)Pages + MI_RESERVE_FRAMES;
 
-    *First =
-        MiAvailableFrames >= (LONG64)Pages + MI_RESERVE_FRAMES ? MiFindContiguous(Lowest, Highest, Pages, Boundary) : 0;
-    for (ULONG64 Index = 0; *First != 0 && Index < Pages; Index++) {
-        PFN_FRAME Frame = *First + Index;
-
-        MiClaimFrame(Frame);
-        MiInitializePfn(Frame, &Pte[Index], MI_NO_FRAME32, (MMPTE){.Long = Index == 0 ? Pages | MI_CONTIGUOUS_RUN : 0},
-                        0);
-        MiPfnChange(MiPfn(Frame), MI_U4_CACHE, (ULONG64)CacheType << MI_U4_CACHE_SHIFT);
+    for (ULONG64 Index = 0; Free && Index < Pages; Index++) {
+        Free = MiFrameIsAvailable(First + Index);
+    }
+    for (ULONG64 Index = 0; Free && Index < Pages; Index++) {
+        MiClaimFrame(First + Index);
+        MiInitializePfn(First + Index, &Pte[Index], MI_NO_FRAME32,
+                        (MMPTE){.Long = Index == 0 ? Pages | MI_CONTIGUOUS_RUN : 0}, 0);
+        MiPfnChange(MiPfn(First + Index), MI_U4_CACHE, (ULONG64)CacheType << MI_U4_CACHE_SHIFT);
     }
     MiUnlockPfn(Irql);
-    return *First != 0;
+    return Free;
+}
+
+/* Highest run of RAM first, lowest frames in it first; TRUE if a run was found and claimed. */
+static BOOLEAN MiClaimContiguous(PMMPTE Pte, ULONG64 Pages, PFN_FRAME Lowest, PFN_FRAME Highest, ULONG64 Boundary,
+                                 MI_CACHE_TYPE CacheType, PFN_FRAME *Claimed)
+{
+    for (ULONG Index = MiRamRunCount; Index-- != 0 && MiAvailableFrames >= (LONG64)Pages + MI_RESERVE_FRAMES;) {
+        PFN_FRAME First = max(MiRamRuns[Index].Base, max(Lowest, 1));
+        PFN_FRAME End = min(MiRamRuns[Index].Base + MiRamRuns[Index].Count, Highest + 1);
+
+        while (First < End && (First = MiFindFrames(First, End, Pages, Boundary)) != 0) {
+            if (MiClaimRun(Pte, First, Pages, CacheType)) {
+                *Claimed = First;
+                return TRUE;
+            }
+            First++;
+        }
+    }
+    return FALSE;
 }
 
 /* Drops the lines of a frame from every cache of the coherence domain. SDM 2A CLFLUSH. */
@@ -116,10 +123,11 @@ PVOID NTAPI MmAllocateContiguousMemorySpecifyCache(SIZE_T NumberOfBytes, PHYSICA
 {
     ULONG64 Pages = NumberOfBytes / MM_PAGE_SIZE + (NumberOfBytes % MM_PAGE_SIZE != 0);
     ULONG64 BoundaryPages = (ULONG64)Boundary.QuadPart / MM_PAGE_SIZE;
-    PFN_FRAME Low = ((ULONG64)Lowest.QuadPart + MM_PAGE_SIZE - 1) / MM_PAGE_SIZE, First;
+    PFN_FRAME Low = (ULONG64)Lowest.QuadPart / MM_PAGE_SIZE + ((ULONG64)Lowest.QuadPart % MM_PAGE_SIZE != 0), First;
     PFN_FRAME High = ((ULONG64)Highest.QuadPart + 1) / MM_PAGE_SIZE;
     MI_CACHE_TYPE Type;
     PUCHAR Address;
+    KIRQL Irql;
 
     ASSERT_IRQL_MAX(DISPATCH_LEVEL);
     if ((ULONG64)Highest.QuadPart / MM_PAGE_SIZE >= MiHighestFrame) {
@@ -133,7 +141,9 @@ PVOID NTAPI MmAllocateContiguousMemorySpecifyCache(SIZE_T NumberOfBytes, PHYSICA
     if (Address == NULL) {
         return NULL;
     }
+    KeRaiseIrql(DISPATCH_LEVEL, &Irql); /* MiVerify freezes processors below it: frames and PTEs go together */
     if (!MiClaimContiguous(MiPteOf(Address), Pages, Low, High - 1, BoundaryPages, Type, &First)) {
+        KeLowerIrql(Irql);
         MiReleaseRange(&MiNonPagedArea, Address, Pages);
         return NULL;
     }
@@ -144,6 +154,7 @@ PVOID NTAPI MmAllocateContiguousMemorySpecifyCache(SIZE_T NumberOfBytes, PHYSICA
         MiWriteValidPte(MiPteOf(Address) + Index, MiMakeValidPte(First + Index, MI_KERNEL_RW_BITS | MiCacheBits(Type)));
     }
     MiCountMapped(MmRegionNonPagedPool, (LONG64)Pages);
+    KeLowerIrql(Irql);
     return Address;
 }
 

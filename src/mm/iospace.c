@@ -156,7 +156,9 @@ static VOID MiRemoveIoMap(PMI_IO_MAP Map)
 static VOID MiFillIoMap(PMI_IO_MAP Map)
 {
     PMMPTE Pte = MiPteOf(Map->Address);
+    KIRQL Irql;
 
+    KeRaiseIrql(DISPATCH_LEVEL, &Irql); /* MiVerify freezes processors below it: PTEs and counter go together */
     for (ULONG64 Index = 0; Index < Map->Pages; Index++) {
         MiWriteValidPte(&Pte[Index],
                         MiMakeValidPte(Map->First + Index, MI_KERNEL_RW_BITS | MiCacheBits(Map->CacheType)));
@@ -164,6 +166,7 @@ static VOID MiFillIoMap(PMI_IO_MAP Map)
     if (Map->Ram) {
         MiCountMapped(MmRegionSystemPtes, (LONG64)Map->Pages);
     }
+    KeLowerIrql(Irql);
 }
 
 /**

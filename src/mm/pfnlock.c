@@ -9,6 +9,7 @@
  */
 #include "mip.h"
 #include <ntos/cc.h>
+#include <ntos/pool.h>
 
 static volatile LONG MiPfnLockWord;
 VF_NAME_LOCK(MiPfnLockWord, "MiPfnLock");
@@ -69,6 +70,7 @@ VOID MiWaitForFrames(VOID)
 
     ASSERT_IRQL_MAX(APC_LEVEL);
     MiTrimStackCache();
+    ExTrimPool();
     CcSignalMemoryShort();
     KeDelayExecutionThread(KernelMode, FALSE, &Delay);
 }

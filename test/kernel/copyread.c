@@ -194,6 +194,32 @@ static VOID CopyResize(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(MiVerify(), 0);
 }
 
+/* A page that a BCB keeps through a change of size is purged when the BCB goes, not kept with its old bytes. */
+static VOID CopyResizePinned(PKTAP_CONTEXT Ktap)
+{
+    LARGE_INTEGER Start = {.QuadPart = 0}, Offset = {.QuadPart = PAGE_SIZE};
+    TESTFS_FILE File;
+    CC_FILE_SIZES Sizes;
+    PVOID Bcb, Buffer;
+
+    KTAP_EQUAL(TestFsOpen(&File, 3 * PAGE_SIZE, 15), STATUS_SUCCESS);
+    CopyStartCaching(&File, File.FileObject);
+    KTAP_EQUAL(CopyWholeFile(&File), 0);
+    KTAP_CHECK(CcMapData(File.FileObject, &Offset, PAGE_SIZE, MAP_WAIT, &Bcb, &Buffer));
+    KTAP_EQUAL(TestFsCompare(&File, PAGE_SIZE, Buffer, PAGE_SIZE), 0);
+    for (ULONG Round = 0; Round < 2; Round++) {
+        File.Size = Round == 0 ? PAGE_SIZE : 3 * PAGE_SIZE;
+        Sizes.AllocationSize.QuadPart = Sizes.FileSize.QuadPart = Sizes.ValidDataLength.QuadPart = (LONGLONG)File.Size;
+        CcSetFileSizes(File.FileObject, &Sizes);
+    }
+    File.Seed = 98; /* what the file has there now */
+    CcUnpinData(Bcb);
+    KTAP_CHECK(CcPurgeCacheSection(&File.Pointers, &Start, PAGE_SIZE, 0)); /* the first page was never in question */
+    KTAP_EQUAL(CopyWholeFile(&File), 0);
+    CcUninitializeCacheMap(File.FileObject, NULL, NULL);
+    KTAP_CHECK(TestFsClose(&File));
+}
+
 /* After a purge the file is read again; with UNINITIALIZE_CACHE_MAPS its cache map is gone as well. */
 static VOID CopyPurge(PKTAP_CONTEXT Ktap)
 {
@@ -214,8 +240,9 @@ static VOID CopyPurge(PKTAP_CONTEXT Ktap)
 }
 
 static const KTAP_CASE_ENTRY CopyCases[] = {
-    {"sizes", CopySizes},        {"repurposed", CopyRepurposed}, {"no_wait", CopyNoWait}, {"errors", CopyErrors},
-    {"same_file", CopySameFile}, {"resize", CopyResize},         {"purge", CopyPurge},
+    {"sizes", CopySizes},   {"repurposed", CopyRepurposed},      {"no_wait", CopyNoWait},
+    {"errors", CopyErrors}, {"same_file", CopySameFile},         {"resize", CopyResize},
+    {"purge", CopyPurge},   {"resize_pinned", CopyResizePinned},
 };
 
 KTAP_SUITE(CopySuite, "cc.copy", CopyCases);
