@@ -448,8 +448,8 @@ static NTSTATUS NTAPI HalpAllocateAdapterChannel(PDMA_ADAPTER DmaAdapter, PDEVIC
     PHALP_MAP Map;
 
     ASSERT_IRQL(DISPATCH_LEVEL);
-    if (NumberOfMapRegisters > Adapter->MapRegisters) {
-        return STATUS_INSUFFICIENT_RESOURCES;
+    if (NumberOfMapRegisters > Adapter->MapRegisters || Bounces > HalpTotal) {
+        return STATUS_INSUFFICIENT_RESOURCES; /* it would wait for ever */
     }
     Map = ExAllocatePoolWithTag(NonPagedPool, HalpMapBytes(Bounces, 0), HALP_TAG);
     if (Map == NULL) {

@@ -134,8 +134,59 @@ static VOID InterruptConnect(PKTAP_CONTEXT Ktap)
     KiDisconnectVector(TEST_VECTOR);
 }
 
+/* ---- IoConnectInterruptEx, on the printer's line, which nothing here uses ---- */
+
+static BOOLEAN NTAPI ExService(PKINTERRUPT Interrupt, PVOID Context)
+{
+    InterlockedIncrement((volatile LONG *)Context);
+    return TRUE;
+}
+
+static VOID ConnectEx(PKTAP_CONTEXT Ktap)
+{
+    static volatile LONG Served;
+    IO_CONNECT_INTERRUPT_PARAMETERS Connect = {.Version = CONNECT_MESSAGE_BASED};
+    IO_DISCONNECT_INTERRUPT_PARAMETERS Disconnect = {.Version = CONNECT_FULLY_SPECIFIED};
+    PKINTERRUPT Object = NULL;
+    KAFFINITY Affinity;
+    KIRQL Irql, OldIrql;
+    ULONG Vector = HalGetInterruptVector(Isa, 0, 7, 7, &Irql, &Affinity);
+
+    /* without PnP a driver is told to fall back */
+    KTAP_EQUAL(IoConnectInterruptEx(&Connect), STATUS_NOT_SUPPORTED);
+    KTAP_EQUAL(Connect.Version, CONNECT_FULLY_SPECIFIED);
+    Connect.Version = CONNECT_LINE_BASED;
+    KTAP_EQUAL(IoConnectInterruptEx(&Connect), STATUS_NOT_SUPPORTED);
+
+    Served = 0;
+    KTAP_CHECK(Vector != 0);
+    Connect.Version = CONNECT_FULLY_SPECIFIED_GROUP;
+    Connect.FullySpecified = (IO_CONNECT_INTERRUPT_FULLY_SPECIFIED_PARAMETERS){.InterruptObject = &Object,
+                                                                               .ServiceRoutine = ExService,
+                                                                               .ServiceContext = (PVOID)&Served,
+                                                                               .SynchronizeIrql = Irql,
+                                                                               .ShareVector = TRUE,
+                                                                               .Vector = Vector,
+                                                                               .Irql = Irql,
+                                                                               .InterruptMode = Latched,
+                                                                               .ProcessorEnableMask = Affinity,
+                                                                               .Group = 1};
+    KTAP_EQUAL(IoConnectInterruptEx(&Connect), STATUS_INVALID_PARAMETER);
+    Connect.FullySpecified.Group = 0;
+    KTAP_EQUAL(IoConnectInterruptEx(&Connect), STATUS_SUCCESS);
+    KeRaiseIrql(DISPATCH_LEVEL, &OldIrql);
+    HalSendSelfIpi(Vector);
+    for (ULONG Spin = 0; Spin < WAIT_SPINS && Served == 0; Spin++) {
+        YieldProcessor();
+    }
+    KeLowerIrql(OldIrql);
+    Disconnect.ConnectionContext.InterruptObject = Object;
+    IoDisconnectInterruptEx(&Disconnect);
+    KTAP_CHECK(Served >= 1);
+}
+
 static const KTAP_CASE_ENTRY InterruptCases[] = {
-    {"delivery", InterruptDelivery}, {"masked", InterruptMasked},   {"priority", InterruptPriority},
-    {"spurious", InterruptSpurious}, {"connect", InterruptConnect},
+    {"connect_ex", ConnectEx},       {"delivery", InterruptDelivery}, {"masked", InterruptMasked},
+    {"priority", InterruptPriority}, {"spurious", InterruptSpurious}, {"connect", InterruptConnect},
 };
 KTAP_SUITE(InterruptSuite, "ke.interrupt", InterruptCases);

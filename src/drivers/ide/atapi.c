@@ -33,6 +33,7 @@
 #define SENSE_CODE_BECOMING_READY 0x04
 #define SENSE_CODE_BAD_SECTOR     0x21
 #define SENSE_CODE_CHANGED        0x28
+#define SENSE_CODE_RESET          0x29
 #define SENSE_CODE_NO_MEDIUM      0x3A
 
 /* Moves one block that the drive announced: as much of it as the buffer has room for, the rest is dropped or zero. */
@@ -71,7 +72,7 @@ static NTSTATUS IdePacketPio(PIDE_CHANNEL Channel, PUCHAR Data, ULONG Length, BO
             return STATUS_IO_DEVICE_ERROR; /* wants another command packet in the middle of data */
         }
         Bytes = IdeReadRegister(Channel, IDE_REG_LBA_MID) | ((ULONG)IdeReadRegister(Channel, IDE_REG_LBA_HIGH) << 8);
-        KeClearEvent(&Channel->Signal);
+        IdeForgetInterrupts(Channel);
         IdePacketBlock(Channel, (Data == NULL) ? NULL : Data + *Moved, Length - *Moved, Bytes, Write);
         *Moved += min(Bytes, Length - *Moved);
     }
@@ -194,15 +195,27 @@ static NTSTATUS IdeRequestSense(PIDE_DRIVE Drive)
     return STATUS_SUCCESS;
 }
 
+/* The drive reports a reset that this driver made: the command was not carried out, and is simply sent again. */
+static BOOLEAN IdeReportsOwnReset(PIDE_DRIVE Drive)
+{
+    BOOLEAN Own = Drive->WasReset && Drive->SenseKey == SENSE_ATTENTION && Drive->SenseCode == SENSE_CODE_RESET;
+
+    Drive->WasReset = FALSE;
+    return Own;
+}
+
 /* IdePacket with sense data turned into the status. */
 NTSTATUS IdePacketChecked(PIDE_DRIVE Drive, const UCHAR *Packet, const IDE_BUFFER *Buffer, PULONG Moved)
 {
-    NTSTATUS Status = IdePacket(Drive, Packet, Buffer, Moved);
+    NTSTATUS Status;
 
-    if (Status != STATUS_UNSUCCESSFUL) {
-        return Status;
-    }
-    Status = IdeRequestSense(Drive);
+    do {
+        Status = IdePacket(Drive, Packet, Buffer, Moved);
+        if (Status != STATUS_UNSUCCESSFUL) {
+            return Status;
+        }
+        Status = IdeRequestSense(Drive);
+    } while (NT_SUCCESS(Status) && IdeReportsOwnReset(Drive));
     return NT_SUCCESS(Status) ? IdeSenseStatus(Drive) : STATUS_IO_DEVICE_ERROR;
 }
 

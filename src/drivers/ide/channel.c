@@ -2,11 +2,14 @@
  * channel.c - a channel's registers: selecting a drive, waiting, interrupts, reset.
  *
  * A command begins with IdeBeginCommand (old interrupts forgotten) and a register write; its end is an interrupt, whose service
- * routine reads the status register (which takes the interrupt back), notes the bus master's bits and queues the DPC that sets Signal. The
- * channel's thread waits for that with a time-out. If the time-out finds the drive idle, the interrupt was lost: that is counted and
+ * routine reads the status register (which takes the interrupt back), notes the bus master's bits and queues the DPC that sets Signal. Each
+ * command, and each data block of one, has a number (Expected), which the service routine notes (Answered): a DPC that runs late, on
+ * another processor, sets nothing once the thread expects the next one. The channel's thread waits for Signal with a time-out. If the time-out finds the drive idle, the interrupt was lost: that is counted and
  * the command goes on; if the drive or the bus master is at work, the channel is reset and the command fails with STATUS_IO_TIMEOUT.
  *
- * IRQL: PASSIVE_LEVEL in the thread; device IRQL in the service routine, which touches DmaStatus only. Source: ATA/ATAPI-6.
+ * A native channel without a bus master cannot tell its interrupts from others' on a shared line: it is polled.
+ *
+ * IRQL: PASSIVE_LEVEL in the thread; device IRQL in the service routine, which touches DmaStatus and Answered only. Source: ATA/ATAPI-6.
  */
 #include "ide.h"
 
@@ -80,6 +83,7 @@ static BOOLEAN NTAPI IdeInterrupt(PKINTERRUPT Interrupt, PVOID Context)
         WRITE_PORT_UCHAR(Channel->BusMaster + IDE_BM_STATUS, (UCHAR)((Dma & IDE_BM_CAPABLE) | IDE_BM_INTERRUPT));
     }
     IdeReadRegister(Channel, IDE_REG_STATUS); /* takes the interrupt request back */
+    Channel->Answered = Channel->Expected;
     InterlockedIncrement(&Channel->Interrupts);
     KeInsertQueueDpc(&Channel->Dpc, NULL, NULL);
     return TRUE;
@@ -87,17 +91,57 @@ static BOOLEAN NTAPI IdeInterrupt(PKINTERRUPT Interrupt, PVOID Context)
 
 static VOID NTAPI IdeDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
 {
+    PIDE_CHANNEL Channel = Context;
+
     UNREFERENCED_PARAMETER(Dpc);
     UNREFERENCED_PARAMETER(Argument1);
     UNREFERENCED_PARAMETER(Argument2);
-    KeSetEvent(&((PIDE_CHANNEL)Context)->Signal, IO_DISK_INCREMENT, FALSE);
+    KeAcquireSpinLockAtDpcLevel(&Channel->SignalLock);
+    if (Channel->Answered == Channel->Expected) {
+        KeSetEvent(&Channel->Signal, IO_DISK_INCREMENT, FALSE);
+    }
+    KeReleaseSpinLockFromDpcLevel(&Channel->SignalLock);
 }
 
-/* Forgets interrupts of the past. Before the register write that starts a command. */
+/* Forgets interrupts of the past: what the service routine has seen so far, and its DPC, wherever that is. */
+VOID IdeForgetInterrupts(PIDE_CHANNEL Channel)
+{
+    KIRQL OldIrql, Irql;
+
+    KeAcquireSpinLock(&Channel->SignalLock, &OldIrql);
+    if (Channel->Interrupt != NULL) {
+        Irql = KeAcquireInterruptSpinLock(Channel->Interrupt);
+        Channel->Expected++;
+        KeReleaseInterruptSpinLock(Channel->Interrupt, Irql);
+    }
+    KeClearEvent(&Channel->Signal);
+    KeReleaseSpinLock(&Channel->SignalLock, OldIrql);
+}
+
+/* Before the register write that starts a command. */
 VOID IdeBeginCommand(PIDE_CHANNEL Channel)
 {
-    KeClearEvent(&Channel->Signal);
+    IdeForgetInterrupts(Channel);
     Channel->DmaStatus = 0;
+}
+
+/* Instead of an interrupt, where there is none: until the drive is idle and the bus master has nothing more to move. */
+static NTSTATUS IdePoll(PIDE_CHANNEL Channel, PUCHAR Status)
+{
+    for (ULONG Count = 0; Count < IDE_COMMAND_SECONDS * 1000; Count++) {
+        UCHAR Dma = (Channel->BusMaster != NULL) ? READ_PORT_UCHAR(Channel->BusMaster + IDE_BM_STATUS) : 0;
+
+        IdeSettle(Channel);
+        *Status = READ_PORT_UCHAR(Channel->Control);
+        if ((*Status & IDE_STATUS_BSY) == 0 && (Dma & (IDE_BM_ACTIVE | IDE_BM_INTERRUPT)) != IDE_BM_ACTIVE) {
+            *Status = IdeReadRegister(Channel, IDE_REG_STATUS);
+            Channel->DmaStatus |= Dma;
+            return STATUS_SUCCESS;
+        }
+        IdeSleep(1);
+    }
+    Channel->Timeouts++;
+    return STATUS_IO_TIMEOUT;
 }
 
 /**
@@ -110,6 +154,9 @@ NTSTATUS IdeWaitInterrupt(PIDE_CHANNEL Channel, PUCHAR Status)
 {
     LARGE_INTEGER Timeout;
 
+    if (Channel->Interrupt == NULL) {
+        return IdePoll(Channel, Status);
+    }
     Timeout.QuadPart = -10000000LL * IDE_COMMAND_SECONDS;
     if (KeWaitForSingleObject(&Channel->Signal, Executive, KernelMode, FALSE, &Timeout) == STATUS_SUCCESS) {
         return IdeWaitNotBusy(Channel, Status);
@@ -137,6 +184,11 @@ VOID IdeResetChannel(PIDE_CHANNEL Channel)
     UCHAR Status;
 
     Channel->Resets++;
+    for (ULONG Unit = 0; Unit < 2; Unit++) {
+        if (Channel->Drives[Unit] != NULL) {
+            Channel->Drives[Unit]->WasReset = TRUE;
+        }
+    }
     if (Channel->BusMaster != NULL) {
         WRITE_PORT_UCHAR(Channel->BusMaster + IDE_BM_COMMAND, 0);
     }
@@ -172,6 +224,9 @@ NTSTATUS IdeConnectChannel(PIDE_CHANNEL Channel)
     NTSTATUS Status;
 
     KeInitializeDpc(&Channel->Dpc, IdeDpc, Channel);
+    if (Channel->Native && Channel->BusMaster == NULL) {
+        return STATUS_SUCCESS;
+    }
     Vector = HalGetInterruptVector(Channel->Native ? PCIBus : Isa, Channel->BusNumber, Channel->Line, Channel->Line,
                                    &Irql, &Affinity);
     if (Vector == 0) {

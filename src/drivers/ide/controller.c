@@ -55,6 +55,7 @@ static VOID IdeFreeChannel(PIDE_CHANNEL Channel)
 {
     if (Channel->Interrupt != NULL) {
         IoDisconnectInterrupt(Channel->Interrupt);
+        KeFlushQueuedDpcs(); /* one may be on its way still */
     }
     if (Channel->Adapter != NULL) {
         Channel->Adapter->DmaOperations->FreeCommonBuffer(Channel->Adapter, PAGE_SIZE, Channel->TableAddress,
@@ -79,6 +80,7 @@ static PIDE_CHANNEL IdeNewChannel(const IDE_PLACE *Place)
     Channel->BusNumber = Place->BusNumber;
     KeInitializeEvent(&Channel->Signal, SynchronizationEvent, FALSE);
     KeInitializeEvent(&Channel->ListReady, SynchronizationEvent, FALSE);
+    KeInitializeSpinLock(&Channel->SignalLock);
     KeInitializeSpinLock(&Channel->QueueLock);
     InitializeListHead(&Channel->Queue);
     KeInitializeSemaphore(&Channel->Work, 0, MAXLONG);

@@ -6,7 +6,7 @@
  * device object (\Device\CdRomN, \Device\HarddiskN\DRn).
  *
  * Legend: (c) constant after start-up, (t) the channel's thread only, (q) the channel's queue lock, (i) interlocked, (n)
- * interrupt service routine and whoever synchronises with it. Lock order: nothing is taken inside the queue lock.
+ * interrupt service routine and whoever synchronises with it. Nothing is taken inside the queue lock.
  */
 #pragma once
 
@@ -84,15 +84,18 @@ C_ASSERT(sizeof(IDE_PRD) == 8);
 typedef enum _IDE_KIND { IdeNone, IdeDisk, IdeCdRom } IDE_KIND;
 
 typedef struct _IDE_CHANNEL {
-    PUCHAR Command;   /* (c) port of the command block */
-    PUCHAR Control;   /* (c) port of the control register */
-    PUCHAR BusMaster; /* (c) port of the bus-master block, NULL: none */
-    BOOLEAN Native;   /* (c) PCI interrupt, maybe shared */
-    ULONG Line;       /* (c) interrupt line: 14, 15 or the PCI one */
-    ULONG BusNumber;  /* (c) */
-    PKINTERRUPT Interrupt;
+    PUCHAR Command;        /* (c) port of the command block */
+    PUCHAR Control;        /* (c) port of the control register */
+    PUCHAR BusMaster;      /* (c) port of the bus-master block, NULL: none */
+    BOOLEAN Native;        /* (c) PCI interrupt, maybe shared */
+    ULONG Line;            /* (c) interrupt line: 14, 15 or the PCI one */
+    ULONG BusNumber;       /* (c) */
+    PKINTERRUPT Interrupt; /* NULL: the channel is polled */
     KDPC Dpc;
-    KEVENT Signal;            /* set by the DPC for every interrupt */
+    KEVENT Signal;            /* set by the DPC for the interrupt that is expected */
+    KSPIN_LOCK SignalLock;    /* keeps Signal and Expected together; the interrupt's lock is inside */
+    volatile ULONG Expected;  /* (n, SignalLock) number of the command or block whose interrupt is waited for */
+    volatile ULONG Answered;  /* (n) Expected at the last interrupt */
     volatile UCHAR DmaStatus; /* (n) bus-master status bits seen since the command began */
     volatile LONG Interrupts; /* (i) */
     PDMA_ADAPTER Adapter;     /* (c) NULL: PIO only */
@@ -116,6 +119,7 @@ typedef struct _IDE_DRIVE {
     ULONG Number;               /* (c) of CdRomN or HarddiskN */
     BOOLEAN Lba48;              /* (c) */
     BOOLEAN UseDma;             /* (t) cleared when PIO does what DMA cannot */
+    BOOLEAN WasReset;           /* (t) by this driver, and has not said so yet */
     UCHAR SenseKey, SenseCode;  /* (t) of the last failed packet command */
     ULONG SectorSize;           /* (t) bytes; a medium change may change it */
     ULONGLONG Sectors;          /* (t) 0: no medium */
@@ -136,6 +140,7 @@ VOID IdeSettle(PIDE_CHANNEL Channel);
 NTSTATUS IdeWaitNotBusy(PIDE_CHANNEL Channel, PUCHAR Status);
 NTSTATUS IdeSelect(PIDE_DRIVE Drive, UCHAR DeviceBits);
 NTSTATUS IdeWaitInterrupt(PIDE_CHANNEL Channel, PUCHAR Status);
+VOID IdeForgetInterrupts(PIDE_CHANNEL Channel);
 VOID IdeBeginCommand(PIDE_CHANNEL Channel);
 VOID IdeResetChannel(PIDE_CHANNEL Channel);
 BOOLEAN IdeChannelExists(PIDE_CHANNEL Channel);
