@@ -45,6 +45,6 @@ VOID HalInitializePhase1(LOADER_BLOCK *LoaderBlock)
     HalpCalibrate(&Reference);
     HalpInitializeClock();
     ConPrint("Processor clock %llu kHz, APIC timer %llu kHz (%s), %lu processors, %lu I/O APICs\n",
-             HalpTscFrequency / 1000, HalpApicTimerFrequency / 1000, Reference.Name, HalpMadt.ProcessorCount,
+             HalpTscFrequency / 1000, HalpApicTimerFrequency / 1000, Reference.Name, max(HalpMadt.ProcessorCount, 1),
              HalpMadt.IoApicCount);
 }
