@@ -38,6 +38,7 @@ typedef struct _KPRCB {
     ULONG64 Traps, PageFaults, Interrupts, DpcCount, ContextSwitches; /* counters, this processor only */
     ULONG64 SpinContentions, SpinLoops; /* spin locks: acquisitions that had to wait, and their loops */
     ULONG64 SystemCalls;                /* services called */
+    ULONG64 KernelTicks, UserTicks;     /* clock ticks that found another thread than the idle one running, by mode */
     ULONG64 IpiCalls;                   /* functions called here for another processor */
     volatile LONG Tickless;             /* idle, and its clock does not tick (src/ke/idle.c) */
     ULONG64 TicklessSince;              /* interrupt time, while Tickless */

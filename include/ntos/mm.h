@@ -51,6 +51,14 @@ VOID MmFreeLoaderMemory(VOID);
  */
 NTSTATUS MmAccessFault(ULONG64 ErrorCode, PVOID Address, PKTRAP_FRAME Frame);
 
+/* What SystemBasicInformation and SystemPerformanceInformation tell of memory, in pages; a snapshot. IRQL: any. */
+typedef struct _MM_USE {
+    ULONG64 LowestFrame, HighestFrame;
+    ULONG64 AvailablePages; /* free, zeroed or on standby */
+    ULONG64 CommittedPages, CommitLimit, PeakCommitment;
+} MM_USE, *PMM_USE;
+VOID MmQueryUse(PMM_USE Use);
+
 /* Kernel stack with an unmapped guard page below; returns its top, NULL when memory is short. IRQL: <= APC_LEVEL. */
 PVOID MmCreateKernelStack(SIZE_T Bytes);
 VOID MmDeleteKernelStack(PVOID Top, SIZE_T Bytes);

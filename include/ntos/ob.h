@@ -63,6 +63,7 @@ typedef struct _OBJECT_TYPE {
     OBJECT_TYPE_INITIALIZER Info; /* (c) */
     volatile LONG64 ObjectCount;  /* interlocked: objects of this type that exist */
     volatile LONG64 HandleCount;  /* interlocked: handles to objects of this type */
+    ULONG Index;                  /* (c) place in the order of creation, from 1 */
     volatile BOOLEAN Trace;       /* chk: objects made from now on remember who references them */
 } OBJECT_TYPE;
 
@@ -152,6 +153,17 @@ PHANDLE_TABLE ObCreateHandleTable(PEPROCESS Process); /* NULL: no memory; IRQL <
 VOID ObCloseAllHandles(PHANDLE_TABLE Table);      /* also protected ones; nobody gets in from now on; PASSIVE_LEVEL */
 VOID ObDestroyHandleTable(PHANDLE_TABLE Table);   /* closes every handle first; PASSIVE_LEVEL */
 ULONG ObGetTableHandleCount(PHANDLE_TABLE Table); /* a snapshot; IRQL: any */
+
+/* Every handle of a process, one call each; Object is not referenced and only a number. PASSIVE_LEVEL, no lock held. */
+typedef struct _OB_HANDLE_VIEW {
+    HANDLE Handle;
+    PVOID Object;
+    ULONG TypeIndex; /* of OBJECT_TYPE */
+    ACCESS_MASK Granted;
+    ULONG Attributes; /* OBJ_ */
+} OB_HANDLE_VIEW;
+typedef VOID (*OB_HANDLE_VISIT)(PVOID Context, const OB_HANDLE_VIEW *View);
+VOID ObForEachHandle(PEPROCESS Process, OB_HANDLE_VISIT Visit, PVOID Context);
 
 /**
  * ObInheritHandles - a table for a new process with the inheritable handles of its parent, under the same numbers.

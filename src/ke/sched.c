@@ -331,8 +331,10 @@ VOID KeUpdateRunTime(PKTRAP_FRAME Frame)
     KiCountTick(Prcb);
     if (Frame->FromUser) {
         Thread->UserTime++;
+        Prcb->UserTicks++;
     } else {
         Thread->KernelTime++;
+        Prcb->KernelTicks += (Thread != Prcb->IdleThread) ? 1 : 0;
     }
     if (Thread != Prcb->IdleThread && (Thread->Quantum <= 0 || --Thread->Quantum <= 0)) {
         Dispatch->QuantumEnd = TRUE;

@@ -10,6 +10,7 @@
 #include <ntos/console.h>
 #include <ntos/pool.h>
 #include "bootp.h"
+#include "miprocess.h"
 #include "range.h"
 
 #define MI_BAR       40 /* characters of a full bar: with name and figures a line stays under 80 */
@@ -95,6 +96,16 @@ static VOID MiPrintRange(PCSTR Name, PMI_RANGE Range)
     ConPrint("range %-12s %llu pages used, %llu free, %llu flushes for reuse, %llu refused\n", Name,
              (unsigned long long)Range->Used, (unsigned long long)Range->Free, (unsigned long long)Range->Flushes,
              (unsigned long long)Range->Failures);
+}
+
+VOID MmQueryUse(PMM_USE Use)
+{
+    Use->LowestFrame = (MiRamRunCount == 0) ? 0 : MiRamRuns[0].Base;
+    Use->HighestFrame = MiHighestFrame;
+    Use->AvailablePages = (ULONG64)MiAvailableFrames;
+    Use->CommittedPages = MiCommit.Charged;
+    Use->CommitLimit = MiCommitLimit();
+    Use->PeakCommitment = MiCommit.Peak;
 }
 
 static VOID MiMemStat(ULONG ArgumentCount, PCSTR *Arguments)

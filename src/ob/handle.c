@@ -390,6 +390,30 @@ VOID ObDestroyHandleTable(PHANDLE_TABLE Table)
     ObpFreeTable(Table);
 }
 
+VOID ObForEachHandle(PEPROCESS Process, OB_HANDLE_VISIT Visit, PVOID Context)
+{
+    PHANDLE_TABLE Table = Process->ObjectTable;
+
+    if (Table == NULL || !ObpEnterTable(Table)) {
+        return;
+    }
+    for (ULONG Index = 1; Index < ObpTableCapacity(Table); Index++) {
+        OB_HANDLE_VIEW View = {.Handle = ULongToHandle(Index * 4)};
+        KIRQL Irql;
+        POBP_HANDLE_ENTRY Entry = ObpLockEntry(Table, Index, &Irql);
+
+        if (Entry != NULL) {
+            View.Object = ObpEntryObject(Entry->Value);
+            View.Granted = Entry->Granted;
+            View.Attributes = ObpAttributesOfValue(Entry->Value);
+            View.TypeIndex = ObGetObjectType(View.Object)->Index;
+            ObpUnlockEntry(Entry, Entry->Value, Irql);
+            Visit(Context, &View);
+        }
+    }
+    ObpLeaveTable(Table);
+}
+
 ULONG ObGetTableHandleCount(PHANDLE_TABLE Table)
 {
     return ObpTableCount(Table);

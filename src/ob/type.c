@@ -12,6 +12,7 @@
 POBJECT_TYPE ObpTypeObjectType;
 
 static POBJECT_TYPE volatile ObpTypeList; /* grows at the head */
+static volatile LONG ObpTypeCount;        /* interlocked */
 
 static const OBJECT_TYPE_INITIALIZER ObpTypeTypeInfo = {
     .Name = L"Type",
@@ -46,6 +47,7 @@ static NTSTATUS ObpMakeType(const OBJECT_TYPE_INITIALIZER *Initializer, POBJECT_
     }
     New = ObpBody(Header);
     New->Self = New;
+    New->Index = (ULONG)InterlockedIncrement(&ObpTypeCount);
     New->Info = *Initializer;
     RtlInitUnicodeString(&New->Name, Initializer->Name);
 #if NT_CHK

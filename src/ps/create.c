@@ -55,6 +55,7 @@ NTSTATUS PspCreateProcess(PEPROCESS *Process, PCSTR Name)
         New->ObjectTable = ObCreateHandleTable(New);
         Status = New->ObjectTable == NULL ? STATUS_INSUFFICIENT_RESOURCES : STATUS_SUCCESS;
     }
+    SeInheritToken(PsGetCurrentThreadProcess(), New);
     if (NT_SUCCESS(Status)) {
         New->UniqueProcessId = PspNewId();
         PspPublishProcess(New);
@@ -80,6 +81,7 @@ VOID PspDeleteProcess(PVOID Object)
     if (Process->ObjectTable != NULL) {
         ObDestroyHandleTable(Process->ObjectTable);
     }
+    SeReleaseToken(Process);
     MmDeleteProcessAddressSpace(Process);
 }
 

@@ -7,6 +7,7 @@
 #include <ntos/mm.h>
 #include <ntos/ob.h>
 #include <ntos/ps.h>
+#include <ntos/se.h>
 
 #define PSP_TAG_THREAD  'rhTP'
 #define PSP_TAG_PROGRAM 'grPP'
