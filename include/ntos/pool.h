@@ -68,6 +68,9 @@ VOID ExQueryPoolUse(BOOLEAN Paged, PEX_POOL_USE Use); /* IRQL: any */
 ULONG ExQueryPoolTags(PEX_POOL_TAG Tags, ULONG Count);
 /* TRUE if Address is a live allocation; chk also checks its header and tail. IRQL: <= DISPATCH_LEVEL; never bug-checks. */
 BOOLEAN ExCheckPoolBlock(PVOID Address, PSIZE_T Bytes, PULONG Tag);
+/* Lookaside lists: adjusts every list's depth to its use since the last call; starts doing so each second. (lookaside.c) */
+VOID ExAdjustLookasideDepth(VOID); /* IRQL: <= DISPATCH_LEVEL */
+VOID ExStartLookasides(VOID);      /* phase 1 */
 /* Gives back the empty page that each size class keeps. IRQL: <= DISPATCH_LEVEL. */
 VOID ExTrimPool(VOID);
 

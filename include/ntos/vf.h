@@ -127,6 +127,7 @@ ULONG VfReports(VOID);
 /* While on, reports are counted by kind and not otherwise noticed: for tests that provoke them. Returns the old state. */
 BOOLEAN VfCatchReports(BOOLEAN On);
 ULONG VfCaughtReports(VF_REPORT_KIND Kind);
+BOOLEAN VfIsTestAddress(ULONG64 Address); /* in the code of a suite */
 /* For tests: that locks of two named classes were ever taken together, and at which levels, has not been seen. */
 VOID VfForgetOrder(PCSTR One, PCSTR Other);
 

@@ -2,15 +2,29 @@
  * lookaside.c - lists of free blocks of one size kept at hand.
  *
  * Allocation and freeing are inlines of the DDK: pop an entry or call Allocate, push it or call Free when the list is Depth
- * long. Here is only what makes and empties a list. Depth is fixed.
+ * long. Here is what makes and empties a list, and what adjusts its depth to its use once a second: a list that is asked often and
+ * misses gets deeper by half of what it missed, one that hardly misses or is hardly asked gets shallower, between DEPTH_MINIMUM and
+ * DEPTH_MAXIMUM. The counts are the inlines' own and lose some when processors race; the depth is a rule of thumb.
  *
- * IRQL: <= DISPATCH_LEVEL (nonpaged), <= APC_LEVEL (paged).
+ * Locks: ExpLookasideLock (DISPATCH_LEVEL) around the list of lists. IRQL: <= DISPATCH_LEVEL (nonpaged), <= APC_LEVEL (paged).
  *
  * Source: WDK documentation of the ExInitializeNPagedLookasideList family.
  */
 #include <ntos/ke.h>
+#include <ntos/pool.h>
 
-#define LOOKASIDE_DEPTH 16 /* blocks kept: enough to ride out a burst, little enough not to be missed */
+#define DEPTH_MINIMUM 4   /* blocks kept of a list nobody asks: little enough not to be missed */
+#define DEPTH_INITIAL 16  /* enough to ride out a burst */
+#define DEPTH_MAXIMUM 256 /* of 4 KB each it would be 1 MB */
+
+#define RATE_MINIMUM 75 /* requests a second below which a list is hardly asked */
+#define MISS_RATIO   64 /* one miss in so many is few */
+
+static KSPIN_LOCK ExpLookasideLock;
+VF_NAME_LOCK(ExpLookasideLock, "ExpLookasideLock");
+static LIST_ENTRY ExpLookasides = {&ExpLookasides, &ExpLookasides}; /* (ExpLookasideLock) by ListEntry */
+static KTIMER ExpLookasideTimer;
+static KDPC ExpLookasideDpc;
 
 /* Makes an empty SLIST. Raises STATUS_DATATYPE_MISALIGNMENT: the header is swapped 16 bytes at a time. IRQL: any. */
 VOID InitializeSListHead(PSLIST_HEADER SListHead)
@@ -25,12 +39,74 @@ static VOID Fill(GENERAL_LOOKASIDE_POOL *List, POOL_TYPE Type, SIZE_T Size, ULON
 {
     memset(List, 0, sizeof(*List));
     InitializeSListHead(&List->ListHead);
-    List->Depth = LOOKASIDE_DEPTH;
-    List->MaximumDepth = LOOKASIDE_DEPTH;
+    List->Depth = DEPTH_INITIAL;
+    List->MaximumDepth = DEPTH_MAXIMUM;
     List->Type = Type;
     List->Tag = Tag;
     List->Size = (ULONG)(Size < sizeof(SLIST_ENTRY) ? sizeof(SLIST_ENTRY) : Size);
-    InitializeListHead(&List->ListEntry);
+}
+
+/* Once the list is whole: from here on its depth is adjusted. */
+static VOID Enter(GENERAL_LOOKASIDE_POOL *List)
+{
+    KIRQL Irql;
+
+    KeAcquireSpinLock(&ExpLookasideLock, &Irql);
+    InsertTailList(&ExpLookasides, &List->ListEntry);
+    KeReleaseSpinLock(&ExpLookasideLock, Irql);
+}
+
+static VOID Leave(GENERAL_LOOKASIDE_POOL *List)
+{
+    KIRQL Irql;
+
+    KeAcquireSpinLock(&ExpLookasideLock, &Irql);
+    RemoveEntryList(&List->ListEntry);
+    KeReleaseSpinLock(&ExpLookasideLock, Irql);
+}
+
+static VOID AdjustDepth(GENERAL_LOOKASIDE_POOL *List)
+{
+    ULONG Asked = List->TotalAllocates - List->LastTotalAllocates;
+    ULONG Missed = List->AllocateMisses - List->LastAllocateMisses;
+    LONG Depth = List->Depth;
+
+    List->LastTotalAllocates = List->TotalAllocates;
+    List->LastAllocateMisses = List->AllocateMisses;
+    if (Asked < RATE_MINIMUM) {
+        Depth -= 10;
+    } else if (Missed > Asked / MISS_RATIO) {
+        Depth += (LONG)min(Missed / 2 + 1, DEPTH_MAXIMUM);
+    } else {
+        Depth--;
+    }
+    Depth = Depth < DEPTH_MINIMUM ? DEPTH_MINIMUM : Depth;
+    List->Depth = (USHORT)min(Depth, (LONG)List->MaximumDepth);
+}
+
+VOID ExAdjustLookasideDepth(VOID)
+{
+    KIRQL Irql;
+
+    KeAcquireSpinLock(&ExpLookasideLock, &Irql);
+    for (PLIST_ENTRY Entry = ExpLookasides.Flink; Entry != &ExpLookasides; Entry = Entry->Flink) {
+        AdjustDepth(CONTAINING_RECORD(Entry, GENERAL_LOOKASIDE_POOL, ListEntry));
+    }
+    KeReleaseSpinLock(&ExpLookasideLock, Irql);
+}
+
+static VOID NTAPI AdjustRoutine(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
+{
+    ExAdjustLookasideDepth();
+}
+
+VOID ExStartLookasides(VOID)
+{
+    LARGE_INTEGER Second = {.QuadPart = -10000000LL};
+
+    KeInitializeDpc(&ExpLookasideDpc, AdjustRoutine, NULL);
+    KeInitializeTimer(&ExpLookasideTimer);
+    KeSetTimerEx(&ExpLookasideTimer, Second, 1000, &ExpLookasideDpc);
 }
 
 static VOID FillSimple(PGENERAL_LOOKASIDE List, POOL_TYPE Type, PALLOCATE_FUNCTION Allocate, PFREE_FUNCTION Free,
@@ -39,12 +115,14 @@ static VOID FillSimple(PGENERAL_LOOKASIDE List, POOL_TYPE Type, PALLOCATE_FUNCTI
     Fill((GENERAL_LOOKASIDE_POOL *)List, Type, Size, Tag);
     List->Allocate = Allocate != NULL ? Allocate : ExAllocatePoolWithTag;
     List->Free = Free != NULL ? Free : ExFreePool;
+    Enter((GENERAL_LOOKASIDE_POOL *)List);
 }
 
 static VOID Drain(PGENERAL_LOOKASIDE List)
 {
     PVOID Entry;
 
+    Leave((GENERAL_LOOKASIDE_POOL *)List);
     while ((Entry = ExpInterlockedPopEntrySList(&List->ListHead)) != NULL) {
         List->Free(Entry);
     }
@@ -114,6 +192,7 @@ NTSTATUS NTAPI ExInitializeLookasideListEx(PLOOKASIDE_LIST_EX Lookaside, PALLOCA
     Fill(&Lookaside->L, PoolType, Size, Tag);
     Lookaside->L.AllocateEx = Allocate != NULL ? Allocate : AllocateEx;
     Lookaside->L.FreeEx = Free != NULL ? Free : FreeEx;
+    Enter(&Lookaside->L);
     return STATUS_SUCCESS;
 }
 
@@ -128,5 +207,6 @@ VOID NTAPI ExFlushLookasideListEx(PLOOKASIDE_LIST_EX Lookaside)
 
 VOID NTAPI ExDeleteLookasideListEx(PLOOKASIDE_LIST_EX Lookaside)
 {
+    Leave(&Lookaside->L);
     ExFlushLookasideListEx(Lookaside);
 }

@@ -13,6 +13,7 @@
 #include <ntos/ps.h>
 
 #include <ntos/init.h>
+#include <ntos/pool.h>
 
 #define POOL_MINIMUM 2  /* one may wait for what another does */
 #define POOL_MAXIMUM 16 /* threads; 24 KB of stack each */
@@ -169,6 +170,7 @@ NTSTATUS ExInitialize(VOID)
         }
     }
     ExpWorkersReady = TRUE;
+    ExStartLookasides();
     NTSTATUS Status = PspCreateSystemThread(&Thread, Balancer, NULL, LOW_REALTIME_PRIORITY);
     if (NT_SUCCESS(Status)) {
         ObDereferenceObject(Thread);

@@ -62,7 +62,6 @@ VOID VfUnlockTables(BOOLEAN Enabled);
 
 VOID VfInitializeClasses(VOID);
 VF_CLASS_NUMBER VfClassOfName(PCSTR Name); /* a new one for a new name. Under the tables' lock */
-BOOLEAN VfIsTestAddress(ULONG64 Address);
 BOOLEAN VfSameText(PCSTR One, PCSTR Other);
 /* "NAME", or "IMAGE+0xOFFSET/kind" for a place; "test+0x..." in a suite. Returns Text. */
 PCSTR VfClassName(VF_CLASS_NUMBER Number, PSTR Text, ULONG Bytes);

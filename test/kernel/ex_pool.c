@@ -270,8 +270,51 @@ static VOID PoolStorm(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(TagBytes(TAG), 0);
 }
 
+/* ---- Lookaside lists ---- */
+
+static VOID TakeMany(PNPAGED_LOOKASIDE_LIST List, ULONG Count)
+{
+    static PVOID Taken[100];
+
+    for (ULONG Index = 0; Index < Count; Index++) {
+        Taken[Index] = ExAllocateFromNPagedLookasideList(List);
+    }
+    for (ULONG Index = 0; Index < Count; Index++) {
+        if (Taken[Index] != NULL) {
+            ExFreeToNPagedLookasideList(List, Taken[Index]);
+        }
+    }
+}
+
+/* A list that misses gets deeper until it does not; one that nobody asks falls back to the least depth. */
+static VOID PoolLookaside(PKTAP_CONTEXT Ktap)
+{
+    static NPAGED_LOOKASIDE_LIST List;
+    USHORT First, Deep, Idle;
+    KIRQL Irql;
+
+    ExInitializeNPagedLookasideList(&List, NULL, NULL, 0, 64, TAG, 0);
+    Irql = KfRaiseIrql(DISPATCH_LEVEL); /* on one processor the second's own adjustment stays away */
+    First = List.L.Depth;
+    for (ULONG Round = 0; Round < 20; Round++) {
+        TakeMany(&List, 100);
+        ExAdjustLookasideDepth();
+    }
+    Deep = List.L.Depth;
+    for (ULONG Round = 0; Round < 100; Round++) {
+        ExAdjustLookasideDepth();
+    }
+    Idle = List.L.Depth;
+    KeLowerIrql(Irql);
+    ExDeleteNPagedLookasideList(&List);
+    KTAP_CHECK(Deep > First && Deep >= 90);
+    KTAP_CHECK(Idle < First && Idle > 0);
+    KTAP_EQUAL(TagBytes(TAG), 0);
+}
+
 static const KTAP_CASE_ENTRY Cases[] = {
-    {"flags", PoolFlags}, {"refused", PoolRefused},        {"extended", PoolExtended},
-    {"quota", PoolQuota}, {"guard_pages", PoolGuardPages}, {"storm", PoolStorm},
+    {"lookaside", PoolLookaside}, {"flags", PoolFlags}, {"refused", PoolRefused},
+    {"extended", PoolExtended},   {"quota", PoolQuota}, {"guard_pages", PoolGuardPages},
+    {"storm", PoolStorm},
 };
 KTAP_SUITE(ExPoolSuite, "ex.pool", Cases);

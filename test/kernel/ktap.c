@@ -116,6 +116,30 @@ static BOOLEAN KtapFaults;
 static EX_FAULT_KIND KtapFaultKind;
 static ULONG KtapFaultInterval;
 
+/* A case may be ended by what routines raise when memory is short, and by a fault of its own code over a pointer it did not get. */
+static LONG KtapFilter(PEXCEPTION_POINTERS Pointers)
+{
+    NTSTATUS Code = Pointers->ExceptionRecord->ExceptionCode;
+
+    if (Code == STATUS_INSUFFICIENT_RESOURCES || Code == STATUS_QUOTA_EXCEEDED) {
+        return EXCEPTION_EXECUTE_HANDLER;
+    }
+    return Code == STATUS_ACCESS_VIOLATION && VfIsTestAddress((ULONG64)Pointers->ExceptionRecord->ExceptionAddress)
+               ? EXCEPTION_EXECUTE_HANDLER
+               : EXCEPTION_CONTINUE_SEARCH;
+}
+
+static VOID KtapRunFaulted(PKTAP_CONTEXT Ktap, const KTAP_CASE_ENTRY *Case)
+{
+    ExSetFault(KtapFaultKind, KtapFaultInterval, NULL);
+    __try {
+        Case->Run(Ktap);
+    } __except (KtapFilter(GetExceptionInformation())) {
+        Ktap->Failed = TRUE;
+    }
+    ExSetFault(KtapFaultKind, 0, NULL);
+}
+
 static VOID KtapRunCase(PCSTR Name, const KTAP_CASE_ENTRY *Case, ULONG Number)
 {
     BOOLEAN Faulted = FALSE;
@@ -124,12 +148,10 @@ static VOID KtapRunCase(PCSTR Name, const KTAP_CASE_ENTRY *Case, ULONG Number)
     ULONG Reports = VfReports();
     LARGE_INTEGER Frequency, Start = KeQueryPerformanceCounter(&Frequency), End;
 
-    if (KtapFaults) {
-        ExSetFault(KtapFaultKind, KtapFaultInterval, NULL);
-    }
-    Case->Run(&Ktap);
-    if (KtapFaults) {
-        ExSetFault(KtapFaultKind, 0, NULL);
+    if (!KtapFaults) {
+        Case->Run(&Ktap);
+    } else {
+        KtapRunFaulted(&Ktap, Case);
         Faulted = Ktap.Failed;
         Ktap.Failed = FALSE; /* an error status is what a shortage may lead to; what it leaves behind counts */
     }

@@ -63,11 +63,13 @@ static __attribute__((unused)) VOID TestInProcess(PKTAP_CONTEXT Ktap, TEST_PROCE
 
     KTAP_CHECK(Process != NULL);
     KeStackAttachProcess((PVOID)Process, &State);
-    Body(Ktap, Process);
-    KTAP_CHECK(KeGetCurrentIrql() == PASSIVE_LEVEL);
-    if (MiVerify() != 0) {
-        KtapFail(Ktap, __FILE__, __LINE__, "MiVerify with the process alive");
+    __try {
+        Body(Ktap, Process);
+        if (MiVerify() != 0) {
+            KtapFail(Ktap, __FILE__, __LINE__, "MiVerify with the process alive");
+        }
+    } __finally {
+        KeUnstackDetachProcess(&State);
+        TestDeleteProcess(Process);
     }
-    KeUnstackDetachProcess(&State);
-    TestDeleteProcess(Process);
 }
