@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / "scripts" / "exports"
-TESTED = 880  # exported names of the libraries that tests call: raised as tests are written, never lowered
+TESTED = 910  # exported names of the libraries that tests call: raised as tests are written, never lowered
 
 
 @pytest.fixture(scope="module")
