@@ -41,6 +41,20 @@ VOID HalDebugExit(UCHAR Code);
 NTSTATUS HalEnableSystemInterrupt(ULONG Vector, KINTERRUPT_MODE Mode);
 VOID HalDisableSystemInterrupt(ULONG Vector);
 
+/**
+ * HalEnableMessageInterrupt - makes a PCI function signal its interrupt by a message (src/hal/msi.c).
+ *
+ * @Bus, @Slot   the function (PCI_SLOT_NUMBER); its owner calls, and only once
+ * @Processor    number of the processor that gets it
+ * @Vector, @Irql  receive what IoConnectInterrupt wants, with Latched and ShareVector FALSE
+ * returns       STATUS_SUCCESS; STATUS_NOT_SUPPORTED, it has no MSI capability; STATUS_INVALID_PARAMETER, no such
+ *               processor, or one that messages cannot name; STATUS_INSUFFICIENT_RESOURCES, no vector is free
+ *
+ * IRQL: PASSIVE_LEVEL. HalDisableMessageInterrupt undoes it, after IoDisconnectInterrupt.
+ */
+NTSTATUS HalEnableMessageInterrupt(ULONG Bus, ULONG Slot, ULONG Processor, PULONG Vector, PKIRQL Irql);
+VOID HalDisableMessageInterrupt(ULONG Bus, ULONG Slot, ULONG Vector);
+
 /* Documented names that the DDK's headers hide from x64 drivers; such a driver declares them itself. */
 ULONG NTAPI HalGetInterruptVector(INTERFACE_TYPE InterfaceType, ULONG BusNumber, ULONG BusInterruptLevel,
                                   ULONG BusInterruptVector, PKIRQL Irql, PKAFFINITY Affinity);

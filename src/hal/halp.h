@@ -106,6 +106,22 @@ ULONG HalpLocalApicId(VOID);
 /* Programs a line and unmasks it. Fails: STATUS_INVALID_PARAMETER, no I/O APIC has it. IRQL: any. */
 NTSTATUS HalpEnableLine(ULONG Gsi, ULONG Vector, BOOLEAN Level, BOOLEAN ActiveLow);
 VOID HalpDisableLine(ULONG Gsi);
+/* Takes a vector of the device range for a message, 0: none is free; gives it back. IRQL: any. (ioapic.c) */
+ULONG HalpBindMessage(VOID);
+VOID HalpFreeMessage(ULONG Vector);
+
+/* ---- PCI Express configuration space (ecam.c) ---- */
+
+typedef struct _HALP_EXPRESS_RANGE {
+    ULONG64 Base; /* physical address of bus 0's space, whether or not the range holds bus 0 */
+    UCHAR FirstBus, LastBus;
+} HALP_EXPRESS_RANGE, *PHALP_EXPRESS_RANGE;
+
+/* The first usable range of an MCFG table's segment 0; FALSE: there is none. Length: readable bytes. Pure function. */
+BOOLEAN HalpParseMcfg(const ACPI_HEADER *Table, ULONG Length, PHALP_EXPRESS_RANGE Range);
+VOID HalpInitializeExpress(VOID); /* once, after ACPI; maps every function's page */
+/* A function's 4096 bytes; NULL: it is not mapped. IRQL: any. */
+volatile UCHAR *HalpExpressSpace(ULONG Bus, PCI_SLOT_NUMBER Slot);
 
 /* ---- Time ---- */
 

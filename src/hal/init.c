@@ -38,6 +38,7 @@ VOID HalInitializePhase1(LOADER_BLOCK *LoaderBlock)
 
     HalpInitializeAcpi(LoaderBlock);
     ReadMadt();
+    HalpInitializeExpress();
     HalpInitializePower();
     HalpInitializeLocalApic();
     HalpInitializeIoApics();

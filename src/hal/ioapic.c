@@ -40,7 +40,8 @@ typedef struct _HALP_VECTOR {
     BOOLEAN Bound;
     BOOLEAN Level;
     BOOLEAN ActiveLow;
-    BOOLEAN Fixed; /* trigger is the firmware's word or the bus's rule; the caller's mode is ignored */
+    BOOLEAN Message; /* of no line: a function writes it (msi.c) */
+    BOOLEAN Fixed;   /* trigger is the firmware's word or the bus's rule; the caller's mode is ignored */
     ULONG Gsi;
 } HALP_VECTOR;
 
@@ -144,7 +145,7 @@ static ULONG BindVector(const HALP_LINE *Line, BOOLEAN Fixed)
     BOOLEAN Enabled = IoApicLock();
 
     for (Vector = FIRST_VECTOR; Vector <= LAST_VECTOR; Vector++) {
-        if (HalpVectors[Vector].Bound && HalpVectors[Vector].Gsi == Line->Gsi) {
+        if (HalpVectors[Vector].Bound && !HalpVectors[Vector].Message && HalpVectors[Vector].Gsi == Line->Gsi) {
             IoApicUnlock(Enabled);
             return Vector;
         }
@@ -156,10 +157,35 @@ static ULONG BindVector(const HALP_LINE *Line, BOOLEAN Fixed)
         }
     }
     if (Free != 0) {
-        HalpVectors[Free] = (HALP_VECTOR){TRUE, Line->Level, Line->ActiveLow, Fixed, Line->Gsi};
+        HalpVectors[Free] = (HALP_VECTOR){
+            .Bound = TRUE, .Level = Line->Level, .ActiveLow = Line->ActiveLow, .Fixed = Fixed, .Gsi = Line->Gsi};
     }
     IoApicUnlock(Enabled);
     return Free;
+}
+
+ULONG HalpBindMessage(VOID)
+{
+    ULONG Found = 0;
+    BOOLEAN Enabled = IoApicLock();
+
+    for (ULONG Vector = LAST_VECTOR; Vector >= FIRST_VECTOR && Found == 0; Vector--) {
+        if (!HalpVectors[Vector].Bound) {
+            HalpVectors[Vector] = (HALP_VECTOR){.Bound = TRUE, .Message = TRUE};
+            Found = Vector;
+        }
+    }
+    IoApicUnlock(Enabled);
+    return Found;
+}
+
+VOID HalpFreeMessage(ULONG Vector)
+{
+    BOOLEAN Enabled = IoApicLock();
+
+    ASSERT(HalpVectors[Vector].Message);
+    HalpVectors[Vector] = (HALP_VECTOR){0};
+    IoApicUnlock(Enabled);
 }
 
 /**
@@ -208,13 +234,16 @@ NTSTATUS HalEnableSystemInterrupt(ULONG Vector, KINTERRUPT_MODE Mode)
         return STATUS_INVALID_PARAMETER;
     }
     HALP_VECTOR *Entry = &HalpVectors[Vector];
+    if (Entry->Message) {
+        return STATUS_SUCCESS; /* the function itself was told */
+    }
     BOOLEAN Level = Entry->Fixed ? Entry->Level : Mode == LevelSensitive;
     return HalpEnableLine(Entry->Gsi, Vector, Level, Entry->ActiveLow);
 }
 
 VOID HalDisableSystemInterrupt(ULONG Vector)
 {
-    if (Vector >= FIRST_VECTOR && Vector <= LAST_VECTOR && HalpVectors[Vector].Bound) {
+    if (Vector >= FIRST_VECTOR && Vector <= LAST_VECTOR && HalpVectors[Vector].Bound && !HalpVectors[Vector].Message) {
         HalpDisableLine(HalpVectors[Vector].Gsi);
     }
 }

@@ -1,8 +1,8 @@
 /*
- * pci.c - PCI configuration space through ports 0xCF8 and 0xCFC (mechanism #1), and bus addresses.
+ * pci.c - PCI configuration space, and bus addresses.
  *
- * Drivers see it as bus data of type PCIConfiguration. A bus has 256 bytes of configuration space a function; accesses
- * are split into naturally aligned units so that a register is never read in halves that tear. An absent function
+ * Drivers see it as bus data of type PCIConfiguration. A function has 4096 bytes where it is a PCI Express machine's and
+ * mapped (ecam.c), else 256 bytes, reached through ports 0xCF8 and 0xCFC (mechanism #1). Accesses are split into naturally aligned units so that a register is never read in halves that tear. An absent function
  * reads as PCI_INVALID_VENDORID, two bytes, as the DDK documents.
  *
  * Locks: HalpPciLock around the address and data ports, taken with interrupts off (callers may be at device IRQL).
@@ -14,7 +14,8 @@
 #define PCI_ADDRESS_PORT 0xCF8
 #define PCI_DATA_PORT    0xCFC
 #define PCI_ENABLE       0x80000000U
-#define PCI_SPACE        256 /* bytes of configuration space a function */
+#define PCI_SPACE        256  /* bytes of configuration space a function */
+#define PCI_EXPRESS      4096 /* the same, of a function that is mapped */
 
 #define CMOS_INDEX 0x70
 #define CMOS_DATA  0x71
@@ -79,6 +80,42 @@ static VOID PciWriteUnit(USHORT Port, const UCHAR *Buffer, ULONG Unit)
     }
 }
 
+/* One access to a mapped function, as wide as its registers want it. */
+static VOID PciMappedUnit(volatile UCHAR *Register, PUCHAR Buffer, ULONG Unit, BOOLEAN Write)
+{
+    ULONG Value = 0;
+
+    if (Write) {
+        memcpy(&Value, Buffer, Unit);
+        if (Unit == 4) {
+            *(volatile ULONG *)Register = Value;
+        } else if (Unit == 2) {
+            *(volatile USHORT *)Register = (USHORT)Value;
+        } else {
+            *Register = (UCHAR)Value;
+        }
+        return;
+    }
+    if (Unit == 4) {
+        Value = *(volatile ULONG *)Register;
+    } else {
+        Value = Unit == 2 ? *(volatile USHORT *)Register : *Register;
+    }
+    memcpy(Buffer, &Value, Unit);
+}
+
+static VOID PciMappedTransfer(volatile UCHAR *Space, PUCHAR Buffer, ULONG Offset, ULONG Length, BOOLEAN Write)
+{
+    while (Length != 0) {
+        ULONG Unit = PciUnit(Offset, Length);
+
+        PciMappedUnit(Space + Offset, Buffer, Unit, Write);
+        Buffer += Unit;
+        Offset += Unit;
+        Length -= Unit;
+    }
+}
+
 static VOID PciTransfer(ULONG Bus, PCI_SLOT_NUMBER Slot, PUCHAR Buffer, ULONG Offset, ULONG Length, BOOLEAN Write)
 {
     while (Length != 0) {
@@ -101,10 +138,17 @@ static VOID PciTransfer(ULONG Bus, PCI_SLOT_NUMBER Slot, PUCHAR Buffer, ULONG Of
 static ULONG PciBusData(ULONG Bus, ULONG SlotNumber, PUCHAR Buffer, ULONG Offset, ULONG Length, BOOLEAN Write)
 {
     PCI_SLOT_NUMBER Slot = {.u.AsULONG = SlotNumber};
+    volatile UCHAR *Mapped = HalpExpressSpace(Bus, Slot);
+    ULONG Space = Mapped != NULL ? PCI_EXPRESS : PCI_SPACE;
     USHORT Vendor;
 
-    if (Bus > 0xFF || Offset >= PCI_SPACE || Length == 0) {
+    if (Bus > 0xFF || Offset >= Space || Length == 0) {
         return 0;
+    }
+    if (Mapped != NULL) {
+        Length = min(Length, Space - Offset);
+        PciMappedTransfer(Mapped, Buffer, Offset, Length, Write);
+        return Length;
     }
     PciTransfer(Bus, Slot, (PUCHAR)&Vendor, 0, sizeof(Vendor), FALSE);
     if (Vendor == PCI_INVALID_VENDORID) {
