@@ -117,6 +117,15 @@ static VOID CheckInterruptUse(PVF_PROCESSOR Processor, VF_CLASS_NUMBER Number, K
     }
 }
 
+/*
+ * TRUE: the caller stays on this processor, so that the processor's list is its own. Below DISPATCH_LEVEL it holds no spin
+ * lock, and what it would read there may belong to a processor that it has just left.
+ */
+static BOOLEAN IsPinned(VOID)
+{
+    return KeGetCurrentIrql() >= DISPATCH_LEVEL || (__readeflags() & EFLAGS_IF) == 0;
+}
+
 VF_CLASS_NUMBER VfWantLock(PVOID Lock, VF_KIND Kind, PVOID Site)
 {
     PVF_PROCESSOR Processor = VfEnter();
@@ -138,10 +147,10 @@ VF_CLASS_NUMBER VfWantLock(PVOID Lock, VF_KIND Kind, PVOID Site)
     if (Class == 0) {
         return 0;
     }
-    if (IsSpinLock(Kind) || Processor->Count > Processor->Base) {
+    if (IsPinned()) {
         NoteHeld(Processor->Held, Processor->Base, Processor->Count, Class);
     }
-    if (Processor->Interrupts == 0) {
+    if (!IsPinned() || Processor->Interrupts == 0) {
         NoteHeld(CurrentThread()->Held, 0, CurrentThread()->Count, Class);
     }
     return Class;
