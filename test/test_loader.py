@@ -260,14 +260,23 @@ def bases(cmdline):
     disc = build_iso("chk", cmdline)
     with Session(Machine(mem=64), disc=disc, log="loader-base") as session:
         session.wait_prompt()
-        return [int(base, 16) for base in re.findall(r"^osloader: \S+ at (0x\w+)$", session.text, re.MULTILINE)]
+        placed = re.findall(r"^osloader: (\S+) at (0x\w+)$", session.text, re.MULTILINE)
+        return {name: int(base, 16) for name, base in placed}
+
+
+def image_size(name):
+    """SizeOfImage: how many bytes of address space the image takes."""
+    image = (BUILD / "chk" / name).read_bytes()
+    return struct.unpack_from("<I", image, header(image) + 24 + 56)[0]
 
 
 def test_bases_are_random_unless_nokaslr():
     first, second = bases("test"), bases("test")
-    assert first[0] != second[0]
-    for base in first + second:
+    assert first["ntoskrnl.exe"] != second["ntoskrnl.exe"]
+    for base in [*first.values(), *second.values()]:
         assert base % 0x200000 == 0 and 0xFFFFF80000000000 <= base < 0xFFFFF87E00000000
-    assert len(set(first)) == len(first)
-    fixed = bases("nokaslr test")
-    assert fixed == [0xFFFFF80000000000 + 0x200000 * index for index in range(len(fixed))]
+    assert len(set(first.values())) == len(first)
+    expected = 0xFFFFF80000000000
+    for name, base in bases("nokaslr test").items():  # one after the other, each at the next 2 MB
+        assert base == expected, name
+        expected += -(-image_size(name) // 0x200000) * 0x200000

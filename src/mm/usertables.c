@@ -26,10 +26,11 @@ VOID MiAddUsedEntries(PMMPTE Pte, LONG Delta)
 {
     PMMPFN Pfn = MiPfn(MiTableFrameOf(Pte));
 
+    LONG64 Used = (LONG64)Pfn->OriginalPte.Soft.UsedEntries + Delta;
+
     ASSERT_PFN_LOCKED();
-    ASSERT((LONG)Pfn->OriginalPte.Soft.UsedEntries + Delta >= 0 &&
-           (LONG)Pfn->OriginalPte.Soft.UsedEntries + Delta <= 512);
-    Pfn->OriginalPte.Soft.UsedEntries = (ULONG64)((LONG)Pfn->OriginalPte.Soft.UsedEntries + Delta);
+    ASSERT(Used >= 0 && Used <= 512);
+    Pfn->OriginalPte.Soft.UsedEntries = (ULONG64)Used;
 }
 
 /* Links a fresh table below an entry whose own table is resident. */
