@@ -44,6 +44,7 @@ typedef struct _ETHREAD {
     BOOLEAN Terminated;            /* (d) PspExitThread has begun */
     BOOLEAN ActiveExWorker;        /* Ex: a work-queue thread */
     PSP_USER_START UserStart;      /* (c) programs' threads */
+    KEVENT AlertById;              /* programs' threads: src/ps/alert.c */
     PVOID UserState;               /* (c) XSAVE area, freed by the reaper; NULL: not of a program */
     struct {
         PACCESS_TOKEN Token; /* referenced; NULL: the thread acts for itself */

@@ -15,6 +15,10 @@ NTSTATUS NTAPI NtRaiseException(PEXCEPTION_RECORD Record, PCONTEXT Context, BOOL
 NTSTATUS NTAPI NtTerminateProcess(HANDLE Handle, NTSTATUS ExitStatus);
 NTSTATUS NTAPI NtTerminateThread(HANDLE Handle, NTSTATUS ExitStatus);
 
+/* ---- src/ps/alert.c ---- */
+NTSTATUS NTAPI NtAlertThreadByThreadId(HANDLE UniqueThread);
+NTSTATUS NTAPI NtWaitForAlertByThreadId(PVOID Address, PLARGE_INTEGER Timeout);
+
 /* ---- src/ps/threadsvc.c ---- */
 NTSTATUS NTAPI NtCreateThreadEx(PHANDLE ThreadHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                                 HANDLE ProcessHandle, PVOID StartRoutine, PVOID Argument, ULONG CreateFlags,

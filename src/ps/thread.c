@@ -33,6 +33,7 @@ static VOID FillThread(PETHREAD Thread, PEPROCESS Process, PKSTART_ROUTINE Start
     VfNameLock(&Thread->ActiveTimerListLock, "ETHREAD.ActiveTimerListLock");
     InitializeListHead(&Thread->ActiveTimerListHead);
     InitializeListHead(&Thread->IrpList);
+    KeInitializeEvent(&Thread->AlertById, SynchronizationEvent, FALSE);
 }
 
 NTSTATUS PspAllocateThread(PETHREAD *Thread, PEPROCESS Process, PKSTART_ROUTINE StartRoutine, PVOID StartContext,

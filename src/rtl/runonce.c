@@ -5,9 +5,9 @@
  * asynchronous attempts are under way, 2 done, the rest of the word being the caller's context (whose low bits are 0). Waiters
  * link themselves by blocks on their stacks and are woken by whoever completes or fails; a failure lets one of them try.
  *
- * IRQL: <= APC_LEVEL (it may wait). Locks: none. Source: documentation of RtlRunOnceBeginInitialize.
+ * Built for the kernel and for ntdll.dll. IRQL: <= APC_LEVEL (it may wait). Locks: none. Source: documentation of RtlRunOnceBeginInitialize.
  */
-#include <ntos/rtl.h>
+#include "wake.h"
 
 #define RTLP_ONCE_IDLE  0ULL
 #define RTLP_ONCE_BUSY  1ULL
@@ -18,7 +18,7 @@ C_ASSERT(RTLP_ONCE_BITS == (1ULL << RTL_RUN_ONCE_CTX_RESERVED_BITS) - 1);
 
 typedef struct _RTLP_ONCE_WAITER {
     ULONG_PTR Next; /* address of another waiter, 0: none */
-    KEVENT Wake;
+    RTLP_WAKE Wake;
 } RTLP_ONCE_WAITER, *PRTLP_ONCE_WAITER;
 
 static ULONG_PTR RtlpSwapOnce(PRTL_RUN_ONCE RunOnce, ULONG_PTR New, ULONG_PTR Old)
@@ -37,9 +37,9 @@ static VOID RtlpWaitOnce(PRTL_RUN_ONCE RunOnce, ULONG_PTR Seen)
     RTLP_ONCE_WAITER Waiter __attribute__((aligned(8)));
 
     Waiter.Next = Seen & ~RTLP_ONCE_BITS;
-    KeInitializeEvent(&Waiter.Wake, SynchronizationEvent, FALSE);
+    RtlpInitializeWake(&Waiter.Wake);
     if (RtlpSwapOnce(RunOnce, (ULONG_PTR)&Waiter | RTLP_ONCE_BUSY, Seen) == Seen) {
-        KeWaitForSingleObject(&Waiter.Wake, Executive, KernelMode, FALSE, NULL);
+        RtlpWaitForWake(&Waiter.Wake, NULL);
     }
 }
 
@@ -114,7 +114,7 @@ NTSTATUS NTAPI RtlRunOnceComplete(PRTL_RUN_ONCE RunOnce, ULONG Flags, PVOID Cont
     Old = (ULONG_PTR)InterlockedExchangePointer(&RunOnce->Ptr, (PVOID)New);
     for (ULONG_PTR Waiter = Old & ~RTLP_ONCE_BITS; Waiter != 0; Waiter = Next) {
         Next = ((PRTLP_ONCE_WAITER)Waiter)->Next; /* gone once it is woken */
-        KeSetEvent(&((PRTLP_ONCE_WAITER)Waiter)->Wake, IO_NO_INCREMENT, FALSE);
+        RtlpWake(&((PRTLP_ONCE_WAITER)Waiter)->Wake);
     }
     return STATUS_SUCCESS;
 }

@@ -4,19 +4,7 @@
  * Cases are functions that return the line they failed at, 0 if they passed. Two processors' worth of threads run where it matters; nothing
  * is judged by time.
  */
-#include <oriel/program.h>
-
-#define CHECK(Condition)                                                                                               \
-    do {                                                                                                               \
-        if (!(Condition)) {                                                                                            \
-            return __LINE__;                                                                                           \
-        }                                                                                                              \
-    } while (0)
-
-#define KERNEL_POINTER ((PVOID)0xFFFFF80000000000ULL)
-#define THREADS        4
-
-typedef ULONG (*PCASE)(VOID);
+#include "../ktap.h"
 
 /* ---- System calls ---- */
 
@@ -122,24 +110,6 @@ static ULONG EventStates(VOID)
 }
 
 /* ---- Threads ---- */
-
-static HANDLE StartThread(PVOID Routine, PVOID Argument, ULONG Flags)
-{
-    HANDLE Thread = NULL;
-
-    return NT_SUCCESS(NtCreateThreadEx(&Thread, THREAD_ALL_ACCESS, NULL, ZwCurrentProcess(), Routine, Argument, Flags,
-                                       0, 0, 0, NULL))
-               ? Thread
-               : NULL;
-}
-
-static ULONG Join(HANDLE Thread)
-{
-    CHECK(Thread != NULL);
-    CHECK(NtWaitForSingleObject(Thread, FALSE, NULL) == STATUS_SUCCESS);
-    CHECK(NtClose(Thread) == STATUS_SUCCESS);
-    return 0;
-}
 
 static volatile LONG Visits;
 
@@ -453,10 +423,7 @@ static ULONG HeapBlocks(VOID)
 
 /* ---- The runner ---- */
 
-static const struct {
-    PCSTR Name;
-    PCASE Run;
-} Cases[] = {
+static const USER_CASE Cases[] = {
     {"user.call.unknown", CallUnknown},
     {"user.call.registers", CallRegisters},
     {"user.call.interrupt", CallByInterrupt},
@@ -478,17 +445,5 @@ static const struct {
 
 NTSTATUS NTAPI NtProcessStartup(PPEB Peb)
 {
-    ULONG Failed = 0;
-
-    DbgPrint("KTAP version 1\n1..%lu\n", (ULONG)RTL_NUMBER_OF(Cases));
-    for (ULONG Index = 0; Index < RTL_NUMBER_OF(Cases); Index++) {
-        ULONG Line = Cases[Index].Run();
-
-        if (Line != 0) {
-            DbgPrint("# %s: utest.c:%lu\n", Cases[Index].Name, Line);
-            Failed++;
-        }
-        DbgPrint("%s %lu %s\n", Line == 0 ? "ok" : "not ok", Index + 1, Cases[Index].Name);
-    }
-    return Failed == 0 ? STATUS_SUCCESS : STATUS_UNSUCCESSFUL;
+    return UserRunSuite("utest.c", Cases, RTL_NUMBER_OF(Cases));
 }

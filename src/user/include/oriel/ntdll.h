@@ -29,6 +29,66 @@ PVOID NTAPI RtlReAllocateHeap(PVOID HeapHandle, ULONG Flags, PVOID Address, SIZE
 SIZE_T NTAPI RtlSizeHeap(PVOID HeapHandle, ULONG Flags, PVOID Address);
 BOOLEAN NTAPI RtlValidateHeap(PVOID HeapHandle, ULONG Flags, PVOID Address);
 
+/* ---- Locks (critsect.c, srwlock.c, park.c); winnt.h has the structures too ---- */
+
+#ifndef RTL_SRWLOCK_INIT
+typedef struct _RTL_CRITICAL_SECTION {
+    PVOID DebugInfo; /* not used: (PVOID)-1 */
+    LONG LockCount;
+    LONG RecursionCount;
+    HANDLE OwningThread;
+    HANDLE LockSemaphore;
+    ULONG_PTR SpinCount;
+} RTL_CRITICAL_SECTION, *PRTL_CRITICAL_SECTION;
+C_ASSERT(sizeof(RTL_CRITICAL_SECTION) == 40);
+
+typedef struct _RTL_SRWLOCK {
+    PVOID Ptr;
+} RTL_SRWLOCK, *PRTL_SRWLOCK;
+
+typedef struct _RTL_CONDITION_VARIABLE {
+    PVOID Ptr;
+} RTL_CONDITION_VARIABLE, *PRTL_CONDITION_VARIABLE;
+
+#define RTL_SRWLOCK_INIT                       {0}
+#define RTL_CONDITION_VARIABLE_INIT            {0}
+#define RTL_CONDITION_VARIABLE_LOCKMODE_SHARED 0x1
+#define RTL_CRITICAL_SECTION_ALL_FLAG_BITS     0xFF000000u
+#endif
+
+NTSTATUS NTAPI RtlInitializeCriticalSection(PRTL_CRITICAL_SECTION Section);
+NTSTATUS NTAPI RtlInitializeCriticalSectionAndSpinCount(PRTL_CRITICAL_SECTION Section, ULONG SpinCount);
+NTSTATUS NTAPI RtlInitializeCriticalSectionEx(PRTL_CRITICAL_SECTION Section, ULONG SpinCount, ULONG Flags);
+ULONG NTAPI RtlSetCriticalSectionSpinCount(PRTL_CRITICAL_SECTION Section, ULONG SpinCount);
+NTSTATUS NTAPI RtlDeleteCriticalSection(PRTL_CRITICAL_SECTION Section);
+NTSTATUS NTAPI RtlEnterCriticalSection(PRTL_CRITICAL_SECTION Section);
+BOOLEAN NTAPI RtlTryEnterCriticalSection(PRTL_CRITICAL_SECTION Section);
+NTSTATUS NTAPI RtlLeaveCriticalSection(PRTL_CRITICAL_SECTION Section);
+BOOLEAN NTAPI RtlIsCriticalSectionLocked(PRTL_CRITICAL_SECTION Section);
+BOOLEAN NTAPI RtlIsCriticalSectionLockedByThread(PRTL_CRITICAL_SECTION Section);
+
+VOID NTAPI RtlInitializeSRWLock(PRTL_SRWLOCK Lock);
+VOID NTAPI RtlAcquireSRWLockExclusive(PRTL_SRWLOCK Lock);
+VOID NTAPI RtlAcquireSRWLockShared(PRTL_SRWLOCK Lock);
+BOOLEAN NTAPI RtlTryAcquireSRWLockExclusive(PRTL_SRWLOCK Lock);
+BOOLEAN NTAPI RtlTryAcquireSRWLockShared(PRTL_SRWLOCK Lock);
+VOID NTAPI RtlReleaseSRWLockExclusive(PRTL_SRWLOCK Lock);
+VOID NTAPI RtlReleaseSRWLockShared(PRTL_SRWLOCK Lock);
+
+VOID NTAPI RtlInitializeConditionVariable(PRTL_CONDITION_VARIABLE Variable);
+NTSTATUS NTAPI RtlSleepConditionVariableCS(PRTL_CONDITION_VARIABLE Variable, PRTL_CRITICAL_SECTION Section,
+                                           PLARGE_INTEGER Timeout);
+NTSTATUS NTAPI RtlSleepConditionVariableSRW(PRTL_CONDITION_VARIABLE Variable, PRTL_SRWLOCK Lock, PLARGE_INTEGER Timeout,
+                                            ULONG Flags);
+VOID NTAPI RtlWakeConditionVariable(PRTL_CONDITION_VARIABLE Variable);
+VOID NTAPI RtlWakeAllConditionVariable(PRTL_CONDITION_VARIABLE Variable);
+
+NTSTATUS NTAPI RtlWaitOnAddress(const volatile VOID *Address, PVOID Compare, SIZE_T Size, PLARGE_INTEGER Timeout);
+VOID NTAPI RtlWakeAddressSingle(PVOID Address);
+VOID NTAPI RtlWakeAddressAll(PVOID Address);
+
+/* ---- Text ---- */
+
 int __cdecl _snprintf(char *Buffer, size_t Count, const char *Format, ...);
 int __cdecl _vsnprintf(char *Buffer, size_t Count, const char *Format, va_list Arguments);
 int __cdecl sprintf(char *Buffer, const char *Format, ...);
