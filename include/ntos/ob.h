@@ -88,7 +88,7 @@ NTSTATUS ObCreateObjectType(const OBJECT_TYPE_INITIALIZER *Initializer, POBJECT_
 /**
  * ObCreateObject - allocates an object with a zeroed body and one pointer reference.
  *
- * @ProbeMode         mode of the attributes' pointers
+ * @ProbeMode         whose rights count on the way to the name. The attributes' pointers are the kernel's: services capture them (ntos/user.h)
  * @Attributes        name, root, flags and security for ObInsertObject; NULL: none
  * @OwnershipMode     mode the creation is done for
  * @ParseContext      kept for ObInsertObject's parse procedures

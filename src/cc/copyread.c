@@ -31,6 +31,10 @@ static NTSTATUS CcpCopyFromView(PVACB Vacb, ULONG Offset, PVOID Buffer, ULONG By
 {
     NTSTATUS Status = STATUS_SUCCESS;
 
+    if (MmIsUserRange(Buffer, Bytes)) { /* the view is resident, so a fault is the program's */
+        Status = MmCopyToUser(Buffer, (PUCHAR)Vacb->Base + Offset, Bytes);
+        return NT_SUCCESS(Status) || Status == STATUS_IN_PAGE_ERROR ? Status : STATUS_INVALID_USER_BUFFER;
+    }
     __try {
         RtlCopyMemory(Buffer, (PUCHAR)Vacb->Base + Offset, Bytes);
     } __except (CcpCopyFilter(GetExceptionInformation(), Vacb, &Status)) {

@@ -12,6 +12,7 @@
 
 #include <ntos/cm.h>
 #include <ntos/ob.h>
+#include <ntos/user.h>
 
 #define CMP_TAG 'yeKC' /* "CKey" */
 
@@ -100,6 +101,8 @@ VOID CmpWritePath(PCM_NODE Node, PWSTR Buffer, ULONG Bytes);
 
 /* query.c */
 NTSTATUS CmpQueryNode(PCM_NODE Node, KEY_INFORMATION_CLASS Class, PVOID Buffer, ULONG Length, PULONG ResultLength);
+
+NTSTATUS CmpFinishAnswer(PEX_ANSWER Answer, NTSTATUS Status, ULONG Needed, PULONG ResultLength);
 
 /* notify.c; lock exclusive */
 VOID CmpReport(PCM_NODE Node, ULONG Change);

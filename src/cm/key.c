@@ -7,6 +7,8 @@
  * Lock: CmpRegistryLock for deletion and renaming; the rest takes it in CmpParse. IRQL: PASSIVE_LEVEL. Source: documentation of the
  * Zw...Key routines.
  */
+#include <ntos/ke.h>
+
 #include "cmp.h"
 
 /* Fills what callbacks are told about an open; *Root is referenced when there is one. */
@@ -31,24 +33,18 @@ static NTSTATUS CmpDescribeOpen(REG_CREATE_KEY_INFORMATION *Information, POBJECT
     return Status;
 }
 
-/* Opens or creates, with callbacks around it. */
-static NTSTATUS CmpOpen(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
-                        PCM_PARSE_CONTEXT Context)
+/* Opens or creates, with callbacks around it; all pointers are the kernel's. */
+static NTSTATUS CmpOpenCaptured(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess, const OBJECT_ATTRIBUTES *Given,
+                                PCM_PARSE_CONTEXT Context)
 {
     REG_CREATE_KEY_INFORMATION Information;
     CMP_CALL Call = CMP_CALL_INIT(Context->Create ? RegNtPreCreateKeyEx : RegNtPreOpenKeyEx,
                                   Context->Create ? RegNtPostCreateKeyEx : RegNtPostOpenKeyEx,
                                   REG_CREATE_KEY_INFORMATION, &Information, NULL);
-    OBJECT_ATTRIBUTES Attributes;
+    OBJECT_ATTRIBUTES Attributes = *Given;
     PVOID Root, Key = NULL;
     NTSTATUS Status;
 
-    *KeyHandle = NULL;
-    if (ObjectAttributes == NULL || ObjectAttributes->Length != sizeof(*ObjectAttributes) ||
-        ObjectAttributes->ObjectName == NULL) {
-        return STATUS_INVALID_PARAMETER;
-    }
-    Attributes = *ObjectAttributes;
     Attributes.Attributes |= OBJ_CASE_INSENSITIVE; /* the registry knows no other */
     Status = CmpDescribeOpen(&Information, &Attributes, DesiredAccess, Context, &Root);
     if (!NT_SUCCESS(Status)) {
@@ -72,6 +68,29 @@ static NTSTATUS CmpOpen(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess, POBJECT_AT
     return Status;
 }
 
+static NTSTATUS CmpOpen(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
+                        PCM_PARSE_CONTEXT Context)
+{
+    EX_CAPTURED_ATTRIBUTES Captured;
+    HANDLE Opened = NULL;
+    NTSTATUS Status = ExCaptureObjectAttributes(&Captured, ObjectAttributes);
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    if (Captured.Address == NULL || Captured.Attributes.Length != sizeof(OBJECT_ATTRIBUTES) ||
+        Captured.Attributes.ObjectName == NULL) {
+        Status = STATUS_INVALID_PARAMETER;
+    } else {
+        Status = CmpOpenCaptured(&Opened, DesiredAccess, &Captured.Attributes, Context);
+    }
+    ExFreeCapturedAttributes(&Captured);
+    if (ExGetPreviousMode() == KernelMode && !NT_SUCCESS(Status)) {
+        *KeyHandle = NULL;
+    }
+    return ExReturnHandle(Status, Opened, KeyHandle);
+}
+
 /**
  * NtCreateKey - opens a key, making it if it is not there. Keys above the last one must exist.
  *
@@ -86,7 +105,8 @@ static NTSTATUS CmpOpen(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess, POBJECT_AT
 NTSTATUS NTAPI NtCreateKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                            ULONG TitleIndex, PUNICODE_STRING Class, ULONG CreateOptions, PULONG Disposition)
 {
-    CM_PARSE_CONTEXT Context = {.Create = TRUE, .Options = CreateOptions, .Class = Class};
+    UNICODE_STRING Given;
+    CM_PARSE_CONTEXT Context = {.Create = TRUE, .Options = CreateOptions, .Class = Class == NULL ? NULL : &Given};
     NTSTATUS Status;
 
     UNREFERENCED_PARAMETER(TitleIndex);
@@ -94,11 +114,13 @@ NTSTATUS NTAPI NtCreateKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess, POBJECT
     if ((CreateOptions & ~REG_LEGAL_OPTION) != 0) {
         return STATUS_INVALID_PARAMETER;
     }
-    Status = CmpOpen(KeyHandle, DesiredAccess, ObjectAttributes, &Context);
-    if (NT_SUCCESS(Status) && Disposition != NULL) {
-        *Disposition = Context.Disposition;
+    Status = ExCaptureString(&Given, Class);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
     }
-    return Status;
+    Status = CmpOpen(KeyHandle, DesiredAccess, ObjectAttributes, &Context);
+    ExFreeCapturedString(&Given);
+    return ExReturnValue(Status, Disposition, &Context.Disposition, sizeof(ULONG));
 }
 
 /* Opens a key that exists. @OpenOptions: REG_OPTION_OPEN_LINK, _BACKUP_RESTORE. Errors as NtCreateKey. */
@@ -207,14 +229,8 @@ static NTSTATUS CmpRename(PCM_NODE Node, PCUNICODE_STRING NewName)
     return Status;
 }
 
-/**
- * NtRenameKey - gives a key another name in the same place.
- *
- * @NewName  one component, 1 to 255 characters
- * returns   STATUS_SUCCESS; STATUS_INVALID_PARAMETER; STATUS_CANNOT_DELETE (the name is taken); STATUS_ACCESS_DENIED (a fixed
- *           root, or the handle lacks KEY_WRITE); STATUS_KEY_DELETED
- */
-NTSTATUS NTAPI NtRenameKey(HANDLE KeyHandle, PUNICODE_STRING NewName)
+/* NtRenameKey with the name captured. */
+static NTSTATUS CmpRenameKey(HANDLE KeyHandle, PUNICODE_STRING NewName)
 {
     REG_RENAME_KEY_INFORMATION Information = {.NewName = NewName};
     CMP_CALL Call =
@@ -239,6 +255,25 @@ NTSTATUS NTAPI NtRenameKey(HANDLE KeyHandle, PUNICODE_STRING NewName)
         Status = CmpEnd(&Call, CmpRename(Body->Node, NewName));
     }
     ObDereferenceObject(Body);
+    return Status;
+}
+
+/**
+ * NtRenameKey - gives a key another name in the same place.
+ *
+ * @NewName  one component, 1 to 255 characters
+ * returns   STATUS_SUCCESS; STATUS_INVALID_PARAMETER; STATUS_CANNOT_DELETE (the name is taken); STATUS_ACCESS_DENIED (a fixed
+ *           root, or the handle lacks KEY_WRITE); STATUS_KEY_DELETED
+ */
+NTSTATUS NTAPI NtRenameKey(HANDLE KeyHandle, PUNICODE_STRING NewName)
+{
+    UNICODE_STRING Given;
+    NTSTATUS Status = ExCaptureString(&Given, NewName);
+
+    if (NT_SUCCESS(Status)) {
+        Status = CmpRenameKey(KeyHandle, &Given);
+        ExFreeCapturedString(&Given);
+    }
     return Status;
 }
 
@@ -267,8 +302,12 @@ static NTSTATUS CmpSetInformation(PCM_NODE Node, KEY_SET_INFORMATION_CLASS Class
 NTSTATUS NTAPI NtSetInformationKey(HANDLE KeyHandle, KEY_SET_INFORMATION_CLASS KeySetInformationClass,
                                    PVOID KeySetInformation, ULONG KeySetInformationLength)
 {
+    union {
+        KEY_WRITE_TIME_INFORMATION WriteTime;
+        KEY_WOW64_FLAGS_INFORMATION Flags;
+    } Value;
     REG_SET_INFORMATION_KEY_INFORMATION Information = {.KeySetInformationClass = KeySetInformationClass,
-                                                       .KeySetInformation = KeySetInformation,
+                                                       .KeySetInformation = &Value,
                                                        .KeySetInformationLength = KeySetInformationLength};
     CMP_CALL Call = CMP_CALL_INIT(RegNtPreSetInformationKey, RegNtPostSetInformationKey,
                                   REG_SET_INFORMATION_KEY_INFORMATION, &Information, NULL);
@@ -283,13 +322,16 @@ NTSTATUS NTAPI NtSetInformationKey(HANDLE KeyHandle, KEY_SET_INFORMATION_CLASS K
                                         : sizeof(KEY_WOW64_FLAGS_INFORMATION))) {
         return STATUS_INFO_LENGTH_MISMATCH;
     }
-    Status = CmpReferenceKey(KeyHandle, KEY_SET_VALUE, &Body);
+    Status = ExCopyFromCaller(&Value, KeySetInformation, KeySetInformationLength);
+    if (NT_SUCCESS(Status)) {
+        Status = CmpReferenceKey(KeyHandle, KEY_SET_VALUE, &Body);
+    }
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
     Information.Object = Call.Object = Body;
     if (CmpBegin(&Call, &Status)) {
-        Status = CmpEnd(&Call, CmpSetInformation(Body->Node, KeySetInformationClass, KeySetInformation));
+        Status = CmpEnd(&Call, CmpSetInformation(Body->Node, KeySetInformationClass, &Value));
     }
     ObDereferenceObject(Body);
     return Status;

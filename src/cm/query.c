@@ -7,6 +7,8 @@
  *
  * Lock: CmpRegistryLock, shared. IRQL: PASSIVE_LEVEL. Source: documentation of ZwQueryKey and ZwEnumerateKey.
  */
+#include <ntos/ke.h>
+
 #include "cmp.h"
 
 /* What KeyFullInformation and KeyCachedInformation say about a key's contents; lengths in bytes. */
@@ -176,15 +178,21 @@ NTSTATUS CmpQueryNode(PCM_NODE Node, KEY_INFORMATION_CLASS Class, PVOID Buffer, 
     }
 }
 
-/**
- * NtQueryKey - tells about a key.
- *
- * KeyNameInformation is answered whatever the handle's access; the other classes want KEY_QUERY_VALUE.
- * returns  STATUS_SUCCESS; STATUS_BUFFER_TOO_SMALL, STATUS_BUFFER_OVERFLOW (see the top); STATUS_INVALID_PARAMETER;
- *          STATUS_KEY_DELETED
- */
-NTSTATUS NTAPI NtQueryKey(HANDLE KeyHandle, KEY_INFORMATION_CLASS KeyInformationClass, PVOID KeyInformation,
-                          ULONG Length, PULONG ResultLength)
+/* Ends an answer of a service: its length is told whenever there is one. */
+NTSTATUS CmpFinishAnswer(PEX_ANSWER Answer, NTSTATUS Status, ULONG Needed, PULONG ResultLength)
+{
+    NTSTATUS Told = STATUS_SUCCESS;
+
+    Status = ExEndAnswer(Answer, Status, Needed);
+    if (Needed != 0) {
+        Told = ExCopyToCaller(ResultLength, &Needed, sizeof(Needed));
+    }
+    return NT_SUCCESS(Told) ? Status : Told;
+}
+
+/* NtQueryKey into a buffer of the kernel's. */
+static NTSTATUS CmpQueryKey(HANDLE KeyHandle, KEY_INFORMATION_CLASS KeyInformationClass, PVOID KeyInformation,
+                            ULONG Length, PULONG ResultLength)
 {
     REG_QUERY_KEY_INFORMATION Information = {.KeyInformationClass = KeyInformationClass,
                                              .KeyInformation = KeyInformation,
@@ -211,6 +219,29 @@ NTSTATUS NTAPI NtQueryKey(HANDLE KeyHandle, KEY_INFORMATION_CLASS KeyInformation
     return Status;
 }
 
+/**
+ * NtQueryKey - tells about a key.
+ *
+ * KeyNameInformation is answered whatever the handle's access; the other classes want KEY_QUERY_VALUE.
+ * returns  STATUS_SUCCESS; STATUS_BUFFER_TOO_SMALL, STATUS_BUFFER_OVERFLOW (see the top); STATUS_INVALID_PARAMETER;
+ *          STATUS_KEY_DELETED
+ */
+NTSTATUS NTAPI NtQueryKey(HANDLE KeyHandle, KEY_INFORMATION_CLASS KeyInformationClass, PVOID KeyInformation,
+                          ULONG Length, PULONG ResultLength)
+{
+    EX_ANSWER Answer;
+    ULONG Needed = 0;
+    NTSTATUS Status = ExBeginAnswer(&Answer, KeyInformation, Length);
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    do {
+        Status = CmpQueryKey(KeyHandle, KeyInformationClass, Answer.Buffer, Answer.Length, &Needed);
+    } while (ExGrowAnswer(&Answer, &Status, Needed));
+    return CmpFinishAnswer(&Answer, Status, Needed, ResultLength);
+}
+
 static NTSTATUS CmpEnumerate(PCM_NODE Node, ULONG Index, KEY_INFORMATION_CLASS Class, PVOID Buffer, ULONG Length,
                              PULONG ResultLength)
 {
@@ -228,14 +259,9 @@ static NTSTATUS CmpEnumerate(PCM_NODE Node, ULONG Index, KEY_INFORMATION_CLASS C
     return Status;
 }
 
-/**
- * NtEnumerateKey - tells about one of a key's subkeys, which are numbered from 0 in the order of their names.
- *
- * @KeyInformationClass  KeyBasicInformation, KeyNodeInformation or KeyFullInformation
- * returns               as NtQueryKey; STATUS_NO_MORE_ENTRIES
- */
-NTSTATUS NTAPI NtEnumerateKey(HANDLE KeyHandle, ULONG Index, KEY_INFORMATION_CLASS KeyInformationClass,
-                              PVOID KeyInformation, ULONG Length, PULONG ResultLength)
+/* NtEnumerateKey into a buffer of the kernel's. */
+static NTSTATUS CmpEnumerateKey(HANDLE KeyHandle, ULONG Index, KEY_INFORMATION_CLASS KeyInformationClass,
+                                PVOID KeyInformation, ULONG Length, PULONG ResultLength)
 {
     REG_ENUMERATE_KEY_INFORMATION Information = {.Index = Index,
                                                  .KeyInformationClass = KeyInformationClass,
@@ -261,4 +287,26 @@ NTSTATUS NTAPI NtEnumerateKey(HANDLE KeyHandle, ULONG Index, KEY_INFORMATION_CLA
     }
     ObDereferenceObject(Body);
     return Status;
+}
+
+/**
+ * NtEnumerateKey - tells about one of a key's subkeys, which are numbered from 0 in the order of their names.
+ *
+ * @KeyInformationClass  KeyBasicInformation, KeyNodeInformation or KeyFullInformation
+ * returns               as NtQueryKey; STATUS_NO_MORE_ENTRIES
+ */
+NTSTATUS NTAPI NtEnumerateKey(HANDLE KeyHandle, ULONG Index, KEY_INFORMATION_CLASS KeyInformationClass,
+                              PVOID KeyInformation, ULONG Length, PULONG ResultLength)
+{
+    EX_ANSWER Answer;
+    ULONG Needed = 0;
+    NTSTATUS Status = ExBeginAnswer(&Answer, KeyInformation, Length);
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    do {
+        Status = CmpEnumerateKey(KeyHandle, Index, KeyInformationClass, Answer.Buffer, Answer.Length, &Needed);
+    } while (ExGrowAnswer(&Answer, &Status, Needed));
+    return CmpFinishAnswer(&Answer, Status, Needed, ResultLength);
 }

@@ -7,6 +7,8 @@
  *
  * Lock: CmpRegistryLock. IRQL: PASSIVE_LEVEL. Source: documentation of ZwSetValueKey and ZwQueryValueKey.
  */
+#include <ntos/ke.h>
+
 #include "cmp.h"
 
 /* Where a class puts the two variable parts. NoName: the class has no name. */
@@ -114,6 +116,14 @@ static NTSTATUS CmpCheckClass(KEY_VALUE_INFORMATION_CLASS Class, PVOID Buffer)
     return STATUS_SUCCESS;
 }
 
+/* A value's name from a service's caller; an odd length is no name. */
+static NTSTATUS CmpCaptureValueName(PUNICODE_STRING Captured, const UNICODE_STRING *Name)
+{
+    NTSTATUS Status = ExCaptureString(Captured, Name);
+
+    return Status == STATUS_OBJECT_NAME_INVALID ? STATUS_INVALID_PARAMETER : Status;
+}
+
 static NTSTATUS CmpStoreValue(PCM_NODE Node, PCUNICODE_STRING Name, ULONG Type, const VOID *Data, ULONG Bytes)
 {
     NTSTATUS Status;
@@ -127,16 +137,9 @@ static NTSTATUS CmpStoreValue(PCM_NODE Node, PCUNICODE_STRING Name, ULONG Type, 
     return Status;
 }
 
-/**
- * NtSetValueKey - sets a value, making it if it is not there.
- *
- * @ValueName   16383 characters at most; empty or NULL: the default value. NULs at its end do not count
- * @TitleIndex  ignored
- * returns      STATUS_SUCCESS; STATUS_INVALID_PARAMETER (name or data too long); STATUS_INSUFFICIENT_RESOURCES;
- *              STATUS_KEY_DELETED; STATUS_ACCESS_DENIED (the handle lacks KEY_SET_VALUE)
- */
-NTSTATUS NTAPI NtSetValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName, ULONG TitleIndex, ULONG Type, PVOID Data,
-                             ULONG DataSize)
+/* NtSetValueKey with name and data captured. */
+static NTSTATUS CmpSetValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName, ULONG TitleIndex, ULONG Type, PVOID Data,
+                               ULONG DataSize)
 {
     REG_SET_VALUE_KEY_INFORMATION Information = {
         .ValueName = ValueName, .TitleIndex = TitleIndex, .Type = Type, .Data = Data, .DataSize = DataSize};
@@ -168,6 +171,35 @@ NTSTATUS NTAPI NtSetValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName, ULONG 
     return Status;
 }
 
+/**
+ * NtSetValueKey - sets a value, making it if it is not there.
+ *
+ * @ValueName   16383 characters at most; empty or NULL: the default value. NULs at its end do not count
+ * @TitleIndex  ignored
+ * returns      STATUS_SUCCESS; STATUS_INVALID_PARAMETER (name or data too long); STATUS_INSUFFICIENT_RESOURCES;
+ *              STATUS_KEY_DELETED; STATUS_ACCESS_DENIED (the handle lacks KEY_SET_VALUE)
+ */
+NTSTATUS NTAPI NtSetValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName, ULONG TitleIndex, ULONG Type, PVOID Data,
+                             ULONG DataSize)
+{
+    UNICODE_STRING Name;
+    PVOID Copy;
+    NTSTATUS Status = CmpCaptureValueName(&Name, ValueName);
+
+    if (NT_SUCCESS(Status) && DataSize > CMP_LARGEST_VALUE) {
+        Status = STATUS_INVALID_PARAMETER;
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = ExCaptureBuffer(&Copy, Data, DataSize);
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = CmpSetValueKey(KeyHandle, &Name, TitleIndex, Type, Copy, DataSize);
+        ExFreeCapturedBuffer(Copy, Data);
+    }
+    ExFreeCapturedString(&Name);
+    return Status;
+}
+
 static NTSTATUS CmpDropValue(PCM_NODE Node, PCUNICODE_STRING Name)
 {
     NTSTATUS Status = STATUS_SUCCESS;
@@ -186,8 +218,8 @@ static NTSTATUS CmpDropValue(PCM_NODE Node, PCUNICODE_STRING Name)
     return Status;
 }
 
-/* Deletes a value. STATUS_OBJECT_NAME_NOT_FOUND, STATUS_KEY_DELETED, STATUS_ACCESS_DENIED (lacks KEY_SET_VALUE). */
-NTSTATUS NTAPI NtDeleteValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName)
+/* NtDeleteValueKey with the name captured. */
+static NTSTATUS CmpDeleteValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName)
 {
     REG_DELETE_VALUE_KEY_INFORMATION Information = {.ValueName = ValueName};
     CMP_CALL Call = CMP_CALL_INIT(RegNtPreDeleteValueKey, RegNtPostDeleteValueKey, REG_DELETE_VALUE_KEY_INFORMATION,
@@ -203,6 +235,19 @@ NTSTATUS NTAPI NtDeleteValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName)
         Status = CmpEnd(&Call, CmpDropValue(Body->Node, ValueName));
     }
     ObDereferenceObject(Body);
+    return Status;
+}
+
+/* Deletes a value. STATUS_OBJECT_NAME_NOT_FOUND, STATUS_KEY_DELETED, STATUS_ACCESS_DENIED (lacks KEY_SET_VALUE). */
+NTSTATUS NTAPI NtDeleteValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName)
+{
+    UNICODE_STRING Name;
+    NTSTATUS Status = CmpCaptureValueName(&Name, ValueName);
+
+    if (NT_SUCCESS(Status)) {
+        Status = CmpDeleteValueKey(KeyHandle, &Name);
+        ExFreeCapturedString(&Name);
+    }
     return Status;
 }
 
@@ -226,15 +271,10 @@ static NTSTATUS CmpFindAndTell(PCM_NODE Node, PCUNICODE_STRING Name, ULONG Index
     return Status;
 }
 
-/**
- * NtQueryValueKey - tells about a value.
- *
- * returns  STATUS_SUCCESS; STATUS_OBJECT_NAME_NOT_FOUND; STATUS_BUFFER_TOO_SMALL, STATUS_BUFFER_OVERFLOW (query.c's rule);
- *          STATUS_INVALID_PARAMETER (class); STATUS_DATATYPE_MISALIGNMENT (a class of aligned data); STATUS_KEY_DELETED
- */
-NTSTATUS NTAPI NtQueryValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName,
-                               KEY_VALUE_INFORMATION_CLASS KeyValueInformationClass, PVOID KeyValueInformation,
-                               ULONG Length, PULONG ResultLength)
+/* NtQueryValueKey with the name captured, into a buffer of the kernel's. */
+static NTSTATUS CmpQueryValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName,
+                                 KEY_VALUE_INFORMATION_CLASS KeyValueInformationClass, PVOID KeyValueInformation,
+                                 ULONG Length, PULONG ResultLength)
 {
     REG_QUERY_VALUE_KEY_INFORMATION Information = {.ValueName = ValueName,
                                                    .KeyValueInformationClass = KeyValueInformationClass,
@@ -244,11 +284,8 @@ NTSTATUS NTAPI NtQueryValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName,
     CMP_CALL Call = CMP_CALL_INIT(RegNtPreQueryValueKey, RegNtPostQueryValueKey, REG_QUERY_VALUE_KEY_INFORMATION,
                                   &Information, NULL);
     PCM_KEY_BODY Body;
-    NTSTATUS Status = CmpCheckClass(KeyValueInformationClass, KeyValueInformation);
+    NTSTATUS Status = CmpReferenceKey(KeyHandle, KEY_QUERY_VALUE, &Body);
 
-    if (NT_SUCCESS(Status)) {
-        Status = CmpReferenceKey(KeyHandle, KEY_QUERY_VALUE, &Body);
-    }
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
@@ -262,9 +299,43 @@ NTSTATUS NTAPI NtQueryValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName,
     return Status;
 }
 
-/* Tells about a value by its number, from 0 in the order of their making. As NtQueryValueKey; STATUS_NO_MORE_ENTRIES. */
-NTSTATUS NTAPI NtEnumerateValueKey(HANDLE KeyHandle, ULONG Index, KEY_VALUE_INFORMATION_CLASS KeyValueInformationClass,
-                                   PVOID KeyValueInformation, ULONG Length, PULONG ResultLength)
+/**
+ * NtQueryValueKey - tells about a value.
+ *
+ * returns  STATUS_SUCCESS; STATUS_OBJECT_NAME_NOT_FOUND; STATUS_BUFFER_TOO_SMALL, STATUS_BUFFER_OVERFLOW (query.c's rule);
+ *          STATUS_INVALID_PARAMETER (class); STATUS_DATATYPE_MISALIGNMENT (a class of aligned data); STATUS_KEY_DELETED
+ */
+NTSTATUS NTAPI NtQueryValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName,
+                               KEY_VALUE_INFORMATION_CLASS KeyValueInformationClass, PVOID KeyValueInformation,
+                               ULONG Length, PULONG ResultLength)
+{
+    EX_ANSWER Answer;
+    UNICODE_STRING Name;
+    ULONG Needed = 0;
+    NTSTATUS Status = CmpCheckClass(KeyValueInformationClass, KeyValueInformation);
+
+    if (NT_SUCCESS(Status)) {
+        Status = CmpCaptureValueName(&Name, ValueName);
+    }
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = ExBeginAnswer(&Answer, KeyValueInformation, Length);
+    if (NT_SUCCESS(Status)) {
+        do {
+            Status =
+                CmpQueryValueKey(KeyHandle, &Name, KeyValueInformationClass, Answer.Buffer, Answer.Length, &Needed);
+        } while (ExGrowAnswer(&Answer, &Status, Needed));
+        Status = CmpFinishAnswer(&Answer, Status, Needed, ResultLength);
+    }
+    ExFreeCapturedString(&Name);
+    return Status;
+}
+
+/* NtEnumerateValueKey into a buffer of the kernel's. */
+static NTSTATUS CmpEnumerateValueKey(HANDLE KeyHandle, ULONG Index,
+                                     KEY_VALUE_INFORMATION_CLASS KeyValueInformationClass, PVOID KeyValueInformation,
+                                     ULONG Length, PULONG ResultLength)
 {
     REG_ENUMERATE_VALUE_KEY_INFORMATION Information = {.Index = Index,
                                                        .KeyValueInformationClass = KeyValueInformationClass,
@@ -274,11 +345,8 @@ NTSTATUS NTAPI NtEnumerateValueKey(HANDLE KeyHandle, ULONG Index, KEY_VALUE_INFO
     CMP_CALL Call = CMP_CALL_INIT(RegNtPreEnumerateValueKey, RegNtPostEnumerateValueKey,
                                   REG_ENUMERATE_VALUE_KEY_INFORMATION, &Information, NULL);
     PCM_KEY_BODY Body;
-    NTSTATUS Status = CmpCheckClass(KeyValueInformationClass, KeyValueInformation);
+    NTSTATUS Status = CmpReferenceKey(KeyHandle, KEY_QUERY_VALUE, &Body);
 
-    if (NT_SUCCESS(Status)) {
-        Status = CmpReferenceKey(KeyHandle, KEY_QUERY_VALUE, &Body);
-    }
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
@@ -290,4 +358,25 @@ NTSTATUS NTAPI NtEnumerateValueKey(HANDLE KeyHandle, ULONG Index, KEY_VALUE_INFO
     }
     ObDereferenceObject(Body);
     return Status;
+}
+
+/* Tells about a value by its number, from 0 in the order of their making. As NtQueryValueKey; STATUS_NO_MORE_ENTRIES. */
+NTSTATUS NTAPI NtEnumerateValueKey(HANDLE KeyHandle, ULONG Index, KEY_VALUE_INFORMATION_CLASS KeyValueInformationClass,
+                                   PVOID KeyValueInformation, ULONG Length, PULONG ResultLength)
+{
+    EX_ANSWER Answer;
+    ULONG Needed = 0;
+    NTSTATUS Status = CmpCheckClass(KeyValueInformationClass, KeyValueInformation);
+
+    if (NT_SUCCESS(Status)) {
+        Status = ExBeginAnswer(&Answer, KeyValueInformation, Length);
+    }
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    do {
+        Status =
+            CmpEnumerateValueKey(KeyHandle, Index, KeyValueInformationClass, Answer.Buffer, Answer.Length, &Needed);
+    } while (ExGrowAnswer(&Answer, &Status, Needed));
+    return CmpFinishAnswer(&Answer, Status, Needed, ResultLength);
 }

@@ -27,63 +27,26 @@ NTSTATUS ExpCreateEventType(VOID)
     return ObCreateObjectType(&Info, &ExpEventObjectType);
 }
 
-/* Gives the caller a handle's value; the handle goes again if its place cannot be written. */
-static NTSTATUS ExpReturnHandle(NTSTATUS Status, HANDLE Opened, PHANDLE Handle)
-{
-    if (NT_SUCCESS(Status)) {
-        NTSTATUS Copied = ExCopyToCaller(Handle, &Opened, sizeof(Opened));
-
-        if (!NT_SUCCESS(Copied)) {
-            NtClose(Opened);
-            return Copied;
-        }
-    }
-    return Status;
-}
-
 NTSTATUS NTAPI NtCreateEvent(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes,
                              EVENT_TYPE EventType, BOOLEAN InitialState)
 {
-    EX_CAPTURED_ATTRIBUTES Captured;
-    HANDLE Opened = NULL;
     PKEVENT Event;
     NTSTATUS Status;
 
     if (EventType != NotificationEvent && EventType != SynchronizationEvent) {
         return STATUS_INVALID_PARAMETER;
     }
-    Status = ExCaptureObjectAttributes(&Captured, Attributes);
+    Status = ExCreateObject(ExpEventObjectType, Attributes, sizeof(KEVENT), (PVOID *)&Event);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Status = ObCreateObject(ExGetPreviousMode(), ExpEventObjectType, Attributes == NULL ? NULL : &Captured.Attributes,
-                            ExGetPreviousMode(), NULL, sizeof(KEVENT), 0, 0, (PVOID *)&Event);
-    if (NT_SUCCESS(Status)) {
-        KeInitializeEvent(Event, EventType, InitialState);
-        Status = ExpReturnHandle(ObInsertObject(Event, NULL, DesiredAccess, 0, NULL, &Opened), Opened, Handle);
-    }
-    ExFreeCapturedAttributes(&Captured);
-    return Status;
+    KeInitializeEvent(Event, EventType, InitialState);
+    return ExInsertObject(Event, DesiredAccess, Handle);
 }
 
 NTSTATUS NTAPI NtOpenEvent(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes)
 {
-    EX_CAPTURED_ATTRIBUTES Captured;
-    HANDLE Opened = NULL;
-    NTSTATUS Status = ExCaptureObjectAttributes(&Captured, Attributes);
-
-    if (NT_SUCCESS(Status)) {
-        Status = ObOpenObjectByName(Attributes == NULL ? NULL : &Captured.Attributes, ExpEventObjectType,
-                                    ExGetPreviousMode(), NULL, DesiredAccess, NULL, &Opened);
-        Status = ExpReturnHandle(Status, Opened, Handle);
-        ExFreeCapturedAttributes(&Captured);
-    }
-    return Status;
-}
-
-static NTSTATUS ExpReturnState(PLONG PreviousState, LONG State)
-{
-    return PreviousState == NULL ? STATUS_SUCCESS : ExCopyToCaller(PreviousState, &State, sizeof(State));
+    return ExOpenObject(ExpEventObjectType, Attributes, DesiredAccess, Handle);
 }
 
 static NTSTATUS ExpReferenceEvent(HANDLE Handle, PKEVENT *Event)
@@ -101,7 +64,7 @@ NTSTATUS NTAPI NtSetEvent(HANDLE Handle, PLONG PreviousState)
     if (NT_SUCCESS(Status)) {
         Old = KeSetEvent(Event, EVENT_INCREMENT, FALSE);
         ObfDereferenceObject(Event);
-        Status = ExpReturnState(PreviousState, Old);
+        Status = ExReturnValue(STATUS_SUCCESS, PreviousState, &Old, sizeof(Old));
     }
     return Status;
 }
@@ -115,7 +78,7 @@ NTSTATUS NTAPI NtResetEvent(HANDLE Handle, PLONG PreviousState)
     if (NT_SUCCESS(Status)) {
         Old = KeResetEvent(Event);
         ObfDereferenceObject(Event);
-        Status = ExpReturnState(PreviousState, Old);
+        Status = ExReturnValue(STATUS_SUCCESS, PreviousState, &Old, sizeof(Old));
     }
     return Status;
 }
@@ -134,7 +97,7 @@ NTSTATUS NTAPI NtPulseEvent(HANDLE Handle, PLONG PreviousState)
     if (NT_SUCCESS(Status)) {
         Old = KePulseEvent(Event, EVENT_INCREMENT, FALSE);
         ObfDereferenceObject(Event);
-        Status = ExpReturnState(PreviousState, Old);
+        Status = ExReturnValue(STATUS_SUCCESS, PreviousState, &Old, sizeof(Old));
     }
     return Status;
 }

@@ -8,6 +8,7 @@
 #include <ntos/ex.h>
 #include <ntos/ke.h>
 #include <ntos/ob.h>
+#include <ntos/user.h>
 
 POBJECT_TYPE ExpSemaphoreType, ExpMutantType;
 POBJECT_TYPE *ExSemaphoreObjectType = &ExpSemaphoreType; /* the kernel's own view of the export */
@@ -62,18 +63,17 @@ NTSTATUS NTAPI NtCreateSemaphore(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJ
     if (MaximumCount <= 0 || InitialCount < 0 || InitialCount > MaximumCount) {
         return STATUS_INVALID_PARAMETER;
     }
-    Status = ObCreateObject(ExGetPreviousMode(), ExpSemaphoreType, Attributes, ExGetPreviousMode(), NULL,
-                            sizeof(*Semaphore), 0, 0, (PVOID *)&Semaphore);
+    Status = ExCreateObject(ExpSemaphoreType, Attributes, sizeof(*Semaphore), (PVOID *)&Semaphore);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
     KeInitializeSemaphore(Semaphore, InitialCount, MaximumCount);
-    return ObInsertObject(Semaphore, NULL, DesiredAccess, 0, NULL, Handle);
+    return ExInsertObject(Semaphore, DesiredAccess, Handle);
 }
 
 NTSTATUS NTAPI NtOpenSemaphore(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes)
 {
-    return ObOpenObjectByName(Attributes, ExpSemaphoreType, ExGetPreviousMode(), NULL, DesiredAccess, NULL, Handle);
+    return ExOpenObject(ExpSemaphoreType, Attributes, DesiredAccess, Handle);
 }
 
 /* returns STATUS_SEMAPHORE_LIMIT_EXCEEDED, the count unchanged, when the maximum would be passed. */
@@ -97,10 +97,7 @@ NTSTATUS NTAPI NtReleaseSemaphore(HANDLE Handle, LONG ReleaseCount, PLONG Previo
         Status = GetExceptionCode();
     }
     ObDereferenceObject(Semaphore);
-    if (NT_SUCCESS(Status) && PreviousCount != NULL) {
-        *PreviousCount = Previous;
-    }
-    return Status;
+    return ExReturnValue(Status, PreviousCount, &Previous, sizeof(Previous));
 }
 
 /* ---- Mutants ---- */
@@ -109,20 +106,19 @@ NTSTATUS NTAPI NtCreateMutant(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT
                               BOOLEAN InitialOwner)
 {
     PKMUTANT Mutant;
-    NTSTATUS Status = ObCreateObject(ExGetPreviousMode(), ExpMutantType, Attributes, ExGetPreviousMode(), NULL,
-                                     sizeof(*Mutant), 0, 0, (PVOID *)&Mutant);
+    NTSTATUS Status = ExCreateObject(ExpMutantType, Attributes, sizeof(*Mutant), (PVOID *)&Mutant);
 
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
     VfNameLock(Mutant, "MutantObjects");
     KeInitializeMutant(Mutant, InitialOwner);
-    return ObInsertObject(Mutant, NULL, DesiredAccess, 0, NULL, Handle);
+    return ExInsertObject(Mutant, DesiredAccess, Handle);
 }
 
 NTSTATUS NTAPI NtOpenMutant(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes)
 {
-    return ObOpenObjectByName(Attributes, ExpMutantType, ExGetPreviousMode(), NULL, DesiredAccess, NULL, Handle);
+    return ExOpenObject(ExpMutantType, Attributes, DesiredAccess, Handle);
 }
 
 /* returns STATUS_MUTANT_NOT_OWNED from a thread that is not the owner. */
@@ -142,8 +138,5 @@ NTSTATUS NTAPI NtReleaseMutant(HANDLE Handle, PLONG PreviousCount)
         Status = GetExceptionCode();
     }
     ObDereferenceObject(Mutant);
-    if (NT_SUCCESS(Status) && PreviousCount != NULL) {
-        *PreviousCount = Previous;
-    }
-    return Status;
+    return ExReturnValue(Status, PreviousCount, &Previous, sizeof(Previous));
 }

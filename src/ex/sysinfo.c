@@ -14,6 +14,7 @@
 #include <ntos/mm.h>
 #include <ntos/pool.h>
 #include <ntos/ps.h>
+#include <ntos/user.h>
 
 #define SHARED_DATA ((KUSER_SHARED_DATA *)MM_SHARED_USER_DATA)
 
@@ -228,6 +229,16 @@ static const EXP_QUERY ExpQueries[] = {
     {SystemExtendedHandleInformation, ExpQueryHandlesEx},
 };
 
+static const EXP_QUERY *ExpFindQuery(SYSTEM_INFORMATION_CLASS Class)
+{
+    for (ULONG Index = 0; Index < RTL_NUMBER_OF(ExpQueries); Index++) {
+        if (ExpQueries[Index].Class == Class) {
+            return &ExpQueries[Index];
+        }
+    }
+    return NULL;
+}
+
 /**
  * NtQuerySystemInformation - figures about the system.
  *
@@ -238,20 +249,32 @@ static const EXP_QUERY ExpQueries[] = {
  */
 NTSTATUS NTAPI NtQuerySystemInformation(SYSTEM_INFORMATION_CLASS Class, PVOID Buffer, ULONG Length, PULONG ReturnLength)
 {
-    EXP_ANSWER Answer = {.Buffer = Buffer, .Length = Length};
-    NTSTATUS Status = STATUS_INVALID_INFO_CLASS;
+    const EXP_QUERY *Query = ExpFindQuery(Class);
+    EX_ANSWER Out;
+    ULONG Needed;
+    NTSTATUS Status = Query == NULL ? STATUS_INVALID_INFO_CLASS : ExBeginAnswer(&Out, Buffer, Length);
 
     ASSERT_IRQL(PASSIVE_LEVEL);
-    for (ULONG Index = 0; Index < RTL_NUMBER_OF(ExpQueries); Index++) {
-        if (ExpQueries[Index].Class == Class) {
-            Status = ExpQueries[Index].Run(&Answer);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    do {
+        EXP_ANSWER Answer = {.Buffer = Out.Buffer,
+                             .Length = Out.Length,
+                             .Bias = Out.Bias,
+                             .HideKernel = ExGetPreviousMode() != KernelMode};
+
+        Status = Query->Run(&Answer);
+        Needed = Answer.Needed;
+        if (NT_SUCCESS(Status) && Needed > Out.Length) {
+            Status = STATUS_INFO_LENGTH_MISMATCH;
         }
-    }
-    if (NT_SUCCESS(Status) && Answer.Needed > Length) {
-        Status = STATUS_INFO_LENGTH_MISMATCH;
-    }
-    if (ReturnLength != NULL && Status != STATUS_INVALID_INFO_CLASS) {
-        *ReturnLength = Answer.Needed;
+    } while (ExGrowAnswer(&Out, &Status, Needed));
+    Status = ExEndAnswer(&Out, Status, Needed);
+    if (Status == STATUS_SUCCESS || Status == STATUS_INFO_LENGTH_MISMATCH) {
+        NTSTATUS Told = ExReturnValue(STATUS_SUCCESS, ReturnLength, &Needed, sizeof(Needed));
+
+        Status = NT_SUCCESS(Told) ? Status : Told;
     }
     return Status;
 }

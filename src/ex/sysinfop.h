@@ -13,6 +13,8 @@ typedef struct _EXP_ANSWER {
     PUCHAR Buffer;
     ULONG Length;
     ULONG Needed;
+    ULONG64 Bias;       /* added to pointers into the answer: what a program will see it at */
+    BOOLEAN HideKernel; /* for a program: addresses of the kernel are given as NULL */
 } EXP_ANSWER, *PEXP_ANSWER;
 
 /* Room for Bytes, NULL: it does not fit. The memory is zero. */

@@ -30,7 +30,7 @@ static VOID ExpListThread(PEXP_ANSWER Answer, PETHREAD Thread)
     Info->KernelTime.QuadPart = (LONG64)Thread->Tcb.KernelTime * KeTimeIncrement;
     Info->UserTime.QuadPart = (LONG64)Thread->Tcb.UserTime * KeTimeIncrement;
     Info->CreateTime = Thread->CreateTime;
-    Info->StartAddress = (PVOID)Thread->StartAddress;
+    Info->StartAddress = Answer->HideKernel ? NULL : (PVOID)Thread->StartAddress;
     Info->ClientId = Thread->Cid;
     Info->Priority = Thread->Tcb.Priority;
     Info->BasePriority = Thread->Tcb.BasePriority;
@@ -55,7 +55,7 @@ static VOID ExpListName(PEXP_ANSWER Answer, PSYSTEM_PROCESS_INFORMATION Info, PE
     for (ULONG Index = 0; Index < Characters; Index++) {
         Text[Index] = (UCHAR)Process->ImageFileName[Index];
     }
-    Info->ImageName.Buffer = Text;
+    Info->ImageName.Buffer = (PWCHAR)((ULONG64)Text + Answer->Bias);
     Info->ImageName.Length = (USHORT)(Characters * sizeof(WCHAR));
     Info->ImageName.MaximumLength = Info->ImageName.Length + sizeof(WCHAR);
 }
@@ -137,7 +137,7 @@ NTSTATUS ExpQueryModules(PEXP_ANSWER Answer)
         PSYSTEM_MODULE_ENTRY Entry = ExpReserve(Answer, sizeof(*Entry));
 
         if (Entry != NULL) {
-            Entry->ImageBase = Image->DllBase;
+            Entry->ImageBase = Answer->HideKernel ? NULL : Image->DllBase;
             Entry->ImageSize = Image->SizeOfImage;
             Entry->Flags = Image->Flags;
             Entry->LoadOrderIndex = (USHORT)Count;
@@ -173,7 +173,7 @@ static VOID ExpListHandle(PVOID Context, const OB_HANDLE_VIEW *View)
         PSYSTEM_HANDLE_ENTRY_EX Entry = ExpReserve(List->Answer, sizeof(*Entry));
 
         if (Entry != NULL) {
-            Entry->Object = View->Object;
+            Entry->Object = List->Answer->HideKernel ? NULL : View->Object;
             Entry->UniqueProcessId = Process;
             Entry->HandleValue = (ULONG_PTR)View->Handle;
             Entry->GrantedAccess = View->Granted;
@@ -188,7 +188,7 @@ static VOID ExpListHandle(PVOID Context, const OB_HANDLE_VIEW *View)
             Entry->ObjectTypeIndex = (UCHAR)View->TypeIndex;
             Entry->HandleAttributes = (UCHAR)View->Attributes;
             Entry->HandleValue = (USHORT)(ULONG_PTR)View->Handle;
-            Entry->Object = View->Object;
+            Entry->Object = List->Answer->HideKernel ? NULL : View->Object;
             Entry->GrantedAccess = View->Granted;
         }
     }

@@ -15,6 +15,7 @@
 #include <ntos/ex.h>
 #include <ntos/ob.h>
 #include <ntos/ps.h>
+#include <ntos/user.h>
 
 #define TIMER_QUERY_STATE_ACCESS 0x0001U
 
@@ -219,8 +220,7 @@ NTSTATUS NTAPI NtCreateTimer(PHANDLE TimerHandle, ACCESS_MASK DesiredAccess, POB
     if (TimerType != NotificationTimer && TimerType != SynchronizationTimer) {
         return STATUS_INVALID_PARAMETER_4;
     }
-    Status = ObCreateObject(ExGetPreviousMode(), ExpTimerType, ObjectAttributes, ExGetPreviousMode(), NULL,
-                            sizeof(EXP_TIMER), 0, 0, (PVOID *)&Timer);
+    Status = ExCreateObject(ExpTimerType, ObjectAttributes, sizeof(EXP_TIMER), (PVOID *)&Timer);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
@@ -230,32 +230,18 @@ NTSTATUS NTAPI NtCreateTimer(PHANDLE TimerHandle, ACCESS_MASK DesiredAccess, POB
     VfNameLock(&Timer->Lock, "ETIMER.Lock");
     VfNameLock(&Timer->Setters, "ETIMER.Setters");
     KeInitializeDpc(&Timer->Dpc, ExpTimerDpc, Timer);
-    return ObInsertObject(Timer, NULL, DesiredAccess, 0, NULL, TimerHandle);
+    return ExInsertObject(Timer, DesiredAccess, TimerHandle);
 }
 
 NTSTATUS NTAPI NtOpenTimer(PHANDLE TimerHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes)
 {
-    return ObOpenObjectByName(ObjectAttributes, ExpTimerType, ExGetPreviousMode(), NULL, DesiredAccess, NULL,
-                              TimerHandle);
+    return ExOpenObject(ExpTimerType, ObjectAttributes, DesiredAccess, TimerHandle);
 }
 
-/**
- * NtSetTimer - arms a timer, anew if it is armed.
- *
- * @DueTime          100 ns: negative relative, else absolute system time
- * @TimerApcRoutine  called in the calling thread on each expiration; may be NULL
- * @ResumeTimer      wake the machine: there is no sleep, see the status
- * @Period           milliseconds, 0: once
- * @PreviousState    gets whether it was signalled; may be NULL
- * returns           STATUS_SUCCESS; STATUS_TIMER_RESUME_IGNORED: done, without ResumeTimer; STATUS_INVALID_PARAMETER_6: Period < 0;
- *                   what the handle says
- *
- * IRQL: PASSIVE_LEVEL.
- */
-NTSTATUS NTAPI NtSetTimer(HANDLE TimerHandle, PLARGE_INTEGER DueTime, PTIMER_APC_ROUTINE TimerApcRoutine,
-                          PVOID TimerContext, BOOLEAN ResumeTimer, LONG Period, PBOOLEAN PreviousState)
+/* NtSetTimer with the time at hand. */
+static NTSTATUS ExpSetTimer(HANDLE TimerHandle, LARGE_INTEGER Due, PTIMER_APC_ROUTINE TimerApcRoutine,
+                            PVOID TimerContext, BOOLEAN ResumeTimer, LONG Period, PBOOLEAN PreviousState)
 {
-    LARGE_INTEGER Due = *DueTime;
     BOOLEAN Signalled;
     PEXP_TIMER Timer;
     NTSTATUS Status;
@@ -278,26 +264,53 @@ NTSTATUS NTAPI NtSetTimer(HANDLE TimerHandle, PLARGE_INTEGER DueTime, PTIMER_APC
     KeSetTimerEx(&Timer->Timer, Due, Period, (TimerApcRoutine != NULL) ? &Timer->Dpc : NULL);
     KeReleaseMutex(&Timer->Setters, FALSE);
     ObDereferenceObject(Timer);
-    if (PreviousState != NULL) {
-        *PreviousState = Signalled;
-    }
-    return ResumeTimer ? STATUS_TIMER_RESUME_IGNORED : STATUS_SUCCESS;
+    return ExReturnValue(ResumeTimer ? STATUS_TIMER_RESUME_IGNORED : STATUS_SUCCESS, PreviousState, &Signalled,
+                         sizeof(Signalled));
+}
+
+/**
+ * NtSetTimer - arms a timer, anew if it is armed.
+ *
+ * @DueTime          100 ns: negative relative, else absolute system time
+ * @TimerApcRoutine  called in the calling thread on each expiration; may be NULL
+ * @ResumeTimer      wake the machine: there is no sleep, see the status
+ * @Period           milliseconds, 0: once
+ * @PreviousState    gets whether it was signalled; may be NULL
+ * returns           STATUS_SUCCESS; STATUS_TIMER_RESUME_IGNORED: done, without ResumeTimer; STATUS_INVALID_PARAMETER_6: Period < 0;
+ *                   what the handle says
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS NTAPI NtSetTimer(HANDLE TimerHandle, PLARGE_INTEGER DueTime, PTIMER_APC_ROUTINE TimerApcRoutine,
+                          PVOID TimerContext, BOOLEAN ResumeTimer, LONG Period, PBOOLEAN PreviousState)
+{
+    LARGE_INTEGER Due;
+    NTSTATUS Status = ExCopyFromCaller(&Due, DueTime, sizeof(Due));
+
+    return NT_SUCCESS(Status)
+               ? ExpSetTimer(TimerHandle, Due, TimerApcRoutine, TimerContext, ResumeTimer, Period, PreviousState)
+               : Status;
 }
 
 /* Sets a timer by its one class, a coalescable timer, which is as good as an exact one. */
 NTSTATUS NTAPI NtSetTimerEx(HANDLE TimerHandle, TIMER_SET_INFORMATION_CLASS TimerSetInformationClass,
                             PVOID TimerSetInformation, ULONG TimerSetInformationLength)
 {
-    PTIMER_SET_COALESCABLE_TIMER_INFO Info = TimerSetInformation;
+    TIMER_SET_COALESCABLE_TIMER_INFO Info;
+    NTSTATUS Status;
 
     if (TimerSetInformationClass != TimerSetCoalescableTimer) {
         return STATUS_INVALID_INFO_CLASS;
     }
-    if (TimerSetInformationLength != sizeof(*Info)) {
+    if (TimerSetInformationLength != sizeof(Info)) {
         return STATUS_INFO_LENGTH_MISMATCH;
     }
-    return NtSetTimer(TimerHandle, &Info->DueTime, Info->TimerApcRoutine, Info->TimerContext, Info->WakeContext != NULL,
-                      (LONG)Info->Period, Info->PreviousState);
+    Status = ExCopyFromCaller(&Info, TimerSetInformation, sizeof(Info));
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    return ExpSetTimer(TimerHandle, Info.DueTime, Info.TimerApcRoutine, Info.TimerContext, Info.WakeContext != NULL,
+                       (LONG)Info.Period, Info.PreviousState);
 }
 
 /**
@@ -310,6 +323,7 @@ NTSTATUS NTAPI NtSetTimerEx(HANDLE TimerHandle, TIMER_SET_INFORMATION_CLASS Time
  */
 NTSTATUS NTAPI NtCancelTimer(HANDLE TimerHandle, PBOOLEAN CurrentState)
 {
+    BOOLEAN Signalled;
     PEXP_TIMER Timer;
     NTSTATUS Status = ExpReferenceTimer(TimerHandle, &Timer);
 
@@ -317,11 +331,9 @@ NTSTATUS NTAPI NtCancelTimer(HANDLE TimerHandle, PBOOLEAN CurrentState)
         return Status;
     }
     ExpCancelTimerObject(Timer);
-    if (CurrentState != NULL) {
-        *CurrentState = KeReadStateTimer(&Timer->Timer);
-    }
+    Signalled = KeReadStateTimer(&Timer->Timer);
     ObDereferenceObject(Timer);
-    return STATUS_SUCCESS;
+    return ExReturnValue(STATUS_SUCCESS, CurrentState, &Signalled, sizeof(Signalled));
 }
 
 NTSTATUS NTAPI ZwCreateTimer(PHANDLE TimerHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,

@@ -11,6 +11,7 @@
 #include <ntos/ex.h>
 #include <ntos/ke.h>
 #include <ntos/ob.h>
+#include <ntos/user.h>
 
 #define CPUID_1_ECX_RDRAND 0x40000000U
 /* Tries of RDRAND before it counts as failed (Intel's advice in the SDM). */
@@ -118,11 +119,13 @@ VOID ExAllocateLuid(PLUID Luid)
 /* A LUID: never zero, never the same twice until the next start. IRQL: any. */
 NTSTATUS NTAPI NtAllocateLocallyUniqueId(PLUID Luid)
 {
-    ExAllocateLuid(Luid);
-    return STATUS_SUCCESS;
+    LUID New;
+
+    ExAllocateLuid(&New);
+    return ExCopyToCaller(Luid, &New, sizeof(New));
 }
 
 NTSTATUS NTAPI ZwAllocateLocallyUniqueId(PLUID Luid)
 {
-    return NtAllocateLocallyUniqueId(Luid);
+    EX_AS_KERNEL(NtAllocateLocallyUniqueId(Luid));
 }

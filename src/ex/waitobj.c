@@ -7,24 +7,27 @@
 #include <ntos/ex.h>
 #include <ntos/ke.h>
 #include <ntos/ob.h>
+#include <ntos/services.h>
+#include <ntos/user.h>
 
 #define EXP_TAG_WAIT 'tiaW'
 
 /* What one wait needs besides the handles; too large for a stack frame. */
 typedef struct _EXP_MULTIPLE_WAIT {
-    ULONG Count;                         /* of objects referenced */
+    ULONG Count; /* of objects referenced */
+    HANDLE Handles[MAXIMUM_WAIT_OBJECTS];
     PVOID Objects[MAXIMUM_WAIT_OBJECTS]; /* referenced */
     PVOID Headers[MAXIMUM_WAIT_OBJECTS]; /* their dispatcher objects */
     KWAIT_BLOCK Blocks[MAXIMUM_WAIT_OBJECTS];
 } EXP_MULTIPLE_WAIT, *PEXP_MULTIPLE_WAIT;
 
 /* References every handle's object. */
-static NTSTATUS ExpGatherObjects(PEXP_MULTIPLE_WAIT Wait, ULONG Count, HANDLE *Handles, WAIT_TYPE WaitType)
+static NTSTATUS ExpGatherObjects(PEXP_MULTIPLE_WAIT Wait, ULONG Count, WAIT_TYPE WaitType)
 {
     for (ULONG Index = 0; Index < Count; Index++) {
         PVOID Object;
         NTSTATUS Status =
-            ObReferenceObjectByHandle(Handles[Index], SYNCHRONIZE, NULL, ExGetPreviousMode(), &Object, NULL);
+            ObReferenceObjectByHandle(Wait->Handles[Index], SYNCHRONIZE, NULL, ExGetPreviousMode(), &Object, NULL);
 
         if (!NT_SUCCESS(Status)) {
             return Status;
@@ -57,8 +60,12 @@ NTSTATUS NTAPI NtWaitForMultipleObjects(ULONG Count, HANDLE Handles[], WAIT_TYPE
                                         PLARGE_INTEGER Timeout)
 {
     PEXP_MULTIPLE_WAIT Wait;
-    NTSTATUS Status;
+    LARGE_INTEGER Limit;
+    NTSTATUS Status = Timeout == NULL ? STATUS_SUCCESS : ExCopyFromCaller(&Limit, Timeout, sizeof(Limit));
 
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
     if (Count == 0 || Count > MAXIMUM_WAIT_OBJECTS) {
         return STATUS_INVALID_PARAMETER_1;
     }
@@ -70,15 +77,85 @@ NTSTATUS NTAPI NtWaitForMultipleObjects(ULONG Count, HANDLE Handles[], WAIT_TYPE
         return STATUS_INSUFFICIENT_RESOURCES;
     }
     Wait->Count = 0;
-    Status = ExpGatherObjects(Wait, Count, Handles, WaitType);
+    Status = ExCopyFromCaller(Wait->Handles, Handles, Count * sizeof(HANDLE));
     if (NT_SUCCESS(Status)) {
-        Status = KeWaitForMultipleObjects(Count, Wait->Headers, WaitType, UserRequest, ExGetPreviousMode(), Alertable,
-                                          Timeout, Wait->Blocks);
+        Status = ExpGatherObjects(Wait, Count, WaitType);
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = KeWaitForMultipleObjects(Count, Wait->Headers, WaitType, UserRequest, ExGetPreviousMode(),
+                                          Alertable != FALSE, Timeout == NULL ? NULL : &Limit, Wait->Blocks);
     }
     for (ULONG Index = 0; Index < Wait->Count; Index++) {
         ObDereferenceObject(Wait->Objects[Index]);
     }
     ExFreePoolWithTag(Wait, EXP_TAG_WAIT);
+    return Status;
+}
+
+/* ---- Signal and wait ---- */
+
+/* Signals an event, a semaphore or a mutant. STATUS_OBJECT_TYPE_MISMATCH, STATUS_ACCESS_DENIED; what releasing says. */
+static NTSTATUS ExpSignalObject(PVOID Object, ACCESS_MASK Granted)
+{
+    POBJECT_TYPE Type = ObGetObjectType(Object);
+    NTSTATUS Status = STATUS_SUCCESS;
+
+    if (Type != ExpEventObjectType && Type != ExpSemaphoreType && Type != ExpMutantType) {
+        return STATUS_OBJECT_TYPE_MISMATCH;
+    }
+    if (ExGetPreviousMode() != KernelMode && Type != ExpMutantType && (Granted & EVENT_MODIFY_STATE) == 0) {
+        return STATUS_ACCESS_DENIED; /* SEMAPHORE_MODIFY_STATE is the same bit */
+    }
+    __try {
+        if (Type == ExpEventObjectType) {
+            KeSetEvent(Object, EVENT_INCREMENT, FALSE);
+        } else if (Type == ExpSemaphoreType) {
+            KeReleaseSemaphore(Object, SEMAPHORE_INCREMENT, 1, FALSE);
+        } else {
+            KeReleaseMutant(Object, IO_NO_INCREMENT, FALSE, FALSE);
+        }
+    } __except (EXCEPTION_EXECUTE_HANDLER) {
+        Status = GetExceptionCode();
+    }
+    return Status;
+}
+
+/**
+ * NtSignalAndWaitForSingleObject - signals one object, then waits for another.
+ *
+ * @SignalHandle  an event or semaphore with its right to modify, or a mutant that the caller owns
+ * @WaitHandle    with SYNCHRONIZE
+ * @Timeout       100 ns, negative relative; NULL: for ever
+ * returns        as NtWaitForSingleObject; as setting or releasing the first
+ *
+ * The two are not one step, as documented of SignalObjectAndWait. IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS NTAPI NtSignalAndWaitForSingleObject(HANDLE SignalHandle, HANDLE WaitHandle, BOOLEAN Alertable,
+                                              PLARGE_INTEGER Timeout)
+{
+    OBJECT_HANDLE_INFORMATION Info;
+    LARGE_INTEGER Limit;
+    PVOID Signal, Wait, Header;
+    NTSTATUS Status = Timeout == NULL ? STATUS_SUCCESS : ExCopyFromCaller(&Limit, Timeout, sizeof(Limit));
+
+    if (NT_SUCCESS(Status)) {
+        Status = ObReferenceObjectByHandle(WaitHandle, SYNCHRONIZE, NULL, ExGetPreviousMode(), &Wait, NULL);
+    }
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Header = ObGetWaitObject(Wait);
+    Status = Header == NULL ? STATUS_OBJECT_TYPE_MISMATCH
+                            : ObReferenceObjectByHandle(SignalHandle, 0, NULL, ExGetPreviousMode(), &Signal, &Info);
+    if (NT_SUCCESS(Status)) {
+        Status = ExpSignalObject(Signal, Info.GrantedAccess);
+        ObDereferenceObject(Signal);
+        if (NT_SUCCESS(Status)) {
+            Status = KeWaitForSingleObject(Header, UserRequest, ExGetPreviousMode(), Alertable != FALSE,
+                                           Timeout == NULL ? NULL : &Limit);
+        }
+    }
+    ObDereferenceObject(Wait);
     return Status;
 }
 

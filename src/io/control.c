@@ -6,6 +6,8 @@
  * in the form the file system's device asks for. Source: WDK documentation of ZwDeviceIoControlFile, ZwFsControlFile,
  * ZwQueryDirectoryFile. IRQL: PASSIVE_LEVEL.
  */
+#include <ntos/user.h>
+
 #include "iop.h"
 
 /* Buffers of a control request, by its method. */
@@ -115,14 +117,20 @@ NTSTATUS NTAPI NtQueryDirectoryFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROU
                                     FILE_INFORMATION_CLASS FileInformationClass, BOOLEAN ReturnSingleEntry,
                                     PUNICODE_STRING FileName, BOOLEAN RestartScan)
 {
+    UNICODE_STRING Pattern;
     IOP_REQUEST Request;
     NTSTATUS Status;
 
     if (!IopIsDirectoryClass(FileInformationClass)) {
         return STATUS_INVALID_INFO_CLASS;
     }
+    Status = ExCaptureString(&Pattern, FileName);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
     Status = IopOpenRequest(&Request, FileHandle, Event, FILE_LIST_DIRECTORY, IoStatusBlock, FALSE);
     if (!NT_SUCCESS(Status)) {
+        ExFreeCapturedString(&Pattern);
         return Status;
     }
     Status = IopSetCompletion(&Request, ApcRoutine, ApcContext);
@@ -130,8 +138,9 @@ NTSTATUS NTAPI NtQueryDirectoryFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROU
         Status = IopAllocateRequestIrp(&Request, IRP_MJ_DIRECTORY_CONTROL, IRP_MN_QUERY_DIRECTORY);
     }
     if (NT_SUCCESS(Status)) {
-        Status = IopCopyPattern(&Request, FileName);
+        Status = IopCopyPattern(&Request, &Pattern);
     }
+    ExFreeCapturedString(&Pattern);
     if (NT_SUCCESS(Status)) {
         Status = IopTransferBuffer(&Request, FileInformation, Length, FALSE);
     }

@@ -6,6 +6,8 @@
  * driver adds the rest. Lengths are checked against each class before anything else; a class without a row in the tables is
  * STATUS_INVALID_INFO_CLASS. Source: [MS-FSCC] 2.4 and 2.5. IRQL: PASSIVE_LEVEL.
  */
+#include <ntos/user.h>
+
 #include "iop.h"
 
 typedef struct _IOP_INFO_CLASS {
@@ -98,42 +100,45 @@ static ACCESS_MASK IopGrantedAccess(HANDLE FileHandle)
     return Info.GrantedAccess;
 }
 
+/* What the I/O manager says or is told without asking a driver. */
+typedef union _IOP_SMALL_ANSWER {
+    FILE_ACCESS_INFORMATION Access;
+    FILE_MODE_INFORMATION Mode;
+    FILE_ALIGNMENT_INFORMATION Alignment;
+    FILE_POSITION_INFORMATION Position;
+    FILE_COMPLETION_INFORMATION Completion;
+} IOP_SMALL_ANSWER, *PIOP_SMALL_ANSWER;
+
 /* Classes that need no driver. Returns the bytes written, 0 if the driver must be asked. */
-static ULONG IopAnswerQuery(PIOP_REQUEST Request, HANDLE FileHandle, FILE_INFORMATION_CLASS Class, PVOID Buffer)
+static ULONG IopAnswerQuery(PIOP_REQUEST Request, HANDLE FileHandle, FILE_INFORMATION_CLASS Class,
+                            PIOP_SMALL_ANSWER Answer)
 {
     switch (Class) {
     case FileAccessInformation:
-        ((PFILE_ACCESS_INFORMATION)Buffer)->AccessFlags = IopGrantedAccess(FileHandle);
+        Answer->Access.AccessFlags = IopGrantedAccess(FileHandle);
         return sizeof(FILE_ACCESS_INFORMATION);
     case FileModeInformation:
-        ((PFILE_MODE_INFORMATION)Buffer)->Mode = IopFileMode(Request->File);
+        Answer->Mode.Mode = IopFileMode(Request->File);
         return sizeof(FILE_MODE_INFORMATION);
     case FileAlignmentInformation:
-        ((PFILE_ALIGNMENT_INFORMATION)Buffer)->AlignmentRequirement = Request->Device->AlignmentRequirement;
+        Answer->Alignment.AlignmentRequirement = Request->Device->AlignmentRequirement;
         return sizeof(FILE_ALIGNMENT_INFORMATION);
     case FilePositionInformation:
         if (!Request->FileLocked) {
             return 0;
         }
-        ((PFILE_POSITION_INFORMATION)Buffer)->CurrentByteOffset = Request->File->CurrentByteOffset;
+        Answer->Position.CurrentByteOffset = Request->File->CurrentByteOffset;
         return sizeof(FILE_POSITION_INFORMATION);
     default:
         return 0;
     }
 }
 
-/* Ends a request that the I/O manager answered itself. */
-static NTSTATUS IopFinishAnswered(PIOP_REQUEST Request, ULONG_PTR Information)
-{
-    Request->UserIosb->Status = STATUS_SUCCESS;
-    Request->UserIosb->Information = Information;
-    return IopFailRequest(Request, STATUS_SUCCESS); /* no IRP was made */
-}
-
 NTSTATUS NTAPI NtQueryInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, PVOID FileInformation,
                                       ULONG Length, FILE_INFORMATION_CLASS FileInformationClass)
 {
     IOP_REQUEST Request;
+    IOP_SMALL_ANSWER Small;
     ACCESS_MASK Access = 0;
     NTSTATUS Status;
     ULONG Done;
@@ -146,9 +151,10 @@ NTSTATUS NTAPI NtQueryInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStat
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Done = IopAnswerQuery(&Request, FileHandle, FileInformationClass, FileInformation);
+    Done = IopAnswerQuery(&Request, FileHandle, FileInformationClass, &Small);
     if (Done != 0) {
-        return IopFinishAnswered(&Request, Done);
+        Status = ExCopyToCaller(FileInformation, &Small, Done);
+        return NT_SUCCESS(Status) ? IopFinishAnswered(&Request, Status, Done) : IopFailRequest(&Request, Status);
     }
     Status = IopAllocateRequestIrp(&Request, IRP_MJ_QUERY_INFORMATION, 0);
     if (NT_SUCCESS(Status)) {
@@ -181,7 +187,7 @@ static NTSTATUS IopSetPosition(PIOP_REQUEST Request, PFILE_POSITION_INFORMATION 
         return IopFailRequest(Request, STATUS_INVALID_PARAMETER);
     }
     Request->File->CurrentByteOffset = Offset;
-    return IopFinishAnswered(Request, 0);
+    return IopFinishAnswered(Request, STATUS_SUCCESS, 0);
 }
 
 /* Changes the hints of an open file; whether it is synchronous cannot change. */
@@ -195,7 +201,33 @@ static NTSTATUS IopSetMode(PIOP_REQUEST Request, ULONG Mode)
     Request->File->Flags &= ~(FO_WRITE_THROUGH | FO_SEQUENTIAL_ONLY);
     Request->File->Flags |= ((Mode & FILE_WRITE_THROUGH) != 0) ? FO_WRITE_THROUGH : 0;
     Request->File->Flags |= ((Mode & FILE_SEQUENTIAL_ONLY) != 0) ? FO_SEQUENTIAL_ONLY : 0;
-    return IopFinishAnswered(Request, 0);
+    return IopFinishAnswered(Request, STATUS_SUCCESS, 0);
+}
+
+/* Is a class set without the driver? */
+static BOOLEAN IopIsSmallSet(PIOP_REQUEST Request, FILE_INFORMATION_CLASS Class)
+{
+    return (Class == FilePositionInformation && Request->FileLocked) || Class == FileCompletionInformation ||
+           Class == FileModeInformation;
+}
+
+static NTSTATUS IopSetSmall(PIOP_REQUEST Request, FILE_INFORMATION_CLASS Class, PVOID Information)
+{
+    ULONG Bytes = IopFindClass(IopSetClasses, RTL_NUMBER_OF(IopSetClasses), Class)->Length;
+    IOP_SMALL_ANSWER Given;
+    NTSTATUS Status = ExCopyFromCaller(&Given, Information, Bytes);
+
+    if (!NT_SUCCESS(Status)) {
+        return IopFailRequest(Request, Status);
+    }
+    if (Class == FilePositionInformation) {
+        return IopSetPosition(Request, &Given.Position);
+    }
+    if (Class == FileModeInformation) {
+        return IopSetMode(Request, Given.Mode.Mode);
+    }
+    Status = IopSetCompletionPort(Request->File, &Given);
+    return NT_SUCCESS(Status) ? IopFinishAnswered(Request, Status, 0) : IopFailRequest(Request, Status);
 }
 
 NTSTATUS NTAPI NtSetInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, PVOID FileInformation,
@@ -213,15 +245,8 @@ NTSTATUS NTAPI NtSetInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatus
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    if (FileInformationClass == FilePositionInformation && Request.FileLocked) {
-        return IopSetPosition(&Request, FileInformation);
-    }
-    if (FileInformationClass == FileCompletionInformation) {
-        Status = IopSetCompletionPort(Request.File, FileInformation);
-        return NT_SUCCESS(Status) ? IopFinishAnswered(&Request, 0) : IopFailRequest(&Request, Status);
-    }
-    if (FileInformationClass == FileModeInformation) {
-        return IopSetMode(&Request, ((PFILE_MODE_INFORMATION)FileInformation)->Mode);
+    if (IopIsSmallSet(&Request, FileInformationClass)) {
+        return IopSetSmall(&Request, FileInformationClass, FileInformation);
     }
     Status = IopAllocateRequestIrp(&Request, IRP_MJ_SET_INFORMATION, 0);
     if (NT_SUCCESS(Status)) {
@@ -235,16 +260,17 @@ NTSTATUS NTAPI NtSetInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatus
     return IopIssueRequest(&Request);
 }
 
-static NTSTATUS IopAnswerDevice(PIOP_REQUEST Request, PFILE_FS_DEVICE_INFORMATION Info)
+static NTSTATUS IopAnswerDevice(PIOP_REQUEST Request, PFILE_FS_DEVICE_INFORMATION Place)
 {
     PDEVICE_OBJECT Device = Request->File->DeviceObject;
+    FILE_FS_DEVICE_INFORMATION Info = {.DeviceType = Device->DeviceType, .Characteristics = Device->Characteristics};
+    NTSTATUS Status;
 
-    Info->DeviceType = Device->DeviceType;
-    Info->Characteristics = Device->Characteristics;
     if (Device->Vpb != NULL && (Device->Vpb->Flags & VPB_MOUNTED) != 0) {
-        Info->Characteristics |= FILE_DEVICE_IS_MOUNTED;
+        Info.Characteristics |= FILE_DEVICE_IS_MOUNTED;
     }
-    return IopFinishAnswered(Request, sizeof(*Info));
+    Status = ExCopyToCaller(Place, &Info, sizeof(Info));
+    return NT_SUCCESS(Status) ? IopFinishAnswered(Request, Status, sizeof(Info)) : IopFailRequest(Request, Status);
 }
 
 NTSTATUS NTAPI NtQueryVolumeInformationFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, PVOID FsInformation,

@@ -187,3 +187,4 @@ NTSTATUS IopLockBuffer(PIOP_REQUEST Request, PVOID Buffer, ULONG Length, LOCK_OP
 NTSTATUS IopTransferBuffer(PIOP_REQUEST Request, PVOID Buffer, ULONG Length, BOOLEAN ToDevice);
 NTSTATUS IopIssueRequest(PIOP_REQUEST Request);
 NTSTATUS IopFailRequest(PIOP_REQUEST Request, NTSTATUS Status);
+NTSTATUS IopFinishAnswered(PIOP_REQUEST Request, NTSTATUS Status, ULONG_PTR Information);

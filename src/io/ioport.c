@@ -10,6 +10,7 @@
  * No locks of its own: the queue is a dispatcher object. PASSIVE_LEVEL but where said. Source: WDK documentation of ZwSetInformationFile; "I/O
  * Completion Ports" on Microsoft Learn.
  */
+#include <ntos/services.h>
 #include <ntos/user.h>
 
 #include "iop.h"
@@ -171,21 +172,41 @@ VOID IopDropCompletionPort(PFILE_OBJECT File)
 NTSTATUS NTAPI NtCreateIoCompletion(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes,
                                     ULONG Count)
 {
-    KPROCESSOR_MODE Mode = ExGetPreviousMode();
-    HANDLE Local;
     PKQUEUE Port;
-    NTSTATUS Status =
-        ObCreateObject(Mode, IopCompletionObjectType, Attributes, Mode, NULL, sizeof(*Port), 0, 0, (PVOID *)&Port);
+    NTSTATUS Status = ExCreateObject(IopCompletionObjectType, Attributes, sizeof(*Port), (PVOID *)&Port);
 
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
     KeInitializeQueue(Port, Count);
-    Status = ObInsertObject(Port, NULL, DesiredAccess, 0, NULL, &Local);
-    if (!NT_SUCCESS(Status)) {
-        return Status;
+    return ExInsertObject(Port, DesiredAccess, Handle);
+}
+
+NTSTATUS NTAPI NtOpenIoCompletion(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes)
+{
+    return ExOpenObject(IopCompletionObjectType, Attributes, DesiredAccess, Handle);
+}
+
+/**
+ * NtSetIoCompletion - posts a packet of the caller's own.
+ *
+ * @Handle  with IO_COMPLETION_MODIFY_STATE; the rest is what who takes the packet gets
+ * returns  STATUS_SUCCESS; STATUS_INSUFFICIENT_RESOURCES; what the handle says
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS NTAPI NtSetIoCompletion(HANDLE Handle, PVOID KeyContext, PVOID ApcContext, NTSTATUS IoStatus,
+                                 ULONG_PTR IoStatusInformation)
+{
+    PVOID Port;
+    NTSTATUS Status = ObReferenceObjectByHandle(Handle, IOP_PORT_MODIFY_STATE, IopCompletionObjectType,
+                                                ExGetPreviousMode(), &Port, NULL);
+
+    if (NT_SUCCESS(Status)) {
+        Status = IoSetIoCompletion(Port, KeyContext, ApcContext, IoStatus, IoStatusInformation, TRUE);
+        ObfDereferenceObject(Port);
     }
-    return ExCopyToCaller(Handle, &Local, sizeof(Local));
+    return Status;
 }
 
 /* Takes up to Count (<= IOP_PORT_ENTRIES) packets into Entries, waiting for the first only. */

@@ -4,6 +4,7 @@
  * IoQueryFileInformation and its kin ask the file's driver directly, with a system buffer of the caller's own; ZwDeleteFile and
  * ZwQueryFullAttributesFile open the file, ask, and close it. Nothing is cached. PASSIVE_LEVEL. Source: WDK documentation of each routine.
  */
+#include <ntos/services.h>
 #include <ntos/user.h>
 
 #include "iop.h"
@@ -62,6 +63,41 @@ NTSTATUS NTAPI IoSetInformation(PFILE_OBJECT FileObject, FILE_INFORMATION_CLASS 
     return IopAskDriver(FileObject, IRP_MJ_SET_INFORMATION, FileInformationClass, Length, FileInformation, &Returned);
 }
 
+/* Opens a file in the caller's right; attributes captured. */
+static NTSTATUS IopOpenByName(POBJECT_ATTRIBUTES ObjectAttributes, ACCESS_MASK Access, ULONG Options, PHANDLE Handle)
+{
+    EX_CAPTURED_ATTRIBUTES Captured;
+    IO_STATUS_BLOCK Iosb;
+    NTSTATUS Status = ExCaptureObjectAttributes(&Captured, ObjectAttributes);
+
+    if (NT_SUCCESS(Status)) {
+        Status = IoCreateFile(Handle, Access, Captured.Address, &Iosb, NULL, 0,
+                              FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, FILE_OPEN, Options, NULL, 0,
+                              CreateFileTypeNone, NULL, 0);
+        ExFreeCapturedAttributes(&Captured);
+    }
+    return Status;
+}
+
+/* Opens a file, asks one class, closes it; Info is the kernel's. */
+static NTSTATUS IopQueryByName(POBJECT_ATTRIBUTES ObjectAttributes, FILE_INFORMATION_CLASS Class, PVOID Info,
+                               ULONG Bytes)
+{
+    IO_STATUS_BLOCK Iosb;
+    KPROCESSOR_MODE Mode;
+    HANDLE Handle;
+    NTSTATUS Status = IopOpenByName(ObjectAttributes, FILE_READ_ATTRIBUTES, FILE_OPEN_REPARSE_POINT, &Handle);
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Mode = KeSetPreviousMode(KernelMode); /* the buffers are here */
+    Status = NtQueryInformationFile(Handle, &Iosb, Info, Bytes, Class);
+    KeSetPreviousMode(Mode);
+    ObCloseHandle(Handle, Mode);
+    return Status;
+}
+
 /**
  * NtQueryFullAttributesFile - times, sizes and attributes of a file by its name.
  *
@@ -71,21 +107,18 @@ NTSTATUS NTAPI NtQueryFullAttributesFile(POBJECT_ATTRIBUTES ObjectAttributes,
                                          PFILE_NETWORK_OPEN_INFORMATION FileInformation)
 {
     FILE_NETWORK_OPEN_INFORMATION Info;
-    IO_STATUS_BLOCK Iosb;
-    KPROCESSOR_MODE Mode;
-    HANDLE Handle;
-    NTSTATUS Status = IoCreateFile(&Handle, FILE_READ_ATTRIBUTES, ObjectAttributes, &Iosb, NULL, 0,
-                                   FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, FILE_OPEN,
-                                   FILE_OPEN_REPARSE_POINT, NULL, 0, CreateFileTypeNone, NULL, 0);
+    NTSTATUS Status = IopQueryByName(ObjectAttributes, FileNetworkOpenInformation, &Info, sizeof(Info));
 
-    if (!NT_SUCCESS(Status)) {
-        return Status;
-    }
-    Mode = KeSetPreviousMode(KernelMode); /* the buffers are here */
-    Status = NtQueryInformationFile(Handle, &Iosb, &Info, sizeof(Info), FileNetworkOpenInformation);
-    KeSetPreviousMode(Mode);
-    ObCloseHandle(Handle, Mode);
-    return NT_SUCCESS(Status) ? ExCopyToCaller(FileInformation, &Info, sizeof(Info)) : Status;
+    return ExReturnValue(Status, FileInformation, &Info, sizeof(Info));
+}
+
+/* The same with less: times and attributes. */
+NTSTATUS NTAPI NtQueryAttributesFile(POBJECT_ATTRIBUTES ObjectAttributes, PFILE_BASIC_INFORMATION FileInformation)
+{
+    FILE_BASIC_INFORMATION Info;
+    NTSTATUS Status = IopQueryByName(ObjectAttributes, FileBasicInformation, &Info, sizeof(Info));
+
+    return ExReturnValue(Status, FileInformation, &Info, sizeof(Info));
 }
 
 /**
@@ -95,11 +128,8 @@ NTSTATUS NTAPI NtQueryFullAttributesFile(POBJECT_ATTRIBUTES ObjectAttributes,
  */
 NTSTATUS NTAPI NtDeleteFile(POBJECT_ATTRIBUTES ObjectAttributes)
 {
-    IO_STATUS_BLOCK Iosb;
     HANDLE Handle;
-    NTSTATUS Status = IoCreateFile(&Handle, DELETE, ObjectAttributes, &Iosb, NULL, 0,
-                                   FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, FILE_OPEN,
-                                   FILE_DELETE_ON_CLOSE, NULL, 0, CreateFileTypeNone, NULL, 0);
+    NTSTATUS Status = IopOpenByName(ObjectAttributes, DELETE, FILE_DELETE_ON_CLOSE, &Handle);
 
     if (NT_SUCCESS(Status)) {
         ObCloseHandle(Handle, ExGetPreviousMode());

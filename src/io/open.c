@@ -9,6 +9,8 @@
  * Decode first, then act: everything that can be refused is, before the file object exists; after that errors undo in reverse
  * order. IRQL: PASSIVE_LEVEL. Locks: none held; mounting takes DeviceLock.
  */
+#include <ntos/user.h>
+
 #include "iop.h"
 
 /* An open with no more access than this looks at the device alone and mounts nothing. */
@@ -275,13 +277,40 @@ NTSTATUS NTAPI NtCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJE
                             ULONG ShareAccess, ULONG CreateDisposition, ULONG CreateOptions, PVOID EaBuffer,
                             ULONG EaLength)
 {
-    return IoCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, AllocationSize, FileAttributes,
-                        ShareAccess, CreateDisposition, CreateOptions, EaBuffer, EaLength, CreateFileTypeNone, NULL, 0);
+    EX_CAPTURED_ATTRIBUTES Attributes;
+    IO_STATUS_BLOCK Iosb = {.Status = STATUS_PENDING};
+    LARGE_INTEGER Allocation;
+    HANDLE Opened = NULL;
+    NTSTATUS Status = ExProbeForWrite(IoStatusBlock, sizeof(Iosb)), Told;
+
+    if (NT_SUCCESS(Status) && AllocationSize != NULL) {
+        Status = ExCopyFromCaller(&Allocation, AllocationSize, sizeof(Allocation));
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = ExCaptureObjectAttributes(&Attributes, ObjectAttributes);
+    }
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = IoCreateFile(&Opened, DesiredAccess, Attributes.Address, &Iosb,
+                          AllocationSize == NULL ? NULL : &Allocation, FileAttributes, ShareAccess, CreateDisposition,
+                          CreateOptions, EaBuffer, EaLength, CreateFileTypeNone, NULL, 0);
+    ExFreeCapturedAttributes(&Attributes);
+    if (ExGetPreviousMode() == KernelMode) {
+        *FileHandle = Opened; /* NULL after an error */
+    }
+    Status = ExReturnHandle(Status, Opened, FileHandle);
+    if (Iosb.Status == STATUS_PENDING) {
+        return Status; /* refused before anything was asked */
+    }
+    Iosb.Status = Status;
+    Told = ExCopyToCaller(IoStatusBlock, &Iosb, sizeof(Iosb));
+    return NT_SUCCESS(Told) ? Status : Told;
 }
 
 NTSTATUS NTAPI NtOpenFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                           PIO_STATUS_BLOCK IoStatusBlock, ULONG ShareAccess, ULONG OpenOptions)
 {
-    return IoCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, NULL, 0, ShareAccess, FILE_OPEN,
-                        OpenOptions, NULL, 0, CreateFileTypeNone, NULL, 0);
+    return NtCreateFile(FileHandle, DesiredAccess, ObjectAttributes, IoStatusBlock, NULL, 0, ShareAccess, FILE_OPEN,
+                        OpenOptions, NULL, 0);
 }

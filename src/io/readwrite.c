@@ -6,6 +6,8 @@
  * which copies from the cache with no IRP. A file opened without intermediate buffering transfers whole sectors at aligned
  * offsets and addresses. Source: WDK documentation of ZwReadFile and ZwWriteFile. IRQL: PASSIVE_LEVEL.
  */
+#include <ntos/user.h>
+
 #include "iop.h"
 
 /* The offset a transfer starts at. Returns FALSE if the caller has to give one and did not, or gave a negative one. */
@@ -46,42 +48,59 @@ static BOOLEAN IopFastRead(PIOP_REQUEST Request, PVOID Buffer, ULONG Length, PLA
 {
     PFAST_IO_DISPATCH Fast = Request->Device->DriverObject->FastIoDispatch;
     PFILE_OBJECT File = Request->File;
+    BOOLEAN Done;
 
     if (!Request->FileLocked || File->PrivateCacheMap == NULL || Fast == NULL ||
         Fast->SizeOfFastIoDispatch < RTL_SIZEOF_THROUGH_FIELD(FAST_IO_DISPATCH, FastIoRead) ||
         Fast->FastIoRead == NULL) {
         return FALSE;
     }
-    if (!Fast->FastIoRead(File, Offset, Length, TRUE, Key, Buffer, &Request->Iosb, Request->Device)) {
+    __try { /* the buffer may be a program's; what is wrong with it, the slow path says */
+        Done = Fast->FastIoRead(File, Offset, Length, TRUE, Key, Buffer, &Request->Iosb, Request->Device);
+    } __except (Request->Mode == KernelMode ? EXCEPTION_CONTINUE_SEARCH : EXCEPTION_EXECUTE_HANDLER) {
+        Done = FALSE;
+    }
+    if (!Done) {
         return FALSE;
     }
     return Request->Iosb.Status == STATUS_SUCCESS || Request->Iosb.Status == STATUS_BUFFER_OVERFLOW ||
            Request->Iosb.Status == STATUS_END_OF_FILE;
 }
 
-/* Ends a request that needed no IRP. */
-static NTSTATUS IopFinishFastRead(PIOP_REQUEST Request)
-{
-    NTSTATUS Status = Request->Iosb.Status;
+/* The small parameters of a transfer, read once. */
+typedef struct _IOP_TRANSFER {
+    PLARGE_INTEGER Given; /* Place, or NULL: the caller gave no offset */
+    LARGE_INTEGER Place;
+    ULONG Key;
+} IOP_TRANSFER, *PIOP_TRANSFER;
 
-    *Request->UserIosb = Request->Iosb;
-    if (Request->UserEvent != NULL) {
-        KeSetEvent(Request->UserEvent, IO_NO_INCREMENT, FALSE);
+static NTSTATUS IopCaptureTransfer(PIOP_TRANSFER Transfer, PLARGE_INTEGER ByteOffset, PULONG Key)
+{
+    NTSTATUS Status = STATUS_SUCCESS;
+
+    Transfer->Given = ByteOffset == NULL ? NULL : &Transfer->Place;
+    Transfer->Key = 0;
+    if (ByteOffset != NULL) {
+        Status = ExCopyFromCaller(&Transfer->Place, ByteOffset, sizeof(Transfer->Place));
     }
-    KeSetEvent(&Request->File->Event, IO_NO_INCREMENT, FALSE);
-    return IopFailRequest(Request, Status); /* gives up what was held; there is no IRP */
+    if (NT_SUCCESS(Status) && Key != NULL) {
+        Status = ExCopyFromCaller(&Transfer->Key, Key, sizeof(Transfer->Key));
+    }
+    return Status;
 }
 
 NTSTATUS NTAPI NtReadFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
                           PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer, ULONG Length, PLARGE_INTEGER ByteOffset,
                           PULONG Key)
 {
-    ULONG KeyValue = (Key != NULL) ? *Key : 0;
+    IOP_TRANSFER Transfer;
     LARGE_INTEGER Offset;
     IOP_REQUEST Request;
-    NTSTATUS Status;
+    NTSTATUS Status = IopCaptureTransfer(&Transfer, ByteOffset, Key);
 
-    Status = IopOpenRequest(&Request, FileHandle, Event, FILE_READ_DATA, IoStatusBlock, FALSE);
+    if (NT_SUCCESS(Status)) {
+        Status = IopOpenRequest(&Request, FileHandle, Event, FILE_READ_DATA, IoStatusBlock, FALSE);
+    }
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
@@ -89,12 +108,12 @@ NTSTATUS NTAPI NtReadFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRo
     if (!NT_SUCCESS(Status)) {
         return IopFailRequest(&Request, Status);
     }
-    if (!IopTransferOffset(Request.File, ByteOffset, FALSE, &Offset) ||
+    if (!IopTransferOffset(Request.File, Transfer.Given, FALSE, &Offset) ||
         !IopIsAligned(&Request, Buffer, Length, &Offset)) {
         return IopFailRequest(&Request, STATUS_INVALID_PARAMETER);
     }
-    if (IopFastRead(&Request, Buffer, Length, &Offset, KeyValue)) {
-        return IopFinishFastRead(&Request);
+    if (IopFastRead(&Request, Buffer, Length, &Offset, Transfer.Key)) {
+        return IopFinishAnswered(&Request, Request.Iosb.Status, Request.Iosb.Information);
     }
     Status = IopAllocateRequestIrp(&Request, IRP_MJ_READ, IRP_MN_NORMAL);
     if (NT_SUCCESS(Status)) {
@@ -106,7 +125,7 @@ NTSTATUS NTAPI NtReadFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRo
     Request.Irp->Flags |= IRP_READ_OPERATION | IRP_DEFER_IO_COMPLETION;
     Request.Irp->Flags |= ((Request.File->Flags & FO_NO_INTERMEDIATE_BUFFERING) != 0) ? IRP_NOCACHE : 0;
     Request.Stack->Parameters.Read.Length = Length;
-    Request.Stack->Parameters.Read.Key = KeyValue;
+    Request.Stack->Parameters.Read.Key = Transfer.Key;
     Request.Stack->Parameters.Read.ByteOffset = Offset;
     return IopIssueRequest(&Request);
 }
@@ -115,11 +134,14 @@ NTSTATUS NTAPI NtWriteFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcR
                            PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer, ULONG Length, PLARGE_INTEGER ByteOffset,
                            PULONG Key)
 {
+    IOP_TRANSFER Transfer;
     LARGE_INTEGER Offset;
     IOP_REQUEST Request;
-    NTSTATUS Status;
+    NTSTATUS Status = IopCaptureTransfer(&Transfer, ByteOffset, Key);
 
-    Status = IopOpenRequest(&Request, FileHandle, Event, FILE_WRITE_DATA, IoStatusBlock, FALSE);
+    if (NT_SUCCESS(Status)) {
+        Status = IopOpenRequest(&Request, FileHandle, Event, FILE_WRITE_DATA, IoStatusBlock, FALSE);
+    }
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
@@ -127,7 +149,7 @@ NTSTATUS NTAPI NtWriteFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcR
     if (!NT_SUCCESS(Status)) {
         return IopFailRequest(&Request, Status);
     }
-    if (!IopTransferOffset(Request.File, ByteOffset, TRUE, &Offset) ||
+    if (!IopTransferOffset(Request.File, Transfer.Given, TRUE, &Offset) ||
         !IopIsAligned(&Request, Buffer, Length, &Offset)) {
         return IopFailRequest(&Request, STATUS_INVALID_PARAMETER);
     }
@@ -142,7 +164,7 @@ NTSTATUS NTAPI NtWriteFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcR
     Request.Irp->Flags |= ((Request.File->Flags & FO_NO_INTERMEDIATE_BUFFERING) != 0) ? IRP_NOCACHE : 0;
     Request.Stack->Flags = ((Request.File->Flags & FO_WRITE_THROUGH) != 0) ? SL_WRITE_THROUGH : 0;
     Request.Stack->Parameters.Write.Length = Length;
-    Request.Stack->Parameters.Write.Key = (Key != NULL) ? *Key : 0;
+    Request.Stack->Parameters.Write.Key = Transfer.Key;
     Request.Stack->Parameters.Write.ByteOffset = Offset;
     return IopIssueRequest(&Request);
 }

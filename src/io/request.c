@@ -106,6 +106,20 @@ static VOID IopCloseRequest(PIOP_REQUEST Request)
     ObfDereferenceObject(Request->File);
 }
 
+/* Ends a request that the I/O manager answered itself: the caller's status block, the file's event and the caller's. */
+NTSTATUS IopFinishAnswered(PIOP_REQUEST Request, NTSTATUS Status, ULONG_PTR Information)
+{
+    IO_STATUS_BLOCK Iosb = {.Status = Status, .Information = Information};
+
+    ASSERT(Request->Irp == NULL);
+    ExCopyToCaller(Request->UserIosb, &Iosb, sizeof(Iosb)); /* probed at the start; gone since: the caller's loss */
+    if (Request->UserEvent != NULL) {
+        KeSetEvent(Request->UserEvent, IO_NO_INCREMENT, FALSE);
+    }
+    KeSetEvent(&Request->File->Event, IO_NO_INCREMENT, FALSE);
+    return IopFailRequest(Request, Status);
+}
+
 /* Ends a request that was not issued; returns Status. */
 NTSTATUS IopFailRequest(PIOP_REQUEST Request, NTSTATUS Status)
 {
@@ -225,7 +239,11 @@ NTSTATUS IopTransferBuffer(PIOP_REQUEST Request, PVOID Buffer, ULONG Length, BOO
         return IopLockBuffer(Request, Buffer, Length, ToDevice ? IoReadAccess : IoWriteAccess);
     }
     Request->Irp->UserBuffer = Buffer;
-    return IopProbe(Request, Buffer, Length, sizeof(UCHAR), !ToDevice);
+    if (Request->Mode == KernelMode) {
+        return STATUS_SUCCESS;
+    }
+    /* Neither: the driver could take the program's address. It gets the locked pages too, which stay what they are. */
+    return IopLockBuffer(Request, Buffer, Length, ToDevice ? IoReadAccess : IoWriteAccess);
 }
 
 /* Waits for the IRP, which stays the request's. An alertable file's wait may be ended early: the IRP is cancelled then. */

@@ -9,6 +9,8 @@
  * Lock: ObpNamespaceLock, held by the callers of everything marked so in obp.h. References are given up only after it
  * was released, since the last one runs a delete procedure.
  */
+#include <ntos/user.h>
+
 #include "obp.h"
 
 FAST_MUTEX ObpNamespaceLock;
@@ -157,17 +159,15 @@ NTSTATUS NTAPI NtCreateDirectoryObject(PHANDLE Handle, ACCESS_MASK DesiredAccess
     PVOID Object;
     NTSTATUS Status;
 
-    Status = ObCreateObject(ExGetPreviousMode(), ObpDirectoryObjectType, Attributes, ExGetPreviousMode(), NULL,
-                            sizeof(OBP_DIRECTORY), 0, 0, &Object);
+    Status = ExCreateObject(ObpDirectoryObjectType, Attributes, sizeof(OBP_DIRECTORY), &Object);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
     ObpInitializeDirectory(Object);
-    return ObInsertObject(Object, NULL, DesiredAccess, 0, NULL, Handle);
+    return ExInsertObject(Object, DesiredAccess, Handle);
 }
 
 NTSTATUS NTAPI NtOpenDirectoryObject(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes)
 {
-    return ObOpenObjectByName(Attributes, ObpDirectoryObjectType, ExGetPreviousMode(), NULL, DesiredAccess, NULL,
-                              Handle);
+    return ExOpenObject(ObpDirectoryObjectType, Attributes, DesiredAccess, Handle);
 }

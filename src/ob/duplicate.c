@@ -10,6 +10,7 @@
  */
 #include <ntos/ke.h>
 #include <ntos/ps.h>
+#include <ntos/user.h>
 
 #include "handletable.h"
 
@@ -119,8 +120,12 @@ NTSTATUS NTAPI NtDuplicateObject(HANDLE SourceProcessHandle, HANDLE SourceHandle
 {
     KPROCESSOR_MODE Mode = ExGetPreviousMode();
     PVOID Source, Target = NULL;
-    NTSTATUS Status;
+    HANDLE New = NULL;
+    NTSTATUS Status = TargetHandle == NULL ? STATUS_SUCCESS : ExProbeForWrite(TargetHandle, sizeof(HANDLE));
 
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
     Status = ObReferenceObjectByHandle(SourceProcessHandle, PROCESS_DUP_HANDLE, *PsProcessType, Mode, &Source, NULL);
     if (!NT_SUCCESS(Status)) {
         return Status;
@@ -130,8 +135,10 @@ NTSTATUS NTAPI NtDuplicateObject(HANDLE SourceProcessHandle, HANDLE SourceHandle
             ObReferenceObjectByHandle(TargetProcessHandle, PROCESS_DUP_HANDLE, *PsProcessType, Mode, &Target, NULL);
     }
     if (NT_SUCCESS(Status)) {
-        Status = ObDuplicateObject(Source, SourceHandle, Target, TargetHandle, DesiredAccess, HandleAttributes, Options,
-                                   Mode);
+        Status = ObDuplicateObject(Source, SourceHandle, Target, &New, DesiredAccess, HandleAttributes, Options, Mode);
+        if (TargetHandle != NULL) { /* NULL after an error; a place that went meanwhile is the caller's loss */
+            ExCopyToCaller(TargetHandle, &New, sizeof(New));
+        }
     }
     if (Target != NULL) {
         ObfDereferenceObject(Target);

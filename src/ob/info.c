@@ -8,6 +8,7 @@
  */
 #include <ntos/ke.h>
 #include <ntos/ps.h>
+#include <ntos/user.h>
 
 #include "handletable.h"
 
@@ -87,6 +88,39 @@ static NTSTATUS ObpQueryFlags(ULONG Attributes, PVOID Buffer, ULONG Length, PULO
     return STATUS_SUCCESS;
 }
 
+/* Moves the string that an answer begins with to where the caller will see it. */
+static VOID ObpMoveString(PUNICODE_STRING String, const EX_ANSWER *Answer)
+{
+    if (String->Buffer != NULL) {
+        String->Buffer = (PWCHAR)((ULONG64)String->Buffer + Answer->Bias);
+    }
+}
+
+static NTSTATUS ObpAnswerQuery(PVOID Object, OBJECT_INFORMATION_CLASS Class, ULONG Attributes, ACCESS_MASK Granted,
+                               const EX_ANSWER *Answer, PULONG Needed)
+{
+    NTSTATUS Status;
+
+    switch (Class) {
+    case ObjectBasicInformation:
+        return ObpQueryBasic(Object, Attributes, Granted, Answer->Buffer, Answer->Length, Needed);
+    case ObjectNameInformation:
+        Status = ObQueryNameString(Object, Answer->Buffer, Answer->Length, Needed);
+        break;
+    case ObjectTypeInformation:
+        Status = ObpQueryType(Object, Answer->Buffer, Answer->Length, Needed);
+        break;
+    case ObjectHandleFlagInformation:
+        return ObpQueryFlags(Attributes, Answer->Buffer, Answer->Length, Needed);
+    default:
+        return STATUS_INVALID_INFO_CLASS;
+    }
+    if (NT_SUCCESS(Status)) {
+        ObpMoveString(Answer->Buffer, Answer); /* both begin with the string */
+    }
+    return Status;
+}
+
 /**
  * NtQueryObject - asks about a handle and its object.
  *
@@ -101,36 +135,25 @@ NTSTATUS NTAPI NtQueryObject(HANDLE Handle, OBJECT_INFORMATION_CLASS Information
 {
     ULONG Attributes, Needed = 0;
     ACCESS_MASK Granted;
+    EX_ANSWER Answer;
     PVOID Object;
-    NTSTATUS Status;
+    NTSTATUS Status, Told;
 
     Status = ObpReferenceEntry(PsGetCurrentProcess(), Handle, ExGetPreviousMode(), OB_TAG_DEFAULT, &Object, &Granted,
                                &Attributes);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    switch (InformationClass) {
-    case ObjectBasicInformation:
-        Status = ObpQueryBasic(Object, Attributes, Granted, Buffer, Length, &Needed);
-        break;
-    case ObjectNameInformation:
-        Status = ObQueryNameString(Object, Buffer, Length, &Needed);
-        break;
-    case ObjectTypeInformation:
-        Status = ObpQueryType(Object, Buffer, Length, &Needed);
-        break;
-    case ObjectHandleFlagInformation:
-        Status = ObpQueryFlags(Attributes, Buffer, Length, &Needed);
-        break;
-    default:
-        Status = STATUS_INVALID_INFO_CLASS;
-        break;
+    Status = ExBeginAnswer(&Answer, Buffer, Length);
+    if (NT_SUCCESS(Status)) {
+        do {
+            Status = ObpAnswerQuery(Object, InformationClass, Attributes, Granted, &Answer, &Needed);
+        } while (ExGrowAnswer(&Answer, &Status, Needed));
+        Status = ExEndAnswer(&Answer, Status, Needed);
     }
     ObfDereferenceObject(Object);
-    if (ReturnLength != NULL) {
-        *ReturnLength = Needed;
-    }
-    return Status;
+    Told = ExReturnValue(STATUS_SUCCESS, ReturnLength, &Needed, sizeof(Needed));
+    return NT_SUCCESS(Told) ? Status : Told;
 }
 
 NTSTATUS NTAPI ZwQueryObject(HANDLE Handle, OBJECT_INFORMATION_CLASS InformationClass, PVOID Buffer, ULONG Length,
@@ -143,13 +166,17 @@ NTSTATUS NTAPI ZwQueryObject(HANDLE Handle, OBJECT_INFORMATION_CLASS Information
 NTSTATUS NTAPI NtSetInformationObject(HANDLE Handle, OBJECT_INFORMATION_CLASS InformationClass, PVOID Buffer,
                                       ULONG Length)
 {
+    OBJECT_HANDLE_FLAG_INFORMATION Info;
+    NTSTATUS Status;
+
     if (InformationClass != ObjectHandleFlagInformation) {
         return STATUS_INVALID_INFO_CLASS;
     }
     if (Length != sizeof(OBJECT_HANDLE_FLAG_INFORMATION)) {
         return STATUS_INFO_LENGTH_MISMATCH;
     }
-    return ObSetHandleAttributes(Handle, Buffer, ExGetPreviousMode());
+    Status = ExCopyFromCaller(&Info, Buffer, sizeof(Info));
+    return NT_SUCCESS(Status) ? ObSetHandleAttributes(Handle, &Info, ExGetPreviousMode()) : Status;
 }
 
 NTSTATUS NTAPI ZwSetInformationObject(HANDLE Handle, OBJECT_INFORMATION_CLASS InformationClass, PVOID Buffer,
@@ -200,8 +227,9 @@ static BOOLEAN ObpTakeEntry(PVOID Context, PCUNICODE_STRING Name, PVOID Object)
 }
 
 /* Writes what was taken: the entries, one of zeros, then all strings. */
-static VOID ObpWriteListing(POBP_LISTING Listing, POBP_DIRECTORY_INFORMATION Info)
+static VOID ObpWriteListing(POBP_LISTING Listing, const EX_ANSWER *Answer)
 {
+    POBP_DIRECTORY_INFORMATION Info = Answer->Buffer;
     PUCHAR Place = (PUCHAR)(Info + Listing->Count + 1);
 
     for (ULONG Index = 0; Index < Listing->Count; Index++) {
@@ -209,12 +237,15 @@ static VOID ObpWriteListing(POBP_LISTING Listing, POBP_DIRECTORY_INFORMATION Inf
 
         ObpPutString(&Info[Index].Name, &Header->Name->Name, &Place);
         ObpPutString(&Info[Index].TypeName, &Header->Type->Name, &Place);
+        ObpMoveString(&Info[Index].Name, Answer);
+        ObpMoveString(&Info[Index].TypeName, Answer);
     }
     RtlZeroMemory(&Info[Listing->Count], sizeof(*Info));
 }
 
 /* Lists a directory from entry *Context on. */
-static NTSTATUS ObpListDirectory(POBP_DIRECTORY Directory, PVOID Buffer, POBP_LISTING Listing, PULONG Context)
+static NTSTATUS ObpListDirectory(POBP_DIRECTORY Directory, const EX_ANSWER *Answer, POBP_LISTING Listing,
+                                 PULONG Context)
 {
     Listing->Capacity = Listing->Space / sizeof(OBP_DIRECTORY_INFORMATION);
     Listing->Skip = *Context;
@@ -224,7 +255,7 @@ static NTSTATUS ObpListDirectory(POBP_DIRECTORY Directory, PVOID Buffer, POBP_LI
     }
     ObForEachInDirectory(Directory, ObpTakeEntry, Listing);
     if (Listing->Count != 0) {
-        ObpWriteListing(Listing, Buffer);
+        ObpWriteListing(Listing, Answer);
     }
     for (ULONG Index = 0; Index < Listing->Count; Index++) {
         ObfDereferenceObject(Listing->Objects[Index]);
@@ -256,20 +287,30 @@ NTSTATUS NTAPI NtQueryDirectoryObject(HANDLE DirectoryHandle, PVOID Buffer, ULON
 {
     OBP_LISTING Listing = {
         .Maximum = ReturnSingleEntry ? 1 : MAXULONG, .Bytes = sizeof(OBP_DIRECTORY_INFORMATION), .Space = Length};
-    ULONG Start = RestartScan ? 0 : *Context;
+    ULONG Start = 0, Bytes;
+    EX_ANSWER Answer;
     PVOID Directory;
-    NTSTATUS Status;
+    NTSTATUS Status = RestartScan ? STATUS_SUCCESS : ExCopyFromCaller(&Start, Context, sizeof(Start));
 
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
     Status = ObReferenceObjectByHandle(DirectoryHandle, DIRECTORY_QUERY, ObpDirectoryObjectType, ExGetPreviousMode(),
                                        &Directory, NULL);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Status = ObpListDirectory(Directory, Buffer, &Listing, &Start);
+    Status = ExBeginAnswer(&Answer, Buffer, Length);
+    if (NT_SUCCESS(Status)) {
+        Listing.Space = Answer.Length; /* a program gets its list in pieces of what one copy holds */
+        Status = ObpListDirectory(Directory, &Answer, &Listing, &Start);
+        Status = ExEndAnswer(&Answer, Status, Listing.Bytes);
+    }
     ObfDereferenceObject(Directory);
-    *Context = Start;
-    if (ReturnLength != NULL) {
-        *ReturnLength = (Status == STATUS_BUFFER_TOO_SMALL) ? Listing.BytesWanted : Listing.Bytes;
+    Bytes = (Status == STATUS_BUFFER_TOO_SMALL) ? Listing.BytesWanted : Listing.Bytes;
+    if (Status == STATUS_ACCESS_VIOLATION || !NT_SUCCESS(ExCopyToCaller(Context, &Start, sizeof(Start))) ||
+        !NT_SUCCESS(ExReturnValue(STATUS_SUCCESS, ReturnLength, &Bytes, sizeof(Bytes)))) {
+        return STATUS_ACCESS_VIOLATION;
     }
     return Status;
 }

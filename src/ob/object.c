@@ -104,7 +104,7 @@ static NTSTATUS ObpKeepCreation(POBJECT_HEADER Header, POBJECT_ATTRIBUTES Attrib
             Status = ObpCaptureName(ProbeMode, Attributes->ObjectName, &Creation->Name);
         }
         if (NT_SUCCESS(Status)) {
-            Status = SeCaptureSecurityDescriptor(Attributes->SecurityDescriptor, ProbeMode, PagedPool, TRUE,
+            Status = SeCaptureSecurityDescriptor(Attributes->SecurityDescriptor, KernelMode, PagedPool, TRUE,
                                                  &Creation->Descriptor);
         }
     }

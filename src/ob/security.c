@@ -11,6 +11,7 @@
  */
 #include <ntos/ke.h>
 #include <ntos/se.h>
+#include <ntos/user.h>
 
 #include "obp.h"
 
@@ -292,7 +293,9 @@ NTSTATUS NTAPI NtQuerySecurityObject(HANDLE Handle, SECURITY_INFORMATION Securit
                                      PSECURITY_DESCRIPTOR SecurityDescriptor, ULONG Length, PULONG LengthNeeded)
 {
     POBP_DESCRIPTOR Held;
+    EX_ANSWER Answer;
     PVOID Object;
+    ULONG Needed;
     NTSTATUS Status;
 
     Status = ObReferenceObjectByHandle(Handle, ObpSecurityAccess(SecurityInformation, FALSE), NULL, ExGetPreviousMode(),
@@ -301,10 +304,17 @@ NTSTATUS NTAPI NtQuerySecurityObject(HANDLE Handle, SECURITY_INFORMATION Securit
         return Status;
     }
     Held = ObpTakeDescriptor(ObpHeader(Object));
-    *LengthNeeded = Length;
-    Status = (Held == NULL) ? STATUS_NO_SECURITY_ON_OBJECT
-                            : SeQuerySecurityDescriptorInfo(&SecurityInformation, SecurityDescriptor, LengthNeeded,
-                                                            &Held->Descriptor);
+    Status = Held == NULL ? STATUS_NO_SECURITY_ON_OBJECT : ExBeginAnswer(&Answer, SecurityDescriptor, Length);
+    if (NT_SUCCESS(Status)) {
+        do {
+            Needed = Answer.Length;
+            Status = SeQuerySecurityDescriptorInfo(&SecurityInformation, Answer.Buffer, &Needed, &Held->Descriptor);
+        } while (ExGrowAnswer(&Answer, &Status, Needed));
+        Status = ExEndAnswer(&Answer, Status, Needed);
+        if (!NT_SUCCESS(ExCopyToCaller(LengthNeeded, &Needed, sizeof(Needed)))) {
+            Status = STATUS_ACCESS_VIOLATION;
+        }
+    }
     ObpDropDescriptor(Held);
     ObfDereferenceObject(Object);
     return Status;

@@ -5,6 +5,8 @@
  * what remained of the path; a link that ends the path is opened itself only by someone who asks for the link type.
  * No locks: a target never changes.
  */
+#include <ntos/user.h>
+
 #include "obp.h"
 
 POBJECT_TYPE ObpSymbolicLinkObjectType;
@@ -50,17 +52,18 @@ VOID ObpDeleteSymbolicLink(PVOID Object)
 NTSTATUS NTAPI NtCreateSymbolicLinkObject(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes,
                                           PUNICODE_STRING Target)
 {
-    KPROCESSOR_MODE Mode = ExGetPreviousMode();
-    UNICODE_STRING Copy;
+    UNICODE_STRING Given, Copy;
     PVOID Object;
-    NTSTATUS Status;
+    NTSTATUS Status = ExCaptureString(&Given, Target);
 
-    Status = ObpCaptureName(Mode, Target, &Copy);
-    if (!NT_SUCCESS(Status)) {
-        return STATUS_INVALID_PARAMETER;
+    if (NT_SUCCESS(Status)) {
+        Status = ObpCaptureName(ExGetPreviousMode(), &Given, &Copy); /* nonpaged: lookups copy it under a lock */
+        ExFreeCapturedString(&Given);
     }
-    Status = ObCreateObject(Mode, ObpSymbolicLinkObjectType, Attributes, Mode, NULL, sizeof(OBP_SYMBOLIC_LINK), 0, 0,
-                            &Object);
+    if (!NT_SUCCESS(Status)) {
+        return Status == STATUS_OBJECT_NAME_INVALID ? STATUS_INVALID_PARAMETER : Status;
+    }
+    Status = ExCreateObject(ObpSymbolicLinkObjectType, Attributes, sizeof(OBP_SYMBOLIC_LINK), &Object);
     if (!NT_SUCCESS(Status)) {
         if (Copy.Buffer != NULL) {
             ExFreePoolWithTag(Copy.Buffer, OB_TAG_NAME);
@@ -68,36 +71,45 @@ NTSTATUS NTAPI NtCreateSymbolicLinkObject(PHANDLE Handle, ACCESS_MASK DesiredAcc
         return Status;
     }
     ((POBP_SYMBOLIC_LINK)Object)->Target = Copy;
-    return ObInsertObject(Object, NULL, DesiredAccess, 0, NULL, Handle);
+    return ExInsertObject(Object, DesiredAccess, Handle);
 }
 
 NTSTATUS NTAPI NtOpenSymbolicLinkObject(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes)
 {
-    return ObOpenObjectByName(Attributes, ObpSymbolicLinkObjectType, ExGetPreviousMode(), NULL, DesiredAccess, NULL,
-                              Handle);
+    return ExOpenObject(ObpSymbolicLinkObjectType, Attributes, DesiredAccess, Handle);
+}
+
+/* Copies a target and, where there is room, a 0 behind it to the caller, whose string was read once. */
+static NTSTATUS ObpReturnTarget(PCUNICODE_STRING From, PUNICODE_STRING Target, UNICODE_STRING Given)
+{
+    const WCHAR End = 0;
+    NTSTATUS Status = ExCopyToCaller(Given.Buffer, From->Buffer, From->Length);
+
+    if (NT_SUCCESS(Status) && Given.MaximumLength >= From->Length + sizeof(WCHAR)) {
+        Status = ExCopyToCaller((PUCHAR)Given.Buffer + From->Length, &End, sizeof(End));
+    }
+    return ExReturnValue(Status, &Target->Length, &From->Length, sizeof(USHORT));
 }
 
 NTSTATUS NTAPI NtQuerySymbolicLinkObject(HANDLE Handle, PUNICODE_STRING Target, PULONG ReturnedLength)
 {
     POBP_SYMBOLIC_LINK Link;
-    NTSTATUS Status;
+    UNICODE_STRING Given;
+    ULONG Length;
+    NTSTATUS Status = ExCopyFromCaller(&Given, Target, sizeof(Given));
 
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
     Status = ObReferenceObjectByHandle(Handle, SYMBOLIC_LINK_QUERY, ObpSymbolicLinkObjectType, ExGetPreviousMode(),
                                        (PVOID *)&Link, NULL);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    if (ReturnedLength != NULL) {
-        *ReturnedLength = Link->Target.Length;
-    }
-    if (Target->MaximumLength < Link->Target.Length) {
-        Status = STATUS_BUFFER_TOO_SMALL;
-    } else {
-        RtlCopyMemory(Target->Buffer, Link->Target.Buffer, Link->Target.Length);
-        Target->Length = Link->Target.Length;
-        if (Target->MaximumLength >= Target->Length + sizeof(WCHAR)) {
-            Target->Buffer[Target->Length / sizeof(WCHAR)] = 0;
-        }
+    Length = Link->Target.Length;
+    Status = ExReturnValue(STATUS_SUCCESS, ReturnedLength, &Length, sizeof(Length));
+    if (NT_SUCCESS(Status)) {
+        Status = Given.MaximumLength < Length ? STATUS_BUFFER_TOO_SMALL : ObpReturnTarget(&Link->Target, Target, Given);
     }
     ObfDereferenceObject(Link);
     return Status;

@@ -8,6 +8,8 @@
  */
 #include "psp.h"
 
+#include <ntos/user.h>
+
 #include <ntos/init.h>
 #include <ntos/program.h>
 
@@ -121,6 +123,35 @@ PEPROCESS PsGetNextProcess(PEPROCESS Process)
     return Next;
 }
 
+/* What NtOpenProcess and NtOpenThread are given: no name, an identifier, OBJ_ flags. STATUS_INVALID_PARAMETER_MIX. */
+NTSTATUS PspCaptureCid(POBJECT_ATTRIBUTES ObjectAttributes, PCLIENT_ID ClientId, PULONG Attributes, PCLIENT_ID Cid)
+{
+    OBJECT_ATTRIBUTES Given;
+    NTSTATUS Status = ExCopyFromCaller(&Given, ObjectAttributes, sizeof(Given));
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    if (ClientId == NULL || Given.ObjectName != NULL) {
+        return STATUS_INVALID_PARAMETER_MIX;
+    }
+    *Attributes = Given.Attributes & OBJ_VALID_ATTRIBUTES;
+    if (ExGetPreviousMode() != KernelMode) {
+        *Attributes &= ~(ULONG)OBJ_KERNEL_HANDLE;
+    }
+    return ExCopyFromCaller(Cid, ClientId, sizeof(*Cid));
+}
+
+/* Opens an object by pointer for the caller, in its right. */
+NTSTATUS PspReturnHandle(PVOID Object, ULONG Attributes, ACCESS_MASK DesiredAccess, POBJECT_TYPE Type, PHANDLE Handle)
+{
+    HANDLE Opened = NULL;
+    NTSTATUS Status =
+        ObOpenObjectByPointer(Object, Attributes, NULL, DesiredAccess, Type, ExGetPreviousMode(), &Opened);
+
+    return ExReturnHandle(Status, Opened, Handle);
+}
+
 /**
  * NtOpenProcess - a handle to the process of an identifier.
  *
@@ -134,21 +165,22 @@ NTSTATUS NTAPI NtOpenProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess, P
 {
     PEPROCESS Process;
     PETHREAD Thread = NULL;
-    NTSTATUS Status;
+    CLIENT_ID Cid;
+    ULONG Attributes;
+    NTSTATUS Status = PspCaptureCid(ObjectAttributes, ClientId, &Attributes, &Cid);
 
-    if (ClientId == NULL || ObjectAttributes->ObjectName != NULL) {
-        return STATUS_INVALID_PARAMETER_MIX;
+    if (!NT_SUCCESS(Status)) {
+        return Status;
     }
-    if (ClientId->UniqueThread != NULL) {
-        Status = PsLookupProcessThreadByCid(ClientId, &Process, &Thread);
+    if (Cid.UniqueThread != NULL) {
+        Status = PsLookupProcessThreadByCid(&Cid, &Process, &Thread);
     } else {
-        Status = PsLookupProcessByProcessId(ClientId->UniqueProcess, &Process);
+        Status = PsLookupProcessByProcessId(Cid.UniqueProcess, &Process);
     }
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Status = ObOpenObjectByPointer(Process, ObjectAttributes->Attributes, NULL, DesiredAccess, PspProcessType,
-                                   ExGetPreviousMode(), ProcessHandle);
+    Status = PspReturnHandle(Process, Attributes, DesiredAccess, PspProcessType, ProcessHandle);
     ObDereferenceObject(Process);
     if (Thread != NULL) {
         ObDereferenceObject(Thread);

@@ -49,6 +49,9 @@ VOID PspNotifyThread(PETHREAD Thread, BOOLEAN Create);
 VOID PspPublishProcess(PEPROCESS Process); /* makes a process that is complete visible to all */
 VOID PspUnpublishProcess(PEPROCESS Process);
 
+NTSTATUS PspCaptureCid(POBJECT_ATTRIBUTES ObjectAttributes, PCLIENT_ID ClientId, PULONG Attributes, PCLIENT_ID Cid);
+NTSTATUS PspReturnHandle(PVOID Object, ULONG Attributes, ACCESS_MASK DesiredAccess, POBJECT_TYPE Type, PHANDLE Handle);
+
 /* ---- create.c ---- */
 
 VOID PspDeleteProcess(PVOID Object); /* the type's delete procedure */

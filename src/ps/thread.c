@@ -276,22 +276,22 @@ NTSTATUS NTAPI NtOpenThread(PHANDLE ThreadHandle, ACCESS_MASK DesiredAccess, POB
                             PCLIENT_ID ClientId)
 {
     PETHREAD Thread;
-    NTSTATUS Status;
+    CLIENT_ID Cid;
+    ULONG Attributes;
+    NTSTATUS Status = PspCaptureCid(ObjectAttributes, ClientId, &Attributes, &Cid);
 
-    if (ClientId == NULL || ObjectAttributes->ObjectName != NULL) {
-        return STATUS_INVALID_PARAMETER_MIX;
+    if (!NT_SUCCESS(Status)) {
+        return Status;
     }
-    if (ClientId->UniqueProcess != NULL) {
-        Status = PsLookupProcessThreadByCid(ClientId, NULL, &Thread);
+    if (Cid.UniqueProcess != NULL) {
+        Status = PsLookupProcessThreadByCid(&Cid, NULL, &Thread);
     } else {
-        Status =
-            NT_SUCCESS(PsLookupThreadByThreadId(ClientId->UniqueThread, &Thread)) ? STATUS_SUCCESS : STATUS_INVALID_CID;
+        Status = NT_SUCCESS(PsLookupThreadByThreadId(Cid.UniqueThread, &Thread)) ? STATUS_SUCCESS : STATUS_INVALID_CID;
     }
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Status = ObOpenObjectByPointer(Thread, ObjectAttributes->Attributes, NULL, DesiredAccess, PspThreadType,
-                                   ExGetPreviousMode(), ThreadHandle);
+    Status = PspReturnHandle(Thread, Attributes, DesiredAccess, PspThreadType, ThreadHandle);
     ObDereferenceObject(Thread);
     return Status;
 }

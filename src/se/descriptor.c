@@ -129,10 +129,10 @@ BOOLEAN NTAPI SeValidSecurityDescriptor(ULONG Length, PSECURITY_DESCRIPTOR Secur
 /**
  * SeCaptureSecurityDescriptor - copies a descriptor from outside, of either form, to pool.
  *
- * @CurrentMode    mode of the pointers
+ * @CurrentMode    mode of the pointers: a program's descriptor is copied part by part before anything is believed (capture.c)
  * @CaptureIfKernel  FALSE: from kernel mode the original is returned
  * @Copy           gets the self-relative copy: SeReleaseSecurityDescriptor
- * returns         STATUS_SUCCESS, STATUS_UNKNOWN_REVISION, STATUS_INSUFFICIENT_RESOURCES
+ * returns         STATUS_SUCCESS, STATUS_UNKNOWN_REVISION, STATUS_INSUFFICIENT_RESOURCES; a program's: what capture.c says
  */
 NTSTATUS NTAPI SeCaptureSecurityDescriptor(PSECURITY_DESCRIPTOR OriginalSecurityDescriptor, KPROCESSOR_MODE CurrentMode,
                                            POOL_TYPE PoolType, BOOLEAN CaptureIfKernel, PSECURITY_DESCRIPTOR *Copy)
@@ -144,6 +144,9 @@ NTSTATUS NTAPI SeCaptureSecurityDescriptor(PSECURITY_DESCRIPTOR OriginalSecurity
     if (CurrentMode == KernelMode && !CaptureIfKernel) {
         *Copy = OriginalSecurityDescriptor;
         return STATUS_SUCCESS;
+    }
+    if (CurrentMode != KernelMode) {
+        return SepCaptureUserDescriptor(OriginalSecurityDescriptor, PoolType, Copy);
     }
     if (!RtlValidSecurityDescriptor(OriginalSecurityDescriptor)) {
         return STATUS_UNKNOWN_REVISION;

@@ -52,6 +52,9 @@ typedef struct _SEP_AUX_DATA {
 extern SE_EXPORTS SepExports;
 NTSTATUS SepInitializeWellKnown(VOID);
 
+/* capture.c */
+NTSTATUS SepCaptureUserDescriptor(const VOID *Source, POOL_TYPE PoolType, PSECURITY_DESCRIPTOR *Copy);
+
 /* privilege.c; the token's lock is held, at least shared */
 BOOLEAN SepHasPrivilege(PTOKEN Token, LUID Privilege);
 BOOLEAN SepTokenPrivilegeCheck(PTOKEN Token, PPRIVILEGE_SET Set);

@@ -8,6 +8,7 @@
 #include "sep.h"
 
 #include <ntos/ex.h>
+#include <ntos/user.h>
 
 /* Rights that the DDK leaves out (values as documented for the Windows SDK). */
 #define SEP_QUERY_INFORMATION        0x0400
@@ -17,6 +18,7 @@
 typedef struct _SEP_ANSWER {
     PUCHAR Buffer;
     ULONG Bytes;
+    ULONG64 Bias; /* added to pointers into the answer */
 } SEP_ANSWER, *PSEP_ANSWER;
 
 /* Room for Bytes at the end; returns where to write, NULL while measuring. */
@@ -47,7 +49,7 @@ static VOID SepAppendSid(PSEP_ANSWER Answer, PSID Sid, PSID *Pointer)
 
     if (Place != NULL) {
         RtlCopyMemory(Place, Sid, Bytes);
-        *Pointer = Place;
+        *Pointer = (PSID)((ULONG64)Place + Answer->Bias);
     }
 }
 
@@ -102,7 +104,7 @@ static VOID SepPutDefaultDacl(PSEP_ANSWER Answer, PTOKEN Token)
         Place = SepReserve(Answer, Token->DefaultDacl->AclSize);
         if (Place != NULL) {
             RtlCopyMemory(Place, Token->DefaultDacl, Token->DefaultDacl->AclSize);
-            Default->DefaultDacl = Place;
+            Default->DefaultDacl = (PACL)((ULONG64)Place + Answer->Bias);
         }
     }
 }
@@ -193,6 +195,28 @@ NTSTATUS NTAPI SeQueryInformationToken(PACCESS_TOKEN Token, TOKEN_INFORMATION_CL
     return Status;
 }
 
+/* Writes one class if there is room; *Needed: the bytes of it. The lock is held for measuring and writing together. */
+static NTSTATUS SepTell(PTOKEN Token, TOKEN_INFORMATION_CLASS Class, const EX_ANSWER *Out, PULONG Needed)
+{
+    SEP_ANSWER Answer = {.Buffer = NULL, .Bias = Out->Bias};
+    NTSTATUS Status;
+
+    SepLockToken(Token);
+    Status = SepAnswer(Token, Class, &Answer);
+    if (NT_SUCCESS(Status)) {
+        *Needed = Answer.Bytes;
+        if (Out->Length < Answer.Bytes) {
+            Status = STATUS_BUFFER_TOO_SMALL;
+        } else {
+            Answer.Buffer = Out->Buffer;
+            Answer.Bytes = 0;
+            SepAnswer(Token, Class, &Answer);
+        }
+    }
+    SepUnlockToken(Token);
+    return Status;
+}
+
 /**
  * NtQueryInformationToken - asks about a token by handle.
  *
@@ -204,8 +228,9 @@ NTSTATUS NTAPI NtQueryInformationToken(HANDLE TokenHandle, TOKEN_INFORMATION_CLA
                                        PVOID TokenInformation, ULONG TokenInformationLength, PULONG ReturnLength)
 {
     ACCESS_MASK Access = (TokenInformationClass == TokenSource) ? TOKEN_QUERY_SOURCE : TOKEN_QUERY;
-    SEP_ANSWER Answer = {.Buffer = NULL};
     PTOKEN Token;
+    EX_ANSWER Out;
+    ULONG Needed = 0;
     NTSTATUS Status;
 
     Status =
@@ -213,21 +238,32 @@ NTSTATUS NTAPI NtQueryInformationToken(HANDLE TokenHandle, TOKEN_INFORMATION_CLA
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    SepLockToken(Token);
-    Status = SepAnswer(Token, TokenInformationClass, &Answer);
+    Status = ExBeginAnswer(&Out, TokenInformation, TokenInformationLength);
     if (NT_SUCCESS(Status)) {
-        *ReturnLength = Answer.Bytes;
-        if (TokenInformationLength < Answer.Bytes) {
-            Status = STATUS_BUFFER_TOO_SMALL;
-        } else {
-            Answer.Buffer = TokenInformation;
-            Answer.Bytes = 0;
-            SepAnswer(Token, TokenInformationClass, &Answer);
+        do {
+            Status = SepTell(Token, TokenInformationClass, &Out, &Needed);
+        } while (ExGrowAnswer(&Out, &Status, Needed));
+        Status = ExEndAnswer(&Out, Status, Needed);
+        if (Needed != 0 && !NT_SUCCESS(ExCopyToCaller(ReturnLength, &Needed, sizeof(Needed)))) {
+            Status = STATUS_ACCESS_VIOLATION;
         }
     }
-    SepUnlockToken(Token);
     ObDereferenceObject(Token);
     return Status;
+}
+
+static NTSTATUS SepOpenToken(PACCESS_TOKEN Token, ULONG Attributes, ACCESS_MASK DesiredAccess, PHANDLE TokenHandle)
+{
+    KPROCESSOR_MODE Mode = ExGetPreviousMode();
+    HANDLE Opened = NULL;
+    NTSTATUS Status;
+
+    if (Mode != KernelMode) {
+        Attributes &= ~(ULONG)OBJ_KERNEL_HANDLE;
+    }
+    Status = ObOpenObjectByPointer(Token, Attributes & OBJ_VALID_ATTRIBUTES, NULL, DesiredAccess, SepTokenObjectType,
+                                   Mode, &Opened);
+    return ExReturnHandle(Status, Opened, TokenHandle);
 }
 
 /**
@@ -249,7 +285,7 @@ NTSTATUS NTAPI NtOpenProcessTokenEx(HANDLE ProcessHandle, ACCESS_MASK DesiredAcc
         return Status;
     }
     Token = PsReferencePrimaryToken(Process);
-    Status = ObOpenObjectByPointer(Token, HandleAttributes, NULL, DesiredAccess, SepTokenObjectType, Mode, TokenHandle);
+    Status = SepOpenToken(Token, HandleAttributes, DesiredAccess, TokenHandle);
     ObDereferenceObject(Token);
     ObDereferenceObject(Process);
     return Status;
@@ -288,8 +324,7 @@ NTSTATUS NTAPI NtOpenThreadTokenEx(HANDLE ThreadHandle, ACCESS_MASK DesiredAcces
     } else if (Level == SecurityAnonymous) {
         Status = STATUS_CANT_OPEN_ANONYMOUS;
     } else {
-        Status =
-            ObOpenObjectByPointer(Token, HandleAttributes, NULL, DesiredAccess, SepTokenObjectType, Mode, TokenHandle);
+        Status = SepOpenToken(Token, HandleAttributes, DesiredAccess, TokenHandle);
     }
     if (Token != NULL) {
         ObDereferenceObject(Token);
