@@ -35,3 +35,12 @@ def test_comments_and_strings_are_no_calls(exports):
     known = {name: exports.Export(name, name, False) for name in ("KeSetEvent", "ObfReferenceObject", "ZwClose", "KfRaiseIrql")}
     text = exports.strip('/* ZwClose( */ Print("ZwClose(", \'"\'); // KeSetEvent(\nObReferenceObject(Object); KTAP_IMPORT(KIRQL (*)(KIRQL), KfRaiseIrql)(2);')
     assert exports.called(text, known) == {"ObfReferenceObject", "KfRaiseIrql"}
+
+
+def test_what_is_missing_of_wdm_has_its_reason():
+    """docs/limits.md names every plain function of wdm.h that is not exported; `Etw...` stands for all that begin so."""
+    limits = SCRIPT.parents[1].joinpath("docs", "limits.md").read_text(encoding="utf-8")
+    names = {name for name in re.findall(r"`([\w.]*\w\w[\w.]*)`", limits)}
+    reasons = re.compile("|".join(re.escape(name).replace(re.escape("..."), r"\w*") for name in sorted(names)))
+    done = subprocess.run([str(SCRIPT), "--wdm"], capture_output=True, text=True, check=True)
+    assert [name for name in done.stdout.split() if not reasons.fullmatch(name)] == []
