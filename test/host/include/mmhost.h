@@ -16,8 +16,8 @@ typedef UCHAR KIRQL;
 #define NT_SUCCESS(Status) ((Status) >= 0)
 #endif
 #define ExInjectFault(Kind) FALSE /* frames run out here when the test takes them */
-#define MM_PAGE_SIZE  0x1000ULL
-#define MM_LARGE_PAGE 0x200000ULL
+#define MM_PAGE_SIZE        0x1000ULL
+#define MM_LARGE_PAGE       0x200000ULL
 
 extern struct _MMPFN *HostDatabase;
 #define MI_PFN_DATABASE HostDatabase
