@@ -15,10 +15,9 @@ typedef struct _PSP_PROGRAM {
 
 /* An image in a process. */
 typedef struct _PSP_IMAGE {
-    ULONG64 WantedBase; /* given: where it must go; 0: where its header says, or elsewhere */
-    ULONG64 Base;       /* where it is */
-    ULONG Size;         /* bytes */
-    ULONG EntryRva;     /* 0: none */
+    ULONG64 Base;   /* where it is */
+    ULONG Size;     /* bytes */
+    ULONG EntryRva; /* 0: none */
     ULONG Subsystem;
     BOOLEAN IsDll;
     SIZE_T StackReserve, StackCommit;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <ntos/mm.h>
+#include <ntos/vmsvc.h>
 
 typedef struct _CONTROL_AREA CONTROL_AREA, *PCONTROL_AREA;
 
@@ -118,9 +119,6 @@ NTSTATUS NTAPI MmMapViewOfSection(PVOID SectionObject, PEPROCESS Process, PVOID 
                                   SIZE_T CommitSize, PLARGE_INTEGER SectionOffset, PSIZE_T ViewSize,
                                   SECTION_INHERIT InheritDisposition, ULONG AllocationType, ULONG Protect);
 NTSTATUS NTAPI MmUnmapViewOfSection(PEPROCESS Process, PVOID BaseAddress);
-NTSTATUS NTAPI NtOpenSection(PHANDLE SectionHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes);
-NTSTATUS NTAPI NtMapViewOfSection(HANDLE SectionHandle, HANDLE ProcessHandle, PVOID *BaseAddress, ULONG_PTR ZeroBits,
-                                  SIZE_T CommitSize, PLARGE_INTEGER SectionOffset, PSIZE_T ViewSize,
-                                  SECTION_INHERIT InheritDisposition, ULONG AllocationType, ULONG Protect);
-NTSTATUS NTAPI NtUnmapViewOfSection(HANDLE ProcessHandle, PVOID BaseAddress);
+/* What a section object of an image is. IRQL: any. */
+VOID MmQueryImageSection(PVOID SectionObject, PSECTION_IMAGE_INFORMATION Information, PULONG EntryRva);
 extern POBJECT_TYPE MmSectionObjectType; /* (c) */

@@ -170,6 +170,21 @@ static VOID MiCommitPages(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 First, U
     ExReleaseFastMutex(&Space->WorkingSetLock);
 }
 
+/* Pages of a view of a SEC_RESERVE section: committed for all who map it, with a protection for this view. */
+static NTSTATUS MiCommitView(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 First, ULONG64 Last, ULONG Protection)
+{
+    NTSTATUS Status;
+
+    if (!MiViewMayHave(Vad, Protection)) {
+        return STATUS_INVALID_PAGE_PROTECTION;
+    }
+    Status = MiCommitSectionPages(Vad->ControlArea, Vad->FirstPage + First - Vad->StartVpn, Last - First + 1);
+    if (NT_SUCCESS(Status)) {
+        MiSetProtection(Space, Vad, First, Last, Protection);
+    }
+    return Status;
+}
+
 static NTSTATUS MiCommitMemory(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocation, PULONG64 First, PULONG64 Last)
 {
     PMI_VAD Vad;
@@ -180,6 +195,9 @@ static NTSTATUS MiCommitMemory(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocatio
     Vad = MiFindVad(Space, *First);
     if (Vad == NULL || *Last > Vad->EndVpn) {
         return STATUS_CONFLICTING_ADDRESSES;
+    }
+    if (Vad->Type == MiVadMapped && Vad->ControlArea->Reserve) {
+        return MiCommitView(Space, Vad, *First, *Last, Allocation->Protection);
     }
     if (Vad->Type != MiVadPrivate) {
         return STATUS_ALREADY_COMMITTED;

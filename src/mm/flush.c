@@ -76,28 +76,35 @@ BOOLEAN MmPurgeDataSection(PSECTION_OBJECT_POINTERS Pointers, ULONG64 Offset, UL
     return Purged;
 }
 
+/* Gives a control area up if nobody uses it, or when its last user goes. TRUE: there is none any more. PFN lock. */
+static BOOLEAN MiCloseIfUnused(PCONTROL_AREA ControlArea, BOOLEAN Delay)
+{
+    BOOLEAN Unused = ControlArea == NULL || (ControlArea->Sections == 0 && ControlArea->Views == 0);
+
+    if (ControlArea != NULL && (Unused || Delay)) {
+        ControlArea->DeleteOnClose = TRUE;
+        MiCheckControlArea(ControlArea);
+    }
+    return Unused;
+}
+
 /**
- * MmForceSectionClosed - gives up a file's data section if nobody uses it.
+ * MmForceSectionClosed - gives up a file's sections, of its data and of the image, if nobody uses them.
  *
  * @DelayClose  TRUE: if it is in use, give it up when its last user goes
- * returns      TRUE: there is no data section any more
+ * returns      TRUE: there is neither any more
  *
  * The reference to the file object is dropped a little later, by the section thread. IRQL: <= APC_LEVEL.
  */
 BOOLEAN NTAPI MmForceSectionClosed(PSECTION_OBJECT_POINTERS SectionObjectPointer, BOOLEAN DelayClose)
 {
-    PCONTROL_AREA ControlArea;
     BOOLEAN Closed;
     KIRQL OldIrql;
 
     ASSERT_IRQL_MAX(APC_LEVEL);
     OldIrql = MiLockPfn();
-    ControlArea = SectionObjectPointer->DataSectionObject;
-    Closed = ControlArea == NULL || (ControlArea->Sections == 0 && ControlArea->Views == 0);
-    if (ControlArea != NULL && (Closed || DelayClose)) {
-        ControlArea->DeleteOnClose = TRUE;
-        MiCheckControlArea(ControlArea);
-    }
+    Closed = MiCloseIfUnused(SectionObjectPointer->ImageSectionObject, DelayClose);
+    Closed = MiCloseIfUnused(SectionObjectPointer->DataSectionObject, DelayClose) && Closed;
     MiUnlockPfn(OldIrql);
     return Closed;
 }
@@ -132,17 +139,17 @@ BOOLEAN NTAPI MmCanFileBeTruncated(PSECTION_OBJECT_POINTERS SectionPointer, PLAR
 /**
  * MmFlushImageSection - may a file be written or deleted, as far as images of it go?
  *
- * Image sections do not exist yet, so only their absence has to be asserted; deleting a file also asks that no section
+ * An image that nobody has mapped or open is given up; one in use forbids both. Deleting a file also asks that no section
  * object holds its data. IRQL: <= APC_LEVEL.
  */
 BOOLEAN NTAPI MmFlushImageSection(PSECTION_OBJECT_POINTERS SectionObjectPointer, MMFLUSH_TYPE FlushType)
 {
     PCONTROL_AREA ControlArea;
-    BOOLEAN Can = TRUE;
+    BOOLEAN Can;
     KIRQL OldIrql;
 
-    ASSERT(SectionObjectPointer->ImageSectionObject == NULL);
     OldIrql = MiLockPfn();
+    Can = MiCloseIfUnused(SectionObjectPointer->ImageSectionObject, FALSE);
     ControlArea = SectionObjectPointer->DataSectionObject;
     if (FlushType == MmFlushForDelete && ControlArea != NULL && ControlArea->UserSections != 0) {
         Can = FALSE;

@@ -180,6 +180,12 @@ static NTSTATUS MiReadCluster(PMI_INPAGE Block)
 
     Thread->ActiveFaultCount++;
     Thread->MemoryMaker = TRUE; /* a fault inside the paging path may use the reserve: this read ends in memory */
+    if (Block->Subsection->ControlArea->Image != NULL) {
+        Status = MiReadImageCluster(Block);
+        Thread->MemoryMaker = WasMaker;
+        Thread->ActiveFaultCount--;
+        return Status;
+    }
     Status = IoPageRead(FileObject, &Block->Mdl, &Block->Offset, &Block->IoEvent, &Block->Io);
     if (Status == STATUS_PENDING) {
         KeWaitForSingleObject(&Block->IoEvent, WrPageIn, KernelMode, FALSE, NULL);

@@ -56,6 +56,7 @@ typedef struct _MI_VAD {
     ULONG64 FirstPage;                 /* (c) page of the section at StartVpn */
     ULONG Maximum;                     /* (c) MM_... of the section */
     ULONG Inherit;                     /* (c) SECTION_INHERIT */
+    BOOLEAN Image;                     /* (c) of an image: each part of it has a protection of its own */
 } MI_VAD, *PMI_VAD;
 
 struct _MI_ADDRESS_SPACE {
@@ -207,6 +208,10 @@ typedef struct _MI_PAGE_INFO {
     ULONG Protection; /* MM_..., if committed */
 } MI_PAGE_INFO, *PMI_PAGE_INFO;
 VOID MiQueryPage(PMI_VAD Vad, ULONG64 Vpn, PMI_PAGE_INFO Info); /* (w) held */
+/* The same pages all over as long as their PTEs are 0? If not, what a page is depends on its section. */
+BOOLEAN MiIsUniformVad(PMI_VAD Vad);
+/* MM_... of a page whose PTE is 0. (a) or (w). */
+ULONG MiFirstProtection(PMI_VAD Vad, ULONG64 Vpn);
 
 /* ---- mdluser.c: the current process; IRQL <= APC_LEVEL ---- */
 /* Base: in NULL or the address wanted, out where it is. Fails: STATUS_INSUFFICIENT_RESOURCES, STATUS_CONFLICTING_ADDRESSES, STATUS_NO_MEMORY, ... */
@@ -222,6 +227,10 @@ ULONG MiSharedProtection(MMPTE Pte); /* MM_... of a valid PTE that shares a fram
 /* That PTE; for a guard page or one without access the form that a fault resolves. */
 MMPTE MiMakeSharedPte(PFN_FRAME Frame, ULONG Protection);
 BOOLEAN MiViewMayHave(PMI_VAD Vad, ULONG Protection); /* may a page of the view come to have it? */
+/* MM_... that pages of a view get when a service asks for Protection: what an image's pages write is copied. */
+ULONG MiViewProtection(PMI_VAD Vad, ULONG64 First, ULONG Protection);
+/* Charges pages that may come to be copies. (a) held. FALSE: the limit would be exceeded. */
+BOOLEAN MiChargeCopies(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 Pages);
 
 /* ---- sharedfault.c: (w) held, process current ---- */
 NTSTATUS MiSharedFault(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, PVOID Address, ULONG Protection);
@@ -239,6 +248,7 @@ typedef struct _MI_ACCESS {
 
 /* One step towards a valid page of the current process; as MiMakeSystemPageValid. IRQL: <= APC_LEVEL; no locks. */
 NTSTATUS MiMakeUserPageValid(PVOID Address, const MI_ACCESS *Access);
+VOID MiSetFrameCacheType(PFN_FRAME Frame, ULONG Protection); /* of a frame that is nobody's content yet. PFN lock */
 
 /* ---- protectvm.c ---- */
 /* Changes the protection of one committed page. (w) held. FALSE: no frame for its page table now. */

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "mip.h"
+#include <ntos/peimage.h>
 #include <ntos/section.h>
 
 #define MI_TAG_CONTROL_AREA 'aCmM'
@@ -14,6 +15,7 @@
 #define MI_TAG_PROTOTYPE    'tSmM' /* paged pool */
 #define MI_TAG_INPAGE       'pImM'
 #define MI_TAG_MDL          'ldmM'
+#define MI_TAG_IMAGE_DATA   'iSmM'
 
 /*
  * Prototype PTEs are made a subsection at a time: 4096 PTEs are 32 KB of paged pool and 16 MB of file. A section so large
@@ -37,10 +39,12 @@ typedef struct _MI_SUBSECTION_BLOCK {
     struct _MI_SUBSECTION_BLOCK *Next; /* (p) later part of the file */
     ULONG64 StartingPage;              /* (c) */
     ULONG64 Pages;                     /* (c) */
-    ULONG PagesEach;                   /* (c) all but the last have this many */
+    ULONG PagesEach;                   /* (c) all but the last have this many; 0, of images: each has its own number */
     ULONG Count;                       /* (c) */
     SUBSECTION Subsection[];
 } MI_SUBSECTION_BLOCK, *PMI_SUBSECTION_BLOCK;
+
+struct _MI_INPAGE;
 
 struct _CONTROL_AREA {
     LIST_ENTRY Link;                   /* (p) in MiControlAreas, or the list of the dead */
@@ -49,20 +53,45 @@ struct _CONTROL_AREA {
     ULONG Sections;                    /* (p) opens by Cc, section objects, calls in progress */
     ULONG Views;                       /* (p) mapped views */
     ULONG UserSections;                /* (p) section objects, and their views, which outlive them */
-    ULONG64 Commit;                    /* (c) pages charged: those of a section without a file */
+    ULONG64 Commit;                    /* (p) pages charged: those of a section without a file */
     ULONG64 Frames;                    /* (p) prototype PTEs that name a frame; files only */
     ULONG64 Pages;                     /* (p) of the section; only grows */
     ULONG64 FileSize;                  /* (p) bytes; what lies past it reads as zero */
     PMI_SUBSECTION_BLOCK Blocks;       /* (p) in file order */
     FAST_MUTEX Growth;                 /* extension and prototype arrays; <= APC_LEVEL; pool is allocated under it */
+    struct _MI_IMAGE *Image;           /* (c) NULL: not an image */
+    BOOLEAN Reserve;                   /* (c) SEC_RESERVE: a prototype PTE of 0 is a page that is not committed */
+    UCHAR PageProtection;              /* (c) without a file: MM_READWRITE, with the cache type of the frames */
     BOOLEAN DeleteOnClose;             /* (p) throw the frames away with the last user */
     BOOLEAN BeingDeleted;              /* (p) unreachable, in the hands of the section thread */
 };
 
+/* What an image's control area knows beyond a file's; subsection N is part N. All of it is constant. */
+typedef struct _MI_IMAGE_PART { /* headers, or a section of the image */
+    ULONG64 StartingPage;
+    ULONG Pages;
+    ULONG Protection;            /* MM_...: what its pages are mapped with */
+    ULONG FileOffset, FileBytes; /* the rest is zero */
+} MI_IMAGE_PART, *PMI_IMAGE_PART;
+
+typedef struct _MI_IMAGE {
+    ULONG64 Base,
+        Delta;         /* where it lies in every process that has the addresses free; how far from the preferred base */
+    ULONG64 FileBytes; /* of the file */
+    ULONG BaseField;   /* RVA of ImageBase in the headers */
+    PUCHAR Relocations; /* nonpaged pool, checked; NULL: none */
+    ULONG RelocationBytes;
+    PULONG FirstRelocation; /* by page: offset of its block + 1; 0: none */
+    SECTION_IMAGE_INFORMATION Information;
+    PE_HEADER Header;
+    ULONG Parts;
+    MI_IMAGE_PART Part[];
+} MI_IMAGE, *PMI_IMAGE;
+
 /* A section object (MmCreateSection). */
 typedef struct _SECTION {
     PCONTROL_AREA ControlArea; /* (c) */
-    ULONG64 Bytes;             /* (c) */
+    ULONG64 Bytes;             /* (p) only grows */
     ULONG Protection;          /* (c) MM_...: the most that a view may have */
     ULONG Attributes;          /* (c) SEC_... */
 } SECTION, *PSECTION;
@@ -78,7 +107,30 @@ VOID MiCheckControlArea(PCONTROL_AREA ControlArea);
 /* The data control area of a file, referenced; NULL: none. No PFN lock. */
 PCONTROL_AREA MiFindDataControlArea(PSECTION_OBJECT_POINTERS Pointers);
 
-NTSTATUS MiCreatePageFileControlArea(ULONG64 Bytes, PCONTROL_AREA *ControlArea);
+/* A control area of its own for a section without a file, referenced. @Reserve: its pages are committed later. */
+NTSTATUS MiCreatePageFileControlArea(ULONG64 Bytes, BOOLEAN Reserve, PCONTROL_AREA *ControlArea);
+/* An image's, over the blocks of a file's; takes @Image and @Blocks over. See MmOpenDataSection, whose twin it is. */
+NTSTATUS MiOpenImageControlArea(PFILE_OBJECT FileObject, PMI_IMAGE Image, PMI_SUBSECTION_BLOCK Blocks,
+                                PCONTROL_AREA *ControlArea);
+/* The image control area of a file, referenced; NULL: none. No PFN lock. */
+PCONTROL_AREA MiFindImageControlArea(PSECTION_OBJECT_POINTERS Pointers);
+/* The data section of a file, as large as the file, referenced; close it with MmCloseDataSection. */
+NTSTATUS MiOpenFileControlArea(PFILE_OBJECT FileObject, ULONG64 Bytes, PCONTROL_AREA *ControlArea);
+
+/* ---- imagesect.c, imagepage.c ---- */
+NTSTATUS MiCreateImageControlArea(PFILE_OBJECT FileObject, PCONTROL_AREA *ControlArea); /* PASSIVE_LEVEL */
+VOID MiFreeImage(PMI_IMAGE Image);
+/* Fills the frames of a cluster of an image's pages. IRQL: <= APC_LEVEL; no locks. */
+NTSTATUS MiReadImageCluster(struct _MI_INPAGE *Block);
+/* Bytes of a file, by way of its data section. @Buffer: nonpaged. IRQL: <= APC_LEVEL; no locks. */
+NTSTATUS MiReadFileBytes(PCONTROL_AREA Data, ULONG64 Offset, ULONG Bytes, PVOID Buffer);
+/* The part that a subsection of an image is. */
+FORCEINLINE PMI_IMAGE_PART MiPartOf(const SUBSECTION *Subsection)
+{
+    PCONTROL_AREA ControlArea = Subsection->ControlArea;
+
+    return &ControlArea->Image->Part[Subsection - ControlArea->Blocks->Subsection];
+}
 
 /* ---- sectobj.c ---- */
 NTSTATUS MiInitializeSectionObjects(VOID); /* after ObInitialize */
@@ -89,6 +141,9 @@ VOID MiDeleteSubsectionBlocks(PCONTROL_AREA ControlArea);
 /* The subsection that holds a file page; NULL: past the end. PFN lock, or a reason why blocks stay (they only grow). */
 PSUBSECTION MiSubsectionOfPage(PCONTROL_AREA ControlArea, ULONG64 Page);
 NTSTATUS MiCreatePrototypes(PCONTROL_AREA ControlArea, ULONG64 FirstPage, ULONG64 Pages);
+/* Commits pages of a SEC_RESERVE section whose prototype PTEs exist. Fails: STATUS_COMMITMENT_LIMIT. IRQL: <= APC_LEVEL. */
+NTSTATUS MiCommitSectionPages(PCONTROL_AREA ControlArea, ULONG64 FirstPage, ULONG64 Pages);
+PMI_SUBSECTION_BLOCK MiCreateImageBlock(PMI_IMAGE Image);
 
 FORCEINLINE ULONG64 MiPageOfPrototype(const SUBSECTION *Subsection, const MMPTE *Prototype)
 {

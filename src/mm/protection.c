@@ -7,6 +7,7 @@
  *
  * Source: memory protection constants in the Windows documentation.
  */
+#include "misection.h"
 #include "miprocess.h"
 
 #define MI_ACCESS_MASK 7u
@@ -80,6 +81,19 @@ ULONG64 MiUserPteBits(ULONG Protection)
     return Bits | MiCacheBits(MiProtectionCacheType(Protection));
 }
 
+BOOLEAN MiIsUniformVad(PMI_VAD Vad)
+{
+    return Vad->Type != MiVadMapped || (!Vad->Image && !Vad->ControlArea->Reserve);
+}
+
+ULONG MiFirstProtection(PMI_VAD Vad, ULONG64 Vpn)
+{
+    if (Vad->Image) {
+        return MiPartOf(MiSubsectionOfPage(Vad->ControlArea, Vad->FirstPage + Vpn - Vad->StartVpn))->Protection;
+    }
+    return Vad->Protection;
+}
+
 VOID MiQueryPage(PMI_VAD Vad, ULONG64 Vpn, PMI_PAGE_INFO Info)
 {
     PMMPTE Pte = MiResidentUserPte(MI_VPN_ADDRESS(Vpn));
@@ -87,8 +101,8 @@ VOID MiQueryPage(PMI_VAD Vad, ULONG64 Vpn, PMI_PAGE_INFO Info)
     Info->Vad = Vad;
     Info->Pte.Long = Pte == NULL ? 0 : Pte->Long;
     if (Info->Pte.Long == 0) {
-        Info->Committed = Vad->CommitAll;
-        Info->Protection = Vad->Protection;
+        Info->Committed = MiIsUniformVad(Vad) || Vad->Image ? Vad->CommitAll : MiPrototypeOfView(Vad, Vpn)->Long != 0;
+        Info->Protection = MiFirstProtection(Vad, Vpn);
     } else if (Vad->Type == MiVadLocked) {
         Info->Committed = TRUE;
         Info->Protection = Vad->Protection;

@@ -65,7 +65,7 @@ BOOLEAN MiSetPageProtection(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 Vpn, U
     PMMPTE Pte = MiResidentUserPte(Address);
     KIRQL Irql;
 
-    if ((Pte == NULL || Pte->Long == 0) && Protection == Vad->Protection) {
+    if ((Pte == NULL || Pte->Long == 0) && Protection == MiFirstProtection(Vad, Vpn)) {
         return TRUE;
     }
     if (Pte == NULL && !MiMakeProcessTables(Space, Address)) {
@@ -109,9 +109,15 @@ static NTSTATUS MiCheckCommitted(PMI_VAD Vad, ULONG64 First, ULONG64 Last, PULON
     ULONG64 NonZero, Decommitted;
     MI_PAGE_INFO Info;
 
-    MiCountPtes(First, Last, &NonZero, &Decommitted);
     MiQueryPage(Vad, First, &Info);
     *Old = Info.Protection;
+    if (!MiIsUniformVad(Vad)) {
+        while (Info.Committed && First++ != Last) {
+            MiQueryPage(Vad, First, &Info);
+        }
+        return Info.Committed ? STATUS_SUCCESS : STATUS_NOT_COMMITTED;
+    }
+    MiCountPtes(First, Last, &NonZero, &Decommitted);
     return Decommitted == 0 && (Vad->CommitAll || NonZero == Last - First + 1) ? STATUS_SUCCESS : STATUS_NOT_COMMITTED;
 }
 
@@ -126,6 +132,9 @@ static NTSTATUS MiProtect(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 Last, 
     if (Vad->Type == MiVadPrivate && (Protection & 5) == MM_WRITECOPY) {
         return STATUS_INVALID_PAGE_PROTECTION;
     }
+    if (Vad->Type == MiVadMapped) {
+        Protection = MiViewProtection(Vad, First, Protection);
+    }
     if (Vad->Type == MiVadLocked || (Vad->Type == MiVadMapped && !MiViewMayHave(Vad, Protection))) {
         return STATUS_INVALID_PAGE_PROTECTION;
     }
@@ -134,6 +143,10 @@ static NTSTATUS MiProtect(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 Last, 
     ExReleaseFastMutex(&Space->WorkingSetLock);
     if (NT_SUCCESS(Status) && Vad->Secured != 0 && Protection != *Old) {
         Status = STATUS_INVALID_PAGE_PROTECTION;
+    }
+    if (NT_SUCCESS(Status) && Vad->Type == MiVadMapped && (Protection & 5) == MM_WRITECOPY &&
+        !MiChargeCopies(Space, Vad, Last - First + 1)) {
+        Status = STATUS_COMMITMENT_LIMIT;
     }
     if (NT_SUCCESS(Status)) {
         MiSetProtection(Space, Vad, First, Last, Protection);

@@ -13,6 +13,7 @@
  * under the PFN lock would be a bug check. They never wait, allocate pool or flush a TLB.
  */
 #include "misection.h"
+#include "miprocess.h"
 
 ULONG MiFrameOfPrototype(PMMPTE Prototype)
 {
@@ -42,7 +43,9 @@ ULONG64 MiViewPteBits(ULONG Protection)
 /* One more view maps the frame. */
 static VOID MiMakeViewPteValid(PMMPTE Pte, PVOID Address, PFN_FRAME Frame)
 {
-    MiWriteValidPte(Pte, MiMakeValidPte(Frame, MiViewPteBits((ULONG)Pte->Proto.Protection)));
+    ULONG64 Cache = MiCacheBits((MI_CACHE_TYPE)MiPfnCacheType(MiPfn(Frame)));
+
+    MiWriteValidPte(Pte, MiMakeValidPte(Frame, MiViewPteBits((ULONG)Pte->Proto.Protection) | Cache));
     MiCountMapped(MiRegionOf(Address), 1);
 }
 
@@ -103,6 +106,7 @@ PFN_FRAME MiShareZeroedFrame(PMMPTE Prototype)
 
     if (Frame != 0) {
         MiInitializePfn(Frame, Prototype, MiFrameOfPrototype(Prototype), *Prototype, MI_U4_PROTOTYPE | MI_U4_MODIFIED);
+        MiSetFrameCacheType(Frame, (ULONG)Prototype->Soft.Protection);
         *Prototype = MiValidPrototype(Frame);
     }
     return Frame;

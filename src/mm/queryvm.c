@@ -34,7 +34,7 @@ static ULONG64 MiFindChange(PMI_VAD Vad, ULONG64 Vpn, const MI_PAGE_INFO *Info)
     MI_PAGE_INFO Other;
 
     while (++Vpn <= Vad->EndVpn) {
-        if (MiResidentUserPte(MI_VPN_ADDRESS(Vpn)) == NULL) {
+        if (MiIsUniformVad(Vad) && MiResidentUserPte(MI_VPN_ADDRESS(Vpn)) == NULL) {
             ULONG64 Next = Vpn;
 
             MiQueryPage(Vad, Vpn, &Other);
@@ -63,7 +63,7 @@ static VOID MiDescribeVad(PMI_VAD Vad, ULONG64 Vpn, PMEMORY_BASIC_INFORMATION Ba
     Basic->AllocationProtect = MiPageProtection(Vad->Protection);
     Basic->State = Info.Committed ? MEM_COMMIT : MEM_RESERVE;
     Basic->Protect = Info.Committed ? MiPageProtection(Info.Protection) : 0;
-    Basic->Type = Vad->Type == MiVadPrivate ? MEM_PRIVATE : MEM_MAPPED;
+    Basic->Type = Vad->Type == MiVadPrivate ? MEM_PRIVATE : Vad->Image ? MEM_IMAGE : MEM_MAPPED;
     Basic->RegionSize = (MiFindChange(Vad, Vpn, &Info) - Vpn) << PAGE_SHIFT;
 }
 

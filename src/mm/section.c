@@ -49,6 +49,13 @@ VOID MiReferenceControlArea(PCONTROL_AREA ControlArea)
     ControlArea->Sections++;
 }
 
+/* Where a file's control area is found. */
+static PVOID *MiPointerTo(PCONTROL_AREA ControlArea)
+{
+    return ControlArea->Image != NULL ? &ControlArea->Pointers->ImageSectionObject
+                                      : &ControlArea->Pointers->DataSectionObject;
+}
+
 VOID MiCheckControlArea(PCONTROL_AREA ControlArea)
 {
     ASSERT_PFN_LOCKED();
@@ -61,8 +68,8 @@ VOID MiCheckControlArea(PCONTROL_AREA ControlArea)
     }
     ControlArea->BeingDeleted = TRUE;
     if (ControlArea->Pointers != NULL) {
-        ASSERT(ControlArea->Pointers->DataSectionObject == ControlArea);
-        ControlArea->Pointers->DataSectionObject = NULL;
+        ASSERT(*MiPointerTo(ControlArea) == ControlArea);
+        *MiPointerTo(ControlArea) = NULL;
     }
     RemoveEntryList(&ControlArea->Link);
     InsertTailList(&MiDeadControlAreas, &ControlArea->Link);
@@ -79,10 +86,10 @@ VOID MiDereferenceControlArea(PCONTROL_AREA ControlArea)
     MiUnlockPfn(OldIrql);
 }
 
-PCONTROL_AREA MiFindDataControlArea(PSECTION_OBJECT_POINTERS Pointers)
+static PCONTROL_AREA MiFindControlArea(PVOID const *Pointer)
 {
     KIRQL OldIrql = MiLockPfn();
-    PCONTROL_AREA ControlArea = Pointers->DataSectionObject;
+    PCONTROL_AREA ControlArea = *Pointer;
 
     if (ControlArea != NULL) {
         MiReferenceControlArea(ControlArea);
@@ -91,10 +98,24 @@ PCONTROL_AREA MiFindDataControlArea(PSECTION_OBJECT_POINTERS Pointers)
     return ControlArea;
 }
 
+PCONTROL_AREA MiFindDataControlArea(PSECTION_OBJECT_POINTERS Pointers)
+{
+    return MiFindControlArea(&Pointers->DataSectionObject);
+}
+
+PCONTROL_AREA MiFindImageControlArea(PSECTION_OBJECT_POINTERS Pointers)
+{
+    return MiFindControlArea(&Pointers->ImageSectionObject);
+}
+
 /* ---- Creation ---- */
 
-/* A control area that nobody can find yet, with one reference. Frees itself on failure. */
-static NTSTATUS MiCreateControlArea(PFILE_OBJECT FileObject, ULONG64 Pages, PCONTROL_AREA *Result)
+/*
+ * A control area that nobody can find yet, with one reference. Frees itself on failure. @Blocks: what describes its pages;
+ * NULL: blocks of equally large subsections are made.
+ */
+static NTSTATUS MiCreateControlArea(PFILE_OBJECT FileObject, ULONG64 Pages, PMI_SUBSECTION_BLOCK Blocks,
+                                    PCONTROL_AREA *Result)
 {
     PCONTROL_AREA ControlArea;
 
@@ -114,7 +135,7 @@ static NTSTATUS MiCreateControlArea(PFILE_OBJECT FileObject, ULONG64 Pages, PCON
     ControlArea->Pointers = FileObject == NULL ? NULL : FileObject->SectionObjectPointer;
     ControlArea->FileSize = Pages << PAGE_SHIFT;
     if (Pages != 0) {
-        ControlArea->Blocks = MiCreateSubsectionBlock(ControlArea, 0, Pages);
+        ControlArea->Blocks = Blocks != NULL ? Blocks : MiCreateSubsectionBlock(ControlArea, 0, Pages);
         if (ControlArea->Blocks == NULL) {
             ExFreePoolWithTag(ControlArea, MI_TAG_CONTROL_AREA);
             return STATUS_INSUFFICIENT_RESOURCES;
@@ -136,15 +157,38 @@ static VOID MiFreeControlArea(PCONTROL_AREA ControlArea)
     if (ControlArea->FileObject != NULL) {
         ObDereferenceObject(ControlArea->FileObject);
     }
+    if (ControlArea->Image != NULL) {
+        MiFreeImage(ControlArea->Image);
+    }
     ExFreePoolWithTag(ControlArea, MI_TAG_CONTROL_AREA);
+}
+
+/* Makes a new control area of a file the one that is found, unless another was first: that one is referenced instead. */
+static PCONTROL_AREA MiPublishControlArea(PCONTROL_AREA Created)
+{
+    PCONTROL_AREA ControlArea;
+    KIRQL OldIrql = MiLockPfn();
+
+    ControlArea = *MiPointerTo(Created);
+    if (ControlArea == NULL) {
+        ControlArea = Created;
+        *MiPointerTo(Created) = Created;
+        InsertTailList(&MiControlAreas, &Created->Link);
+        MmFaultCounters.Segments++;
+    } else {
+        MiReferenceControlArea(ControlArea);
+    }
+    MiUnlockPfn(OldIrql);
+    if (ControlArea != Created) {
+        MiFreeControlArea(Created);
+    }
+    return ControlArea;
 }
 
 NTSTATUS MmOpenDataSection(PFILE_OBJECT FileObject, ULONG64 Bytes, PCONTROL_AREA *Result)
 {
     PSECTION_OBJECT_POINTERS Pointers = FileObject->SectionObjectPointer;
-    PCONTROL_AREA ControlArea, Created;
-    KIRQL OldIrql;
-    NTSTATUS Status;
+    PCONTROL_AREA ControlArea;
 
     ASSERT_IRQL_MAX(APC_LEVEL);
     if (Pointers == NULL) {
@@ -152,49 +196,56 @@ NTSTATUS MmOpenDataSection(PFILE_OBJECT FileObject, ULONG64 Bytes, PCONTROL_AREA
     }
     ControlArea = MiFindDataControlArea(Pointers);
     if (ControlArea == NULL) {
-        Status = MiCreateControlArea(FileObject, BYTES_TO_PAGES(Bytes), &Created);
+        NTSTATUS Status = MiCreateControlArea(FileObject, BYTES_TO_PAGES(Bytes), NULL, &ControlArea);
+
         if (!NT_SUCCESS(Status)) {
             return Status;
         }
-        OldIrql = MiLockPfn();
-        ControlArea = Pointers->DataSectionObject;
-        if (ControlArea == NULL) {
-            ControlArea = Created;
-            Created = NULL;
-            Pointers->DataSectionObject = ControlArea;
-            InsertTailList(&MiControlAreas, &ControlArea->Link);
-            MmFaultCounters.Segments++;
-        } else {
-            MiReferenceControlArea(ControlArea);
-        }
-        MiUnlockPfn(OldIrql);
-        if (Created != NULL) {
-            MiFreeControlArea(Created); /* somebody else was first */
-        }
+        ControlArea = MiPublishControlArea(ControlArea);
     }
     *Result = ControlArea;
     return STATUS_SUCCESS;
 }
 
-/* A control area of its own for a section without a file, referenced; its pages are demand zero. */
-NTSTATUS MiCreatePageFileControlArea(ULONG64 Bytes, PCONTROL_AREA *Result)
+NTSTATUS MiOpenImageControlArea(PFILE_OBJECT FileObject, PMI_IMAGE Image, PMI_SUBSECTION_BLOCK Blocks,
+                                PCONTROL_AREA *Result)
 {
-    ULONG64 Pages = BYTES_TO_PAGES(Bytes);
+    PCONTROL_AREA ControlArea;
+    NTSTATUS Status = MiCreateControlArea(FileObject, Image->Header.SizeOfImage >> PAGE_SHIFT, Blocks, &ControlArea);
+
+    if (!NT_SUCCESS(Status)) {
+        ExFreePoolWithTag(Blocks, MI_TAG_SUBSECTION);
+        MiFreeImage(Image);
+        return Status;
+    }
+    ControlArea->Image = Image;
+    for (ULONG Index = 0; Index < Blocks->Count; Index++) {
+        Blocks->Subsection[Index].ControlArea = ControlArea;
+    }
+    *Result = MiPublishControlArea(ControlArea);
+    return STATUS_SUCCESS;
+}
+
+NTSTATUS MiCreatePageFileControlArea(ULONG64 Bytes, BOOLEAN Reserve, PCONTROL_AREA *Result)
+{
+    ULONG64 Pages = BYTES_TO_PAGES(Bytes), Charge = Reserve ? 0 : Pages;
     NTSTATUS Status;
 
     if (Pages > MI_MAXIMUM_SECTION_PAGES) {
         return STATUS_SECTION_TOO_BIG;
     }
-    if (!MiChargeCommit(&MiCommit.Sections, Pages)) {
+    if (!MiChargeCommit(&MiCommit.Sections, Charge)) {
         return STATUS_COMMITMENT_LIMIT;
     }
-    Status = MiCreateControlArea(NULL, Pages, Result);
+    Status = MiCreateControlArea(NULL, Pages, NULL, Result);
     if (!NT_SUCCESS(Status)) {
-        MiReturnCommit(&MiCommit.Sections, Pages);
+        MiReturnCommit(&MiCommit.Sections, Charge);
     } else {
         KIRQL OldIrql = MiLockPfn();
 
-        (*Result)->Commit = Pages;
+        (*Result)->Commit = Charge;
+        (*Result)->Reserve = Reserve;
+        (*Result)->PageProtection = MM_READWRITE;
         InsertTailList(&MiControlAreas, &(*Result)->Link);
         MmFaultCounters.Segments++;
         MiUnlockPfn(OldIrql);

@@ -11,6 +11,9 @@
 #include "miprocess.h"
 #include <ntos/ob.h>
 
+#define MI_SECTION_KINDS (SEC_COMMIT | SEC_RESERVE | SEC_IMAGE)
+#define MI_SECTION_FLAGS (MI_SECTION_KINDS | SEC_NOCACHE | SEC_WRITECOMBINE)
+
 POBJECT_TYPE MmSectionObjectType;
 
 static VOID MiCountUserSection(PCONTROL_AREA ControlArea, LONG Delta)
@@ -47,15 +50,10 @@ NTSTATUS MiInitializeSectionObjects(VOID)
     return ObCreateObjectType(&Initializer, &MmSectionObjectType);
 }
 
-/* The control area of a new section, referenced. */
-static NTSTATUS MiOpenControlArea(PFILE_OBJECT FileObject, ULONG64 Bytes, PCONTROL_AREA *ControlArea)
+NTSTATUS MiOpenFileControlArea(PFILE_OBJECT FileObject, ULONG64 Bytes, PCONTROL_AREA *ControlArea)
 {
-    NTSTATUS Status;
+    NTSTATUS Status = MmOpenDataSection(FileObject, Bytes, ControlArea);
 
-    if (FileObject == NULL) {
-        return MiCreatePageFileControlArea(Bytes, ControlArea);
-    }
-    Status = MmOpenDataSection(FileObject, Bytes, ControlArea);
     if (NT_SUCCESS(Status)) {
         Status = MmExtendDataSection(*ControlArea, Bytes);
         MmSetDataSectionFileSize(*ControlArea,
@@ -87,104 +85,157 @@ static NTSTATUS MiSizeOfFileSection(PFILE_OBJECT FileObject, PULONG64 Bytes)
     return STATUS_SUCCESS;
 }
 
+/* ---- Creation ---- */
+
+/* What is wanted of a new section. */
+typedef struct _MI_NEW_SECTION {
+    ULONG64 Bytes;
+    ULONG Attributes;
+    ULONG Protection; /* MM_... */
+    PFILE_OBJECT FileObject;
+} MI_NEW_SECTION, *PMI_NEW_SECTION;
+
+/* One kind, and modifiers that go with it and with one another. */
+static BOOLEAN MiAttributesAreValid(ULONG Attributes)
+{
+    ULONG Kind = Attributes & MI_SECTION_KINDS, Cache = Attributes & (SEC_NOCACHE | SEC_WRITECOMBINE);
+
+    if ((Attributes & ~MI_SECTION_FLAGS) != 0 || Kind == 0 || (Kind & (Kind - 1)) != 0) {
+        return FALSE;
+    }
+    return Cache == 0 || (Kind != SEC_IMAGE && (Cache & (Cache - 1)) == 0);
+}
+
+/* Everything that can be told without a file. */
+static NTSTATUS MiDecodeSection(ULONG Protection, PMI_NEW_SECTION New)
+{
+    if (!MiAttributesAreValid(New->Attributes)) {
+        return STATUS_INVALID_PARAMETER_6;
+    }
+    New->Protection = MiMakeProtection(Protection);
+    if (New->Protection == MM_INVALID_PROTECTION || (New->Protection & ~7u) != 0) {
+        return STATUS_INVALID_PAGE_PROTECTION;
+    }
+    return STATUS_SUCCESS;
+}
+
+/* The right to a file that a section of a protection needs. */
+static ACCESS_MASK MiFileAccess(ULONG Protection)
+{
+    static const ACCESS_MASK Access[8] = {0,
+                                          FILE_READ_DATA,
+                                          FILE_EXECUTE,
+                                          FILE_EXECUTE | FILE_READ_DATA,
+                                          FILE_WRITE_DATA | FILE_READ_DATA,
+                                          FILE_READ_DATA,
+                                          FILE_EXECUTE | FILE_WRITE_DATA | FILE_READ_DATA,
+                                          FILE_EXECUTE | FILE_READ_DATA};
+
+    return Access[Protection & 7];
+}
+
+static NTSTATUS MiOpenImage(PMI_NEW_SECTION New, PCONTROL_AREA *ControlArea)
+{
+    NTSTATUS Status = MiCreateImageControlArea(New->FileObject, ControlArea);
+
+    if (NT_SUCCESS(Status)) {
+        New->Bytes = (*ControlArea)->Pages << PAGE_SHIFT;
+        New->Protection = MM_EXECUTE_WRITECOPY;
+    }
+    return Status;
+}
+
+/* The control area of a new section, referenced; fills in the size. */
+static NTSTATUS MiOpenControlArea(PMI_NEW_SECTION New, PCONTROL_AREA *ControlArea)
+{
+    NTSTATUS Status;
+
+    if (New->FileObject == NULL && (New->Attributes & SEC_IMAGE) != 0) {
+        return STATUS_INVALID_FILE_FOR_SECTION;
+    }
+    if (New->FileObject == NULL) {
+        if (New->Bytes == 0) {
+            return STATUS_INVALID_PARAMETER_4;
+        }
+        Status = MiCreatePageFileControlArea(New->Bytes, (New->Attributes & SEC_RESERVE) != 0, ControlArea);
+        if (NT_SUCCESS(Status)) {
+            (*ControlArea)->PageProtection |= (New->Attributes & SEC_NOCACHE) != 0 ? MM_NOCACHE : 0;
+            (*ControlArea)->PageProtection |=
+                (New->Attributes & SEC_WRITECOMBINE) != 0 ? MM_NOCACHE | MM_GUARD_PAGE : 0;
+        }
+        return Status;
+    }
+    if ((New->Protection & 5) == MM_READWRITE && (New->Attributes & SEC_IMAGE) == 0) {
+        return STATUS_INVALID_PAGE_PROTECTION; /* nothing writes a file's pages back */
+    }
+    Status = MiSizeOfFileSection(New->FileObject, &New->Bytes);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    return (New->Attributes & SEC_IMAGE) != 0 ? MiOpenImage(New, ControlArea)
+                                              : MiOpenFileControlArea(New->FileObject, New->Bytes, ControlArea);
+}
+
+/* Gives a control area, whose reference it takes over, its object. */
+static NTSTATUS MiMakeSectionObject(const MI_NEW_SECTION *New, PCONTROL_AREA ControlArea, POBJECT_ATTRIBUTES Attributes,
+                                    PVOID *Object)
+{
+    PSECTION Section;
+    NTSTATUS Status = ObCreateObject(ExGetPreviousMode(), MmSectionObjectType, Attributes, ExGetPreviousMode(), NULL,
+                                     sizeof(*Section), 0, 0, (PVOID *)&Section);
+
+    if (!NT_SUCCESS(Status)) {
+        MiDereferenceControlArea(ControlArea);
+        return Status;
+    }
+    Section->ControlArea = ControlArea;
+    Section->Bytes = New->Bytes;
+    Section->Protection = New->Protection;
+    Section->Attributes = New->Attributes;
+    MiCountUserSection(ControlArea, 1);
+    *Object = Section;
+    return STATUS_SUCCESS;
+}
+
 /**
  * MmCreateSection - creates a section object.
  *
  * @SectionObject  receives the object, referenced
- * @MaximumSize    bytes; for a file at most its size, 0: the file's size
+ * @MaximumSize    bytes; for a file at most its size, 0: the file's size; an image's is SizeOfImage
  * @Protection     PAGE_...: the most that views may have; a file's data is never written, so its views are read or copied on write
- * @Attributes     SEC_COMMIT
- * @FileHandle     NULL: @File says, or there is no file
+ * @Attributes     SEC_COMMIT, SEC_RESERVE or SEC_IMAGE; SEC_NOCACHE or SEC_WRITECOMBINE
+ * @FileHandle     NULL: @File says, or there is no file; with the rights that @Protection needs
  * @File           the file, with its SectionObjectPointer set; its size comes from its FCB header
  *
  * IRQL: PASSIVE_LEVEL. Fails: STATUS_INVALID_PARAMETER_4 (size 0 without a file), STATUS_INVALID_PAGE_PROTECTION,
  * STATUS_INVALID_PARAMETER_6 (attributes), STATUS_SECTION_TOO_BIG (larger than the file), STATUS_MAPPED_FILE_SIZE_ZERO,
- * STATUS_INVALID_FILE_FOR_SECTION, STATUS_INSUFFICIENT_RESOURCES, and what a bad handle gives.
+ * STATUS_INVALID_FILE_FOR_SECTION, STATUS_INVALID_IMAGE_..., STATUS_INSUFFICIENT_RESOURCES, and what a bad handle gives.
  */
 NTSTATUS NTAPI MmCreateSection(PVOID *SectionObject, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                                PLARGE_INTEGER MaximumSize, ULONG Protection, ULONG Attributes, HANDLE FileHandle,
                                PFILE_OBJECT File)
 {
-    ULONG64 Bytes = MaximumSize == NULL ? 0 : (ULONG64)MaximumSize->QuadPart;
-    PFILE_OBJECT FileObject = File;
+    MI_NEW_SECTION New = {.Bytes = MaximumSize == NULL ? 0 : (ULONG64)MaximumSize->QuadPart,
+                          .Attributes = Attributes,
+                          .FileObject = File};
     PCONTROL_AREA ControlArea;
-    PSECTION Section;
-    ULONG Maximum;
     NTSTATUS Status;
 
     ASSERT_IRQL(PASSIVE_LEVEL);
-    if (Attributes != SEC_COMMIT) {
-        return STATUS_INVALID_PARAMETER_6;
+    Status = MiDecodeSection(Protection, &New);
+    if (NT_SUCCESS(Status) && FileHandle != NULL) {
+        Status = ObReferenceObjectByHandle(FileHandle, MiFileAccess(New.Protection), *IoFileObjectType,
+                                           ExGetPreviousMode(), (PVOID *)&New.FileObject, NULL);
+    }
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = MiOpenControlArea(&New, &ControlArea);
+    if (NT_SUCCESS(Status)) {
+        Status = MiMakeSectionObject(&New, ControlArea, ObjectAttributes, SectionObject);
     }
     if (FileHandle != NULL) {
-        Status = ObReferenceObjectByHandle(FileHandle, FILE_READ_DATA, *IoFileObjectType, ExGetPreviousMode(),
-                                           (PVOID *)&FileObject, NULL);
-        if (!NT_SUCCESS(Status)) {
-            return Status;
-        }
-    }
-    Maximum = MiMakeProtection(Protection);
-    if (Maximum == MM_INVALID_PROTECTION || (Maximum & ~7u) != 0) {
-        Status = STATUS_INVALID_PAGE_PROTECTION;
-    } else if (FileObject != NULL && (Maximum & 5) == MM_READWRITE) {
-        Status = STATUS_INVALID_PAGE_PROTECTION;
-    } else if (FileObject == NULL) {
-        Status = Bytes == 0 ? STATUS_INVALID_PARAMETER_4 : STATUS_SUCCESS;
-    } else {
-        Status = MiSizeOfFileSection(FileObject, &Bytes);
-    }
-    if (NT_SUCCESS(Status)) {
-        Status = MiOpenControlArea(FileObject, Bytes, &ControlArea);
-    }
-    if (NT_SUCCESS(Status)) {
-        Status = ObCreateObject(ExGetPreviousMode(), MmSectionObjectType, ObjectAttributes, ExGetPreviousMode(), NULL,
-                                sizeof(*Section), 0, 0, (PVOID *)&Section);
-        if (NT_SUCCESS(Status)) {
-            Section->ControlArea = ControlArea;
-            Section->Bytes = Bytes;
-            Section->Protection = Maximum;
-            Section->Attributes = Attributes;
-            MiCountUserSection(ControlArea, 1);
-            *SectionObject = Section;
-        } else {
-            MiDereferenceControlArea(ControlArea);
-        }
-    }
-    if (FileHandle != NULL) {
-        ObDereferenceObject(FileObject);
+        ObDereferenceObject(New.FileObject);
     }
     return Status;
-}
-
-/**
- * NtCreateSection - the same with a handle.
- *
- * @SectionHandle  receives it
- *
- * IRQL: PASSIVE_LEVEL. Fails: as MmCreateSection, and what inserting an object gives.
- */
-NTSTATUS NTAPI NtCreateSection(PHANDLE SectionHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
-                               PLARGE_INTEGER MaximumSize, ULONG SectionPageProtection, ULONG AllocationAttributes,
-                               HANDLE FileHandle)
-{
-    LARGE_INTEGER Size = {.QuadPart = 0};
-    NTSTATUS Status = STATUS_SUCCESS;
-    PVOID Section;
-
-    ASSERT_IRQL(PASSIVE_LEVEL);
-    if (MaximumSize != NULL) {
-        Status = MiCaptureBytes(&Size, MaximumSize, sizeof(Size));
-    }
-    if (NT_SUCCESS(Status)) {
-        Status = MmCreateSection(&Section, DesiredAccess, ObjectAttributes, &Size, SectionPageProtection,
-                                 AllocationAttributes, FileHandle, NULL);
-    }
-    return NT_SUCCESS(Status) ? ObInsertObject(Section, NULL, DesiredAccess, 0, NULL, SectionHandle) : Status;
-}
-
-/* A handle to a section that has a name. IRQL: PASSIVE_LEVEL. */
-NTSTATUS NTAPI NtOpenSection(PHANDLE SectionHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes)
-{
-    return ObOpenObjectByName(ObjectAttributes, MmSectionObjectType, ExGetPreviousMode(), NULL, DesiredAccess, NULL,
-                              SectionHandle);
 }

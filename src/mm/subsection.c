@@ -10,6 +10,7 @@
  * that holds a reason for the control area to live, may walk them; making arrays and blocks is serialised by Growth.
  */
 #include "misection.h"
+#include "miprocess.h"
 
 PMI_SUBSECTION_BLOCK MiCreateSubsectionBlock(PCONTROL_AREA ControlArea, ULONG64 StartingPage, ULONG64 Pages)
 {
@@ -41,6 +42,24 @@ PMI_SUBSECTION_BLOCK MiCreateSubsectionBlock(PCONTROL_AREA ControlArea, ULONG64 
     return Block;
 }
 
+/* An image has one block: a subsection for each of its parts. */
+PMI_SUBSECTION_BLOCK MiCreateImageBlock(PMI_IMAGE Image)
+{
+    SIZE_T Bytes = sizeof(MI_SUBSECTION_BLOCK) + (SIZE_T)Image->Parts * sizeof(SUBSECTION);
+    PMI_SUBSECTION_BLOCK Block = ExAllocatePoolWithTag(NonPagedPool, Bytes, MI_TAG_SUBSECTION);
+
+    if (Block != NULL) {
+        RtlZeroMemory(Block, Bytes);
+        Block->Count = Image->Parts;
+        Block->Pages = Image->Header.SizeOfImage >> PAGE_SHIFT;
+        for (ULONG Index = 0; Index < Image->Parts; Index++) {
+            Block->Subsection[Index].StartingPage = Image->Part[Index].StartingPage;
+            Block->Subsection[Index].PteCount = Image->Part[Index].Pages;
+        }
+    }
+    return Block;
+}
+
 /* Frees all blocks and prototype arrays; no prototype PTE may name a frame. */
 VOID MiDeleteSubsectionBlocks(PCONTROL_AREA ControlArea)
 {
@@ -68,15 +87,27 @@ PSUBSECTION MiSubsectionOfPage(PCONTROL_AREA ControlArea, ULONG64 Page)
     while (Block != NULL && Page >= Block->StartingPage + Block->Pages) {
         Block = Block->Next;
     }
-    return Block == NULL ? NULL : &Block->Subsection[(Page - Block->StartingPage) / Block->PagesEach];
+    if (Block == NULL) {
+        return NULL;
+    }
+    if (Block->PagesEach == 0) { /* an image's: few, ascending, without gaps */
+        ULONG Index = Block->Count - 1;
+
+        while (Page < Block->Subsection[Index].StartingPage) {
+            Index--;
+        }
+        return &Block->Subsection[Index];
+    }
+    return &Block->Subsection[(Page - Block->StartingPage) / Block->PagesEach];
 }
 
 /* Gives one subsection its prototype PTEs. Growth held. */
 static NTSTATUS MiCreateSubsectionPrototypes(PSUBSECTION Subsection)
 {
     PCONTROL_AREA ControlArea = Subsection->ControlArea;
-    MMPTE Initial =
-        ControlArea->FileObject != NULL ? MiMakeProtoPte(Subsection, MM_READWRITE) : MiMakeDemandZeroPte(MM_READWRITE);
+    MMPTE Initial = ControlArea->FileObject != NULL ? MiMakeProtoPte(Subsection, MM_READWRITE)
+                    : ControlArea->Reserve          ? (MMPTE){.Long = 0}
+                                                    : MiMakeDemandZeroPte(ControlArea->PageProtection);
     PMMPTE Prototypes = ExAllocatePoolWithTag(PagedPool, Subsection->PteCount * sizeof(MMPTE), MI_TAG_PROTOTYPE);
     KIRQL OldIrql;
 
@@ -118,4 +149,57 @@ NTSTATUS MiCreatePrototypes(PCONTROL_AREA ControlArea, ULONG64 FirstPage, ULONG6
     }
     ExReleaseFastMutex(&ControlArea->Growth);
     return Status;
+}
+
+/* The prototype PTE of a page whose array exists. It may lie in paged pool that is not resident. */
+static PMMPTE MiPrototypeOfPage(PCONTROL_AREA ControlArea, ULONG64 Page)
+{
+    PSUBSECTION Subsection = MiSubsectionOfPage(ControlArea, Page);
+
+    return &Subsection->Prototypes[Page - Subsection->StartingPage];
+}
+
+/* TRUE: the page was not committed, and is now. */
+static BOOLEAN MiCommitPrototype(PCONTROL_AREA ControlArea, PMMPTE Prototype)
+{
+    for (;;) {
+        BOOLEAN Resident, Commits = FALSE;
+        KIRQL Irql;
+
+        (void)*(volatile ULONG64 *)&Prototype->Long; /* resident before the PFN lock is taken */
+        Irql = MiLockPfn();
+        Resident = MiFrameOfPrototype(Prototype) != MI_NO_FRAME32;
+        if (Resident && Prototype->Long == 0) {
+            *Prototype = MiMakeDemandZeroPte(ControlArea->PageProtection);
+            ControlArea->Commit++;
+            Commits = TRUE;
+        }
+        MiUnlockPfn(Irql);
+        if (Resident) {
+            return Commits;
+        }
+    }
+}
+
+/**
+ * MiCommitSectionPages - commits those pages of a range of a SEC_RESERVE section that are not committed yet, or none.
+ *
+ * The prototype PTEs of the range exist. A page stays committed until the section goes. IRQL: <= APC_LEVEL; PFN lock.
+ * Fails: STATUS_COMMITMENT_LIMIT.
+ */
+NTSTATUS MiCommitSectionPages(PCONTROL_AREA ControlArea, ULONG64 FirstPage, ULONG64 Pages)
+{
+    ULONG64 Missing = 0;
+
+    for (ULONG64 Page = FirstPage; Page < FirstPage + Pages; Page++) {
+        Missing += MiPrototypeOfPage(ControlArea, Page)->Long == 0;
+    }
+    if (!MiChargeCommit(&MiCommit.Sections, Missing)) {
+        return STATUS_COMMITMENT_LIMIT;
+    }
+    for (ULONG64 Page = FirstPage; Page < FirstPage + Pages; Page++) {
+        Missing -= MiCommitPrototype(ControlArea, MiPrototypeOfPage(ControlArea, Page));
+    }
+    MiReturnCommit(&MiCommit.Sections, Missing); /* somebody else was first */
+    return STATUS_SUCCESS;
 }

@@ -44,7 +44,7 @@ static NTSTATUS MiUserFaultOnValid(PMI_ADDRESS_SPACE Space, MMPTE Pte, PVOID Add
 }
 
 /* A frame of another cache type must have left every cache before it is mapped. */
-static VOID MiSetFrameCacheType(PFN_FRAME Frame, ULONG Protection)
+VOID MiSetFrameCacheType(PFN_FRAME Frame, ULONG Protection)
 {
     MI_CACHE_TYPE Type = MiProtectionCacheType(Protection);
 

@@ -15,6 +15,7 @@
 typedef struct _MI_VIEW_REQUEST {
     ULONG64 Base, Highest; /* bytes; Base 0: anywhere below Highest */
     ULONG64 Offset, Bytes; /* of the section; Bytes 0: to its end */
+    ULONG64 Commit;        /* bytes of a SEC_RESERVE section to commit at once */
     ULONG Protection;      /* MM_... */
     ULONG Inherit;
     BOOLEAN TopDown;
@@ -39,14 +40,61 @@ static BOOLEAN MiSectionAllows(ULONG Maximum, ULONG Protection)
     return (Access & 5) != MM_READWRITE || (Maximum & 5) == MM_READWRITE;
 }
 
-/* A page that was not charged as a copy cannot become one. */
 BOOLEAN MiViewMayHave(PMI_VAD Vad, ULONG Protection)
 {
-    if ((Protection & 5) == MM_WRITECOPY && Vad->Commit == 0) {
-        return FALSE;
-    }
     return MiSectionAllows(Vad->Maximum, Protection) &&
            ((Protection & 7) == 0 || MiProtectionCacheType(Protection) == MiWriteBack);
+}
+
+ULONG MiViewProtection(PMI_VAD Vad, ULONG64 First, ULONG Protection)
+{
+    if (Vad->Image && (Protection & 5) == MM_READWRITE && MiFirstProtection(Vad, First) != MM_READWRITE) {
+        return Protection | 1;
+    }
+    return Protection;
+}
+
+/* What is charged never shrinks before the view goes: who may write which page changes too often to be counted. */
+BOOLEAN MiChargeCopies(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 Pages)
+{
+    ULONG64 More = min(Pages, Vad->EndVpn - Vad->StartVpn + 1 - Vad->Commit);
+    KIRQL Irql;
+
+    if (More == 0) {
+        return TRUE;
+    }
+    if (!MiChargeCommit(&Space->Commit, More)) {
+        return FALSE;
+    }
+    Irql = MiLockPfn();
+    Vad->Commit += More;
+    MiUnlockPfn(Irql);
+    return TRUE;
+}
+
+/* Pages of a new view that may become copies: all, or the parts of an image that are written. */
+static ULONG64 MiCopiedPages(PCONTROL_AREA ControlArea, const MI_VIEW_REQUEST *Request)
+{
+    ULONG64 First = Request->Offset >> PAGE_SHIFT, Pages = Request->Bytes >> PAGE_SHIFT, Copied = 0;
+
+    if (ControlArea->Image == NULL) {
+        return (Request->Protection & 5) == MM_WRITECOPY ? Pages : 0;
+    }
+    for (ULONG64 Page = First; Page < First + Pages; Page++) {
+        Copied += MiPartOf(MiSubsectionOfPage(ControlArea, Page))->Protection == MM_WRITECOPY;
+    }
+    return Copied;
+}
+
+/* Where an image is relocated for, if the addresses are free and allowed; else anywhere. */
+static VOID MiPreferImageBase(PMI_ADDRESS_SPACE Space, PMI_VIEW_REQUEST Request, PMI_VAD Vad)
+{
+    ULONG64 Base = Vad->ControlArea->Image->Base + Request->Offset;
+
+    if (Request->Base == 0 && Base + Request->Bytes - 1 <= Request->Highest &&
+        !MiVadsOverlap(Space, MI_VPN(Base), MI_VPN(Base + Request->Bytes - 1))) {
+        Request->Base = Base;
+    }
 }
 
 static NTSTATUS MiPlaceView(PMI_ADDRESS_SPACE Space, PMI_VIEW_REQUEST Request, PMI_VAD Vad)
@@ -68,17 +116,23 @@ static NTSTATUS MiPlaceView(PMI_ADDRESS_SPACE Space, PMI_VIEW_REQUEST Request, P
 /* Address lock held; the VAD is filled in but for its place. */
 static NTSTATUS MiInsertView(PMI_ADDRESS_SPACE Space, PMI_VIEW_REQUEST Request, PMI_VAD Vad)
 {
-    NTSTATUS Status = Space->Deleted ? STATUS_PROCESS_IS_TERMINATING : MiPlaceView(Space, Request, Vad);
+    ULONG64 Copied = MiCopiedPages(Vad->ControlArea, Request);
+    NTSTATUS Status;
 
+    if (Space->Deleted) {
+        return STATUS_PROCESS_IS_TERMINATING;
+    }
+    if (Vad->Image) {
+        MiPreferImageBase(Space, Request, Vad);
+    }
+    Status = MiPlaceView(Space, Request, Vad);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    if ((Request->Protection & 5) == MM_WRITECOPY) {
-        if (!MiChargeCommit(&Space->Commit, BYTES_TO_PAGES(Request->Bytes))) {
-            return STATUS_COMMITMENT_LIMIT;
-        }
-        Vad->Commit = BYTES_TO_PAGES(Request->Bytes);
+    if (Copied != 0 && !MiChargeCommit(&Space->Commit, Copied)) {
+        return STATUS_COMMITMENT_LIMIT;
     }
+    Vad->Commit = Copied;
     MiCountView(Vad->ControlArea, 1, TRUE);
     ExAcquireFastMutex(&Space->WorkingSetLock);
     MiInsertVad(Space, Vad);
@@ -89,7 +143,9 @@ static NTSTATUS MiInsertView(PMI_ADDRESS_SPACE Space, PMI_VIEW_REQUEST Request, 
 /* Checks a request against its section, fills in the size. */
 static NTSTATUS MiFitView(PSECTION Section, PMI_VIEW_REQUEST Request)
 {
-    if (!MiSectionAllows(Section->Protection, Request->Protection)) {
+    if (Section->ControlArea->Image != NULL) {
+        Request->Protection = MM_EXECUTE_WRITECOPY; /* each part of it has its own */
+    } else if (!MiSectionAllows(Section->Protection, Request->Protection)) {
         return STATUS_SECTION_PROTECTION;
     }
     if (Request->Offset >= Section->Bytes) {
@@ -102,6 +158,9 @@ static NTSTATUS MiFitView(PSECTION Section, PMI_VIEW_REQUEST Request)
         return STATUS_INVALID_VIEW_SIZE;
     }
     Request->Bytes = ROUND_TO_PAGES(Request->Bytes);
+    if (Request->Commit > Request->Bytes) {
+        return STATUS_INVALID_PARAMETER_5;
+    }
     if (Request->Base != 0 && (Request->Base > MI_HIGHEST_VAD || Request->Bytes > MI_HIGHEST_VAD + 1 - Request->Base)) {
         return STATUS_INVALID_PARAMETER_3;
     }
@@ -117,6 +176,10 @@ static NTSTATUS MiMapView(PSECTION Section, PMI_ADDRESS_SPACE Space, PMI_VIEW_RE
     if (NT_SUCCESS(Status)) {
         Status = MmPrepareDataSection(Section->ControlArea, Request->Offset, Request->Bytes);
     }
+    if (NT_SUCCESS(Status) && Section->ControlArea->Reserve && Request->Commit != 0) {
+        Status =
+            MiCommitSectionPages(Section->ControlArea, Request->Offset >> PAGE_SHIFT, BYTES_TO_PAGES(Request->Commit));
+    }
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
@@ -125,6 +188,7 @@ static NTSTATUS MiMapView(PSECTION Section, PMI_ADDRESS_SPACE Space, PMI_VIEW_RE
         return STATUS_INSUFFICIENT_RESOURCES;
     }
     Vad->CommitAll = TRUE;
+    Vad->Image = Section->ControlArea->Image != NULL;
     Vad->ControlArea = Section->ControlArea;
     Vad->FirstPage = Request->Offset >> PAGE_SHIFT;
     Vad->Maximum = Section->Protection;
@@ -133,6 +197,9 @@ static NTSTATUS MiMapView(PSECTION Section, PMI_ADDRESS_SPACE Space, PMI_VIEW_RE
     Status = MiInsertView(Space, Request, Vad);
     if (NT_SUCCESS(Status)) {
         Request->Base = (ULONG64)MI_VPN_ADDRESS(Vad->StartVpn);
+        if (Vad->Image && Request->Base - Request->Offset != Vad->ControlArea->Image->Base) {
+            Status = STATUS_IMAGE_NOT_AT_BASE;
+        }
     } else {
         ExFreePoolWithTag(Vad, MI_TAG_VAD);
     }
@@ -182,7 +249,7 @@ static ACCESS_MASK MiViewAccess(ULONG Protection)
 }
 
 /* Everything that can be told without looking at section or process. */
-static NTSTATUS MiDecodeView(PVOID Base, ULONG_PTR ZeroBits, const LARGE_INTEGER *Offset, SIZE_T Bytes,
+static NTSTATUS MiDecodeView(PVOID Base, ULONG_PTR ZeroBits, SIZE_T Commit, const LARGE_INTEGER *Offset, SIZE_T Bytes,
                              SECTION_INHERIT Inherit, ULONG AllocationType, ULONG Protect, PMI_VIEW_REQUEST Request)
 {
     if (Inherit != ViewShare && Inherit != ViewUnmap) {
@@ -211,6 +278,7 @@ static NTSTATUS MiDecodeView(PVOID Base, ULONG_PTR ZeroBits, const LARGE_INTEGER
     Request->Highest = ZeroBits == 0 ? MI_HIGHEST_VAD : 0xFFFFFFFFULL >> ZeroBits;
     Request->Offset = (ULONG64)Offset->QuadPart;
     Request->Bytes = Bytes;
+    Request->Commit = Commit;
     Request->Inherit = Inherit;
     Request->TopDown = (AllocationType & MEM_TOP_DOWN) != 0;
     return STATUS_SUCCESS;
@@ -223,14 +291,16 @@ static NTSTATUS MiDecodeView(PVOID Base, ULONG_PTR ZeroBits, const LARGE_INTEGER
  * @ProcessHandle  with PROCESS_VM_OPERATION
  * @BaseAddress    in: where (64 KB steps), NULL: anywhere; out: the view's start
  * @ZeroBits       as for NtAllocateVirtualMemory, at most 21
- * @CommitSize     not looked at: sections are committed as a whole
+ * @CommitSize     bytes of a SEC_RESERVE section to commit from the view's start on
  * @SectionOffset  bytes, 64 KB steps; NULL: 0
  * @ViewSize       bytes, 0: to the section's end; out: whole pages
  * @InheritDisposition  ViewShare or ViewUnmap
  * @AllocationType 0 or MEM_TOP_DOWN
  *
- * IRQL: PASSIVE_LEVEL. Fails: STATUS_INVALID_PARAMETER_3 (base), _4 (zero bits), _8, _9, STATUS_INVALID_PAGE_PROTECTION,
- * STATUS_MAPPED_ALIGNMENT, STATUS_INVALID_VIEW_SIZE, STATUS_SECTION_PROTECTION (more than the section allows),
+ * An image has the protections of its sections, whatever @Protect; it is mapped where it is relocated for if it can be.
+ *
+ * IRQL: PASSIVE_LEVEL. Returns STATUS_IMAGE_NOT_AT_BASE if it could not: the caller has to relocate it. Fails:
+ * STATUS_INVALID_PARAMETER_3 (base), _4 (zero bits), _5 (commit size), _8, _9, STATUS_INVALID_PAGE_PROTECTION, STATUS_MAPPED_ALIGNMENT, STATUS_INVALID_VIEW_SIZE, STATUS_SECTION_PROTECTION (more than the section allows),
  * STATUS_CONFLICTING_ADDRESSES, STATUS_NO_MEMORY, STATUS_COMMITMENT_LIMIT, what bad handles and pointers give.
  */
 NTSTATUS NTAPI NtMapViewOfSection(HANDLE SectionHandle, HANDLE ProcessHandle, PVOID *BaseAddress, ULONG_PTR ZeroBits,
@@ -251,7 +321,8 @@ NTSTATUS NTAPI NtMapViewOfSection(HANDLE SectionHandle, HANDLE ProcessHandle, PV
         Status = MiCaptureBytes(&Offset, SectionOffset, sizeof(Offset));
     }
     if (NT_SUCCESS(Status)) {
-        Status = MiDecodeView(Base, ZeroBits, &Offset, Size, InheritDisposition, AllocationType, Protect, &Request);
+        Status = MiDecodeView(Base, ZeroBits, CommitSize, &Offset, Size, InheritDisposition, AllocationType, Protect,
+                              &Request);
     }
     if (NT_SUCCESS(Status)) {
         Status = ObReferenceObjectByHandle(SectionHandle, MiViewAccess(Request.Protection), MmSectionObjectType,
@@ -266,7 +337,12 @@ NTSTATUS NTAPI NtMapViewOfSection(HANDLE SectionHandle, HANDLE ProcessHandle, PV
         MiCloseTarget(&Target);
     }
     ObDereferenceObject(Section);
-    return NT_SUCCESS(Status) ? MiReturnRange(BaseAddress, ViewSize, (PVOID)Request.Base, Request.Bytes) : Status;
+    if (NT_SUCCESS(Status)) {
+        NTSTATUS Returned = MiReturnRange(BaseAddress, ViewSize, (PVOID)Request.Base, Request.Bytes);
+
+        Status = NT_SUCCESS(Returned) ? Status : Returned;
+    }
+    return Status;
 }
 
 /**
@@ -303,8 +379,8 @@ NTSTATUS NTAPI MmMapViewOfSection(PVOID SectionObject, PEPROCESS Process, PVOID 
     LARGE_INTEGER Offset = {.QuadPart = SectionOffset != NULL ? SectionOffset->QuadPart : 0};
     MI_VIEW_REQUEST Request;
     KAPC_STATE ApcState;
-    NTSTATUS Status =
-        MiDecodeView(*BaseAddress, ZeroBits, &Offset, *ViewSize, InheritDisposition, AllocationType, Protect, &Request);
+    NTSTATUS Status = MiDecodeView(*BaseAddress, ZeroBits, CommitSize, &Offset, *ViewSize, InheritDisposition,
+                                   AllocationType, Protect, &Request);
 
     if (NT_SUCCESS(Status) && MiSpaceOf(Process) == NULL) {
         Status = STATUS_PROCESS_IS_TERMINATING;

@@ -3,13 +3,13 @@
  *
  * The kernel maps two images into the new process, the program and ntdll.dll, writes the PEB, the parameters and the first
  * thread's TEB and stack, and starts that thread in ntdll's LdrInitializeThunk, which does the rest in ring 3: imports, TLS, DllMain, and
- * the entry point. ntdll lies at one address in all processes, chosen at the first start, so that the kernel knows its
+ * the entry point. ntdll lies at one address in all processes, that of its image section, so that the kernel knows its
  * dispatchers' addresses once and for all.
  *
  * Everything is written from an attached system thread or from the creating program's own thread, in kernel mode. What fails leaves a process
  * without threads, which goes with its last reference.
  *
- * Locks: PspNtdllMutex around the first look at ntdll. IRQL: PASSIVE_LEVEL.
+ * Locks: none. IRQL: PASSIVE_LEVEL.
  */
 #include "psp.h"
 
@@ -30,23 +30,14 @@ typedef struct _PSP_NTDLL {
     ULONG64 ThreadStart; /* RtlUserThreadStart */
 } PSP_NTDLL;
 
-static PSP_NTDLL PspNtdll; /* Base: (PspNtdllMutex); the rest is (c) from the first program on */
-static FAST_MUTEX PspNtdllMutex;
+static PSP_NTDLL PspNtdll; /* (c) from the first program on */
 
 VOID PspInitializePrograms(VOID)
 {
-    ExInitializeFastMutex(&PspNtdllMutex);
+    PspInitializeImages();
 }
 
 /* ---- ntdll ---- */
-
-/* A place for ntdll near the top of the user half, 64 KB aligned. */
-static ULONG64 ChooseNtdllBase(VOID)
-{
-    ULONG64 Slot = KeBootOption("nokaslr", NULL, 0) ? 0 : (__rdtsc() * 0x9E3779B97F4A7C15ULL) >> 48;
-
-    return 0x00007FFB00000000ULL + (Slot << 16);
-}
 
 /* Maps ntdll into Process, always at the same address. */
 static NTSTATUS MapNtdll(PEPROCESS Process)
@@ -60,14 +51,9 @@ static NTSTATUS MapNtdll(PEPROCESS Process)
     PSP_IMAGE Image = {0};
     NTSTATUS Status;
 
-    ExAcquireFastMutex(&PspNtdllMutex);
-    if (PspNtdll.Base == 0) {
-        PspNtdll.Base = ChooseNtdllBase();
-    }
-    Image.WantedBase = PspNtdll.Base;
-    ExReleaseFastMutex(&PspNtdllMutex);
     Status = PspMapImage(Process, &Path, &Image, Exports, RTL_NUMBER_OF(Exports));
     if (NT_SUCCESS(Status)) { /* the same values each time */
+        PspNtdll.Base = Image.Base;
         PspNtdll.Initialize = Initialize;
         PspNtdll.ThreadStart = ThreadStart;
         KeUserExceptionDispatcher = Exception;

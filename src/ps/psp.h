@@ -75,6 +75,10 @@ NTSTATUS PspCountThread(PEPROCESS Process);
 VOID PspUncountUnstartedThread(PEPROCESS Process); /* it was not started after all */
 VOID PspReapUserThread(PETHREAD Thread);           /* any thread that was counted */
 
+/* ---- image.c ---- */
+
+VOID PspInitializeImages(VOID); /* phase 1 */
+
 /* ---- userthread.c ---- */
 
 #define PSP_STACK_RESERVE 0x100000

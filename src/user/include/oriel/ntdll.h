@@ -10,6 +10,7 @@
 #include <ntos/peb.h>
 #include <ntos/rtl.h>
 #include <ntos/services.h>
+#include <ntos/vmsvc.h>
 
 #ifndef DLL_PROCESS_ATTACH
 #define DLL_PROCESS_DETACH 0
