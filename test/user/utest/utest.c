@@ -1,5 +1,5 @@
 /*
- * utest.c - the suite of programs: services, threads, APCs, exceptions and the heap, seen from ring 3; prints KTAP version 1.
+ * utest.c - the suite of programs: services, threads, APCs, exceptions and memory, seen from ring 3; prints KTAP version 1.
  *
  * Cases are functions that return the line they failed at, 0 if they passed. Two processors' worth of threads run where it matters; nothing
  * is judged by time.
@@ -389,38 +389,6 @@ static ULONG MemoryIsZero(VOID)
     return 0;
 }
 
-#define BLOCKS 500
-
-static ULONG HeapBlocks(VOID)
-{
-    static PUCHAR Block[BLOCKS];
-    static SIZE_T Bytes[BLOCKS];
-    PVOID Heap = RtlCreateHeap(HEAP_GROWABLE, NULL, 0, 0, NULL, NULL);
-    ULONG Seed = 1;
-
-    CHECK(Heap != NULL);
-    for (ULONG Round = 0; Round < 4000; Round++) {
-        Seed = Seed * 1103515245 + 12345;
-        ULONG Index = (Seed >> 16) % BLOCKS;
-
-        if (Block[Index] != NULL) {
-            CHECK(RtlSizeHeap(Heap, 0, Block[Index]) == Bytes[Index]);
-            for (SIZE_T Offset = 0; Offset < Bytes[Index]; Offset += 61) {
-                CHECK(Block[Index][Offset] == (UCHAR)Index);
-            }
-            CHECK(RtlFreeHeap(Heap, 0, Block[Index]));
-        }
-        Bytes[Index] = (Seed >> 8) % (Round % 50 == 0 ? 200000 : 2000) + 1;
-        Block[Index] = RtlAllocateHeap(Heap, 0, Bytes[Index]);
-        CHECK(Block[Index] != NULL && ((ULONG_PTR)Block[Index] & 15) == 0);
-        RtlFillMemory(Block[Index], Bytes[Index], (UCHAR)Index);
-    }
-    CHECK(RtlValidateHeap(Heap, 0, NULL));
-    CHECK(!RtlFreeHeap(Heap, 0, Block[0] != NULL ? Block[0] + 16 : (PUCHAR)&Seed));
-    CHECK(RtlDestroyHeap(Heap) == NULL);
-    return 0;
-}
-
 /* ---- The runner ---- */
 
 static const USER_CASE Cases[] = {
@@ -440,7 +408,6 @@ static const USER_CASE Cases[] = {
     {"user.exception.guard", ExceptionGuard},
     {"user.stack.grows", StackGrows},
     {"user.memory.zero", MemoryIsZero},
-    {"user.heap.blocks", HeapBlocks},
 };
 
 NTSTATUS NTAPI NtProcessStartup(PPEB Peb)

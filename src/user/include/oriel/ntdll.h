@@ -26,9 +26,13 @@ DECLSPEC_NORETURN VOID NTAPI RtlExitUserProcess(NTSTATUS ExitStatus);
 DECLSPEC_NORETURN VOID NTAPI RtlExitUserThread(NTSTATUS ExitStatus);
 PPEB NTAPI RtlGetCurrentPeb(VOID);
 
+SIZE_T NTAPI RtlCompactHeap(PVOID HeapHandle, ULONG Flags);
+ULONG NTAPI RtlGetProcessHeaps(ULONG Count, PVOID *Heaps);
+BOOLEAN NTAPI RtlLockHeap(PVOID HeapHandle);
 PVOID NTAPI RtlReAllocateHeap(PVOID HeapHandle, ULONG Flags, PVOID Address, SIZE_T Size);
 SIZE_T NTAPI RtlSizeHeap(PVOID HeapHandle, ULONG Flags, PVOID Address);
 BOOLEAN NTAPI RtlValidateHeap(PVOID HeapHandle, ULONG Flags, PVOID Address);
+BOOLEAN NTAPI RtlUnlockHeap(PVOID HeapHandle);
 
 /* ---- Locks (critsect.c, srwlock.c, park.c); winnt.h has the structures too ---- */
 
