@@ -31,6 +31,9 @@ extern ULONG NtBuildNumber; /* (c) build, and in the topmost bits the flavour */
 VOID ExInitializeSharedData(VOID);
 VOID ExpInitializeUuids(VOID);
 
+/* The wait of NtWaitForSingleObject, for an object at hand. (src/ex/eventobj.c) */
+NTSTATUS ExpWaitForObject(PVOID Object, BOOLEAN Alertable, PLARGE_INTEGER Limit);
+
 /* Ends the timers that would queue APCs to the calling thread, which is about to end. PASSIVE_LEVEL. (src/ex/timerobj.c) */
 VOID ExTimerRundown(VOID);
 

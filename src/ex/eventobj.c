@@ -102,10 +102,27 @@ NTSTATUS NTAPI NtPulseEvent(HANDLE Handle, PLONG PreviousState)
     return Status;
 }
 
+/* Waits for an object that the caller has referenced; Limit is the kernel's. What waiting raises is returned. */
+NTSTATUS ExpWaitForObject(PVOID Object, BOOLEAN Alertable, PLARGE_INTEGER Limit)
+{
+    PVOID Header = ObGetWaitObject(Object);
+    NTSTATUS Status;
+
+    if (Header == NULL) {
+        return STATUS_OBJECT_TYPE_MISMATCH;
+    }
+    __try {
+        Status = KeWaitForSingleObject(Header, UserRequest, ExGetPreviousMode(), Alertable != FALSE, Limit);
+    } __except (EXCEPTION_EXECUTE_HANDLER) {
+        Status = GetExceptionCode(); /* STATUS_MUTANT_LIMIT_EXCEEDED */
+    }
+    return Status;
+}
+
 NTSTATUS NTAPI NtWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable, PLARGE_INTEGER Timeout)
 {
     LARGE_INTEGER Limit;
-    PVOID Object, Header;
+    PVOID Object;
     NTSTATUS Status = Timeout == NULL ? STATUS_SUCCESS : ExCopyFromCaller(&Limit, Timeout, sizeof(Limit));
 
     if (!NT_SUCCESS(Status)) {
@@ -115,10 +132,7 @@ NTSTATUS NTAPI NtWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable, PLARGE_IN
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Header = ObGetWaitObject(Object);
-    Status = (Header == NULL) ? STATUS_OBJECT_TYPE_MISMATCH
-                              : KeWaitForSingleObject(Header, UserRequest, ExGetPreviousMode(), Alertable != FALSE,
-                                                      Timeout == NULL ? NULL : &Limit);
+    Status = ExpWaitForObject(Object, Alertable, Timeout == NULL ? NULL : &Limit);
     ObfDereferenceObject(Object);
     return Status;
 }

@@ -82,8 +82,12 @@ NTSTATUS NTAPI NtWaitForMultipleObjects(ULONG Count, HANDLE Handles[], WAIT_TYPE
         Status = ExpGatherObjects(Wait, Count, WaitType);
     }
     if (NT_SUCCESS(Status)) {
-        Status = KeWaitForMultipleObjects(Count, Wait->Headers, WaitType, UserRequest, ExGetPreviousMode(),
-                                          Alertable != FALSE, Timeout == NULL ? NULL : &Limit, Wait->Blocks);
+        __try {
+            Status = KeWaitForMultipleObjects(Count, Wait->Headers, WaitType, UserRequest, ExGetPreviousMode(),
+                                              Alertable != FALSE, Timeout == NULL ? NULL : &Limit, Wait->Blocks);
+        } __except (EXCEPTION_EXECUTE_HANDLER) {
+            Status = GetExceptionCode(); /* STATUS_MUTANT_LIMIT_EXCEEDED */
+        }
     }
     for (ULONG Index = 0; Index < Wait->Count; Index++) {
         ObDereferenceObject(Wait->Objects[Index]);
@@ -135,7 +139,7 @@ NTSTATUS NTAPI NtSignalAndWaitForSingleObject(HANDLE SignalHandle, HANDLE WaitHa
 {
     OBJECT_HANDLE_INFORMATION Info;
     LARGE_INTEGER Limit;
-    PVOID Signal, Wait, Header;
+    PVOID Signal, Wait;
     NTSTATUS Status = Timeout == NULL ? STATUS_SUCCESS : ExCopyFromCaller(&Limit, Timeout, sizeof(Limit));
 
     if (NT_SUCCESS(Status)) {
@@ -144,16 +148,15 @@ NTSTATUS NTAPI NtSignalAndWaitForSingleObject(HANDLE SignalHandle, HANDLE WaitHa
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Header = ObGetWaitObject(Wait);
-    Status = Header == NULL ? STATUS_OBJECT_TYPE_MISMATCH
-                            : ObReferenceObjectByHandle(SignalHandle, 0, NULL, ExGetPreviousMode(), &Signal, &Info);
+    Status = ObGetWaitObject(Wait) == NULL
+                 ? STATUS_OBJECT_TYPE_MISMATCH
+                 : ObReferenceObjectByHandle(SignalHandle, 0, NULL, ExGetPreviousMode(), &Signal, &Info);
     if (NT_SUCCESS(Status)) {
         Status = ExpSignalObject(Signal, Info.GrantedAccess);
         ObDereferenceObject(Signal);
-        if (NT_SUCCESS(Status)) {
-            Status = KeWaitForSingleObject(Header, UserRequest, ExGetPreviousMode(), Alertable != FALSE,
-                                           Timeout == NULL ? NULL : &Limit);
-        }
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = ExpWaitForObject(Wait, Alertable, Timeout == NULL ? NULL : &Limit);
     }
     ObDereferenceObject(Wait);
     return Status;

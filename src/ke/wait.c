@@ -303,10 +303,13 @@ LONG_PTR KiWait(PKI_WAIT Wait)
     return Status;
 }
 
-/* The verifier's part in a wait for mutants: they are locks. A wait of no time is a try, which is of no order. */
+/*
+ * The verifier's part in a wait for mutants: they are locks. A wait of no time is a try, which is of no order. Programs may take and lose
+ * theirs in any order they like.
+ */
 static VOID WantMutants(const KI_WAIT *Wait, PVOID Site)
 {
-    for (ULONG i = 0; NT_CHK && i < Wait->Count; i++) {
+    for (ULONG i = 0; NT_CHK && Wait->Mode == KernelMode && i < Wait->Count; i++) {
         PDISPATCHER_HEADER Object = Wait->Objects[i];
         if (Object->Type == MutantObject && (Wait->Timeout == NULL || Wait->Timeout->QuadPart != 0)) {
             (void)VfWantLock(Object, VfMutant, Site);
@@ -318,7 +321,7 @@ static VOID GotMutants(const KI_WAIT *Wait, LONG_PTR Status, PVOID Site)
 {
     ULONG Index = (ULONG)Status & ~(ULONG)STATUS_ABANDONED_WAIT_0;
 
-    for (ULONG i = 0; NT_CHK && i < Wait->Count && Index < MAXIMUM_WAIT_OBJECTS; i++) {
+    for (ULONG i = 0; NT_CHK && Wait->Mode == KernelMode && i < Wait->Count && Index < MAXIMUM_WAIT_OBJECTS; i++) {
         PDISPATCHER_HEADER Object = Wait->Objects[i];
         if (Object->Type == MutantObject && (Wait->Type == WaitAll || i == Index)) {
             VfGotLock(Object, VfMutant, VfClassOf(Object, VfMutant, Site), Site);

@@ -5,6 +5,9 @@
  */
 #pragma once
 
+#include <ntos/cm.h>
+#include <ntos/ex.h>
+#include <ntos/io.h>
 #include <ntos/mm.h>
 #include <ntos/ob.h>
 #include <ntos/peb.h>

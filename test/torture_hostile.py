@@ -1,0 +1,27 @@
+"""Three million system calls with hostile arguments, on one and on four processors: nothing breaks, nothing is left behind."""
+
+import re
+
+import pytest
+
+from harness import Machine, Session
+
+SEEDS = {"qemu-bios-256": range(100, 120), "qemu-bios-256-4cpu": range(200, 210)}
+CALLS = 100000  # a run
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_millions_of_calls(name):
+    with Session(Machine.named(name, cmdline="test"), log=f"torture-hostile-{name}") as session:
+        session.wait_prompt()
+
+        def state():
+            text = session.run("objects") + session.run("memstat")
+            return re.findall(r"^(\w+) +(\d+) +(\d+)$", text, re.MULTILINE) + re.findall(r"\d+ blocks live", text)
+
+        session.run("run hostile 1 10000", 300)
+        before = state()
+        for seed in SEEDS[name]:
+            text = session.run(f"run hostile {seed} {CALLS}", 900)
+            assert f"hostile: {CALLS} calls" in text and "exit status 0x00000000" in text, text
+            assert state() == before, f"after seed {seed}"
