@@ -74,13 +74,22 @@ def test_forbidden_acts_end_the_program(machine):
     assert run(machine, "hello")[1] == 42
 
 
-@pytest.mark.parametrize("suite", ["utest", "usync", "uheap"])
+@pytest.mark.parametrize("suite", ["utest", "usync", "uheap", "useh", "urtl"])
 def test_suite(machine, suite):
     """The suites of test/user: services and what ntdll offers, seen from ring 3."""
     text = machine.run(f"run {suite}", 240)
     assert re.search(rf"^{suite}: exit status 0x00000000$", text, re.MULTILINE), text
     ktap = parse_ktap(text)
     assert ktap.ok() and len(ktap.results) >= 5, text
+
+
+def test_exception_that_nobody_takes(machine):
+    """The program's own filter is asked; without one the console says what happened where. Both end with the exception's code."""
+    text, status = run(machine, "useh filter")
+    assert "filter: 0xE0001234\n" in text and status == 0xE0001234
+    text, status = run(machine, "useh nobody")
+    assert re.search(r"^useh\.exe: unhandled exception 0xE0001234 at ntdll\.dll\+0x[0-9A-F]+$", text, re.MULTILINE)
+    assert status == 0xE0001234
 
 
 def test_program_built_elsewhere(machine):

@@ -133,7 +133,11 @@ BOOLEAN RtlpUnwindFrame(PCONTEXT Context);
 VOID NTAPI RtlCaptureContext(PCONTEXT ContextRecord);
 /* Continues at a context of ring 0; never returns. */
 DECLSPEC_NORETURN VOID NTAPI RtlRestoreContext(PCONTEXT ContextRecord, PEXCEPTION_RECORD ExceptionRecord);
-/* Offers an exception to the handlers on the stack; TRUE: continue at ContextRecord. IRQL: any. */
+/*
+ * Offers an exception to the handlers on the stack; TRUE: continue at ContextRecord. RtlDispatchException does whatever else belongs to
+ * it: nothing in the kernel (src/ke/exception.c), vectored handlers in ntdll (vectored.c). IRQL: any.
+ */
+BOOLEAN RtlpDispatchToFrames(PEXCEPTION_RECORD ExceptionRecord, PCONTEXT ContextRecord);
 BOOLEAN NTAPI RtlDispatchException(PEXCEPTION_RECORD ExceptionRecord, PCONTEXT ContextRecord);
 VOID NTAPI RtlUnwindEx(PVOID TargetFrame, PVOID TargetIp, PEXCEPTION_RECORD ExceptionRecord, PVOID ReturnValue,
                        PCONTEXT OriginalContext, PUNWIND_HISTORY_TABLE HistoryTable);

@@ -125,6 +125,11 @@ VOID KiDispatchException(PKTRAP_FRAME Frame, NTSTATUS Code, ULONG Parameters, UL
     KiBugCheckTrap(KMODE_EXCEPTION_NOT_HANDLED, (ULONG)Code, Frame->Rip, P0, P1, Frame);
 }
 
+BOOLEAN NTAPI RtlDispatchException(PEXCEPTION_RECORD ExceptionRecord, PCONTEXT ContextRecord)
+{
+    return RtlpDispatchToFrames(ExceptionRecord, ContextRecord);
+}
+
 DECLSPEC_NORETURN VOID RtlpUnhandledException(PEXCEPTION_RECORD ExceptionRecord, PCONTEXT Context)
 {
     KeBugCheckEx(KMODE_EXCEPTION_NOT_HANDLED, (ULONG)ExceptionRecord->ExceptionCode,

@@ -180,7 +180,7 @@ NTSTATUS PspCreateProgramThread(PEPROCESS Process, const PSP_USER_STACK *Stack, 
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Start.Rsp = Rsp - 0x20 - 8; /* home area, and the place of a return address */
+    Start.Rsp = Rsp - 0x30 - 8; /* the zero RtlUserThreadStart returns to, home area, the place of a return address */
     Start.Rcx = Rsp;
     Start.Rdx = PspNtdll.Base;
     Start.Teb = Teb;

@@ -1,7 +1,7 @@
 /*
  * exception.c - structured exception handling: finding a handler on the stack, and unwinding to it.
  *
- * RtlDispatchException walks up from the faulting context and offers the exception to every function that has a
+ * RtlpDispatchToFrames walks up from the faulting context and offers the exception to every function that has a
  * language handler. A handler that accepts calls RtlUnwindEx, which walks the same frames again, runs their
  * termination handlers, and resumes at the accepting function's block; it never returns. Walks are over copies of
  * the CONTEXT, so nothing changes until somebody accepts.
@@ -66,7 +66,7 @@ static BOOLEAN RtlpNextFrame(ULONG HandlerType, PCONTEXT Context, PDISPATCHER_CO
 
 /* ---- Dispatch ---- */
 
-BOOLEAN NTAPI RtlDispatchException(PEXCEPTION_RECORD ExceptionRecord, PCONTEXT ContextRecord)
+BOOLEAN RtlpDispatchToFrames(PEXCEPTION_RECORD ExceptionRecord, PCONTEXT ContextRecord)
 {
     CONTEXT Walk = *ContextRecord;
     DISPATCHER_CONTEXT Dispatcher = {.ContextRecord = ContextRecord};
@@ -163,7 +163,7 @@ static VOID RtlpUnwindHandlers(PEXCEPTION_RECORD Record, PVOID TargetFrame, PVOI
  * @TargetIp         where to go on
  * @ExceptionRecord  what is being handled; NULL: STATUS_UNWIND
  * @ReturnValue      RAX on arrival
- * @OriginalContext  scratch for the walk
+ * @OriginalContext  scratch for the walk; in ntdll not used
  *
  * IRQL: any. Never returns, unless TargetFrame is NULL and the stack's end is reached.
  */
@@ -171,7 +171,13 @@ VOID NTAPI RtlUnwindEx(PVOID TargetFrame, PVOID TargetIp, PEXCEPTION_RECORD Exce
                        PCONTEXT OriginalContext, PUNWIND_HISTORY_TABLE HistoryTable)
 {
     CONTEXT Previous;
+#if NT_USER
+    CONTEXT
+    Scratch; /* OriginalContext may be the one that KiUserExceptionDispatcher's unwind data reads registers from */
+    PCONTEXT Current = &Scratch;
+#else
     PCONTEXT Current = OriginalContext;
+#endif
     EXCEPTION_RECORD Local = {.ExceptionCode = STATUS_UNWIND};
     DISPATCHER_CONTEXT Dispatcher = {.TargetIp = (ULONG64)TargetIp, .HistoryTable = HistoryTable};
 

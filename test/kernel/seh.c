@@ -518,6 +518,7 @@ static VOID SehLocals(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(C + D, 9);
 }
 
+#if !NT_USER /* this file is a part of test/user/urtl too */
 static VOID SehAtDispatchLevel(PKTAP_CONTEXT Ktap)
 {
     KIRQL OldIrql;
@@ -535,6 +536,7 @@ static VOID SehAtDispatchLevel(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(Code, (ULONG)SEH_CODE);
     KTAP_EQUAL(During, DISPATCH_LEVEL);
 }
+#endif
 
 static const KTAP_CASE_ENTRY SehCases[] = {
     {"bare_load", SehBareLoad},
@@ -558,7 +560,9 @@ static const KTAP_CASE_ENTRY SehCases[] = {
     {"raise_at_depth", SehRaiseAtDepth},
     {"repeated", SehRepeated},
     {"locals", SehLocals},
+#if !NT_USER
     {"at_dispatch_level", SehAtDispatchLevel},
+#endif
 };
 
 KTAP_SUITE(SehSuite, "rtl.seh", SehCases);

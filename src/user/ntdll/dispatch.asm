@@ -53,7 +53,18 @@ KiUserApcDispatcher:
 section .xdata rdata align=8
 align 4
 unwind_exception:
-    db 1, 0, 3, 0
+    db 1, 0, 3 + 2 * 7, 0
+%macro SAVED 2                          ; UWOP_SAVE_NONVOL: a register's number, its offset in CONTEXT
+    db 0, (%1 << 4) | 4
+    dw %2 / 8
+%endmacro
+    SAVED 0, 0x78                       ; RAX, RCX, RDX, R8-R11: code that the compiler made for a handler may still
+    SAVED 1, 0x80                       ; have a value of the interrupted function in one of them
+    SAVED 2, 0x88
+    SAVED 8, 0xB8
+    SAVED 9, 0xC0
+    SAVED 10, 0xC8
+    SAVED 11, 0xD0
     db 0, (0 << 4) | 1                  ; UWOP_ALLOC_LARGE, MACHINE bytes
     dw MACHINE / 8
     db 0, (0 << 4) | 10                 ; UWOP_PUSH_MACHFRAME

@@ -3,7 +3,7 @@
  *
  * Every thread begins in LdrInitializeThunk: the first one initialises the process, the others their static TLS; then each goes on at
  * the context that the kernel prepared, in RtlUserThreadStart, which calls the routine and ends the thread with what it returned. An
- * exception that gets that far is nobody's: the process ends with its code.
+ * exception that gets that far is the unhandled exception filter's (vectored.c).
  *
  * Source: Microsoft Learn, ExitThread and ExitProcess.
  */
@@ -38,19 +38,14 @@ VOID NTAPI LdrInitializeThunk(PCONTEXT Context, PVOID NtdllBase)
     LdrpFail(Status);
 }
 
-/* Asked when nobody else wants an exception of a thread: always the end of the process. */
-static LONG RtlpLastFilter(PEXCEPTION_POINTERS Pointers)
-{
-    RtlpUnhandledException(Pointers->ExceptionRecord, Pointers->ContextRecord);
-}
-
 DECLSPEC_NORETURN VOID NTAPI RtlUserThreadStart(NTSTATUS(NTAPI *Routine)(PVOID), PVOID Argument)
 {
     NTSTATUS Status = STATUS_SUCCESS;
 
     __try {
         Status = Routine(Argument);
-    } __except (RtlpLastFilter(GetExceptionInformation())) {
+    } __except (RtlUnhandledExceptionFilter(GetExceptionInformation())) {
+        RtlExitUserProcess(GetExceptionCode()); /* a filter of the program's wants no more ado */
     }
     RtlExitUserThread(Status);
 }

@@ -95,6 +95,19 @@ NTSTATUS NTAPI RtlWaitOnAddress(const volatile VOID *Address, PVOID Compare, SIZ
 VOID NTAPI RtlWakeAddressSingle(PVOID Address);
 VOID NTAPI RtlWakeAddressAll(PVOID Address);
 
+/* ---- Exceptions (vectored.c) ---- */
+
+#ifndef _WINNT_
+typedef LONG(NTAPI *PVECTORED_EXCEPTION_HANDLER)(struct _EXCEPTION_POINTERS *Pointers);
+#endif
+
+PVOID NTAPI RtlAddVectoredExceptionHandler(ULONG First, PVECTORED_EXCEPTION_HANDLER Handler);
+ULONG NTAPI RtlRemoveVectoredExceptionHandler(PVOID Handle);
+PVOID NTAPI RtlAddVectoredContinueHandler(ULONG First, PVECTORED_EXCEPTION_HANDLER Handler);
+ULONG NTAPI RtlRemoveVectoredContinueHandler(PVOID Handle);
+PVECTORED_EXCEPTION_HANDLER NTAPI RtlSetUnhandledExceptionFilter(PVECTORED_EXCEPTION_HANDLER Filter);
+LONG NTAPI RtlUnhandledExceptionFilter(struct _EXCEPTION_POINTERS *Pointers);
+
 /* ---- Text ---- */
 
 int __cdecl _snprintf(char *Buffer, size_t Count, const char *Format, ...);
