@@ -17,8 +17,20 @@ typedef enum _EX_FAULT_KIND {
 
 /* TRUE: the request is to fail. Called once a request. IRQL: any. */
 BOOLEAN ExInjectFault(EX_FAULT_KIND Kind);
+/* The same for a block of pool; Site: who asks. What a suite asks for itself does not fail while suites run under failures. */
+BOOLEAN ExInjectPoolFault(PVOID Site);
 /* Every Interval-th request fails from now on, 0: none does; only Thread's requests count, NULL: everybody's. IRQL: any. */
 VOID ExSetFault(EX_FAULT_KIND Kind, ULONG Interval, PKTHREAD Thread);
+/*
+ * The same for everybody but suites: of a suite's threads, and of the caller, who runs them, only requests made
+ * between ExEnterFaults and ExLeaveFaults count. Those nest. Requests are counted on from the last such time, so that suites which
+ * make few share their failures.
+ */
+VOID ExSetFaultOfSuites(EX_FAULT_KIND Kind, ULONG Interval);
+VOID ExEnterFaults(VOID); /* own thread; IRQL: any */
+VOID ExLeaveFaults(VOID);
+ULONG ExSuspendFaults(VOID); /* leaves them however deep; returns what ExResumeFaults is given */
+VOID ExResumeFaults(ULONG Depth);
 /* Only the Number-th request of this thread fails. */
 VOID ExSetFaultOnce(EX_FAULT_KIND Kind, ULONG Number);
 /* How many requests have failed so, ever. */
@@ -29,7 +41,8 @@ VOID ExStartFaults(VOID); /* the boot option takes effect: the start-up is over 
 
 #else
 
-#define ExInjectFault(Kind) FALSE
-#define ExStartFaults()     ((void)0)
+#define ExInjectFault(Kind)     FALSE
+#define ExInjectPoolFault(Site) FALSE
+#define ExStartFaults()         ((void)0)
 
 #endif

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include <ntos/ntos.h>
+#include <ntos/inject.h>
 
 /* The code of suites lies together, so that the verifier knows their locks from the kernel's (src/vf/class.c). */
 #pragma code_seg(".text$t")
@@ -16,6 +16,8 @@ typedef struct _KTAP_CONTEXT {
     PCSTR Case;
     BOOLEAN Failed;
     BOOLEAN Skipped;
+    BOOLEAN Keeps;  /* set by a case for which it is right to leave something behind */
+    BOOLEAN Faults; /* allocations fail in its checks: `test --fault` */
     PCSTR SkipReason;
 } KTAP_CONTEXT, *PKTAP_CONTEXT;
 
@@ -58,9 +60,34 @@ PVOID KtapImport(PCWSTR Name);
     static const KTAP_SUITE_ENTRY Symbol = {SuiteName, CaseArray, RTL_NUMBER_OF(CaseArray), TRUE};                     \
     __attribute__((section(".ktap$m"), used)) static const KTAP_SUITE_ENTRY *const Symbol##Pointer = &Symbol
 
+/*
+ * Under `test --fault` the requests that the expression of a check makes may fail. A check that does not hold after a failure
+ * was injected is tried again, up to KTAP_TURNS times and at last without failures. So the expression is one operation, which has
+ * no effect when it fails, and everything it may say for want of memory is among the statuses that KtapEndTurn knows. (test/kernel/ktapfault.c)
+ */
+typedef struct _KTAP_TRY {
+    ULONG Turn;
+    ULONG Injected; /* failures ever, when the turn began */
+} KTAP_TRY, *PKTAP_TRY;
+
+VOID KtapBeginTurn(PKTAP_CONTEXT Ktap, PKTAP_TRY Try);
+/* TRUE: again. Value: what the expression said. */
+BOOLEAN KtapEndTurn(PKTAP_CONTEXT Ktap, PKTAP_TRY Try, BOOLEAN Holds, ULONG64 Value);
+
+#define KTAP_TRY_EXPRESSION(Statement, Holds, Value)                                                                   \
+    KTAP_TRY KtapTry = {0};                                                                                            \
+    do {                                                                                                               \
+        if (Ktap->Faults) {                                                                                            \
+            KtapBeginTurn(Ktap, &KtapTry);                                                                             \
+        }                                                                                                              \
+        Statement;                                                                                                     \
+    } while (Ktap->Faults && KtapEndTurn(Ktap, &KtapTry, Holds, Value))
+
 #define KTAP_CHECK(Condition)                                                                                          \
     do {                                                                                                               \
-        if (!(Condition)) {                                                                                            \
+        BOOLEAN KtapHolds;                                                                                             \
+        KTAP_TRY_EXPRESSION(KtapHolds = (Condition) != 0, KtapHolds, KtapHolds);                                       \
+        if (!KtapHolds) {                                                                                              \
             KtapFail(Ktap, __FILE__, __LINE__, "%s", #Condition);                                                      \
             return;                                                                                                    \
         }                                                                                                              \
@@ -68,9 +95,27 @@ PVOID KtapImport(PCWSTR Name);
 
 #define KTAP_EQUAL(Actual, Expected)                                                                                   \
     do {                                                                                                               \
-        ULONG64 KtapA = (ULONG64)(Actual), KtapE = (ULONG64)(Expected);                                                \
+        ULONG64 KtapA, KtapE;                                                                                          \
+        KTAP_TRY_EXPRESSION((KtapA = (ULONG64)(Actual), KtapE = (ULONG64)(Expected)), KtapA == KtapE, KtapA);          \
         if (KtapA != KtapE) {                                                                                          \
             KtapFail(Ktap, __FILE__, __LINE__, "%s is 0x%llx, expected 0x%llx", #Actual, KtapA, KtapE);                \
             return;                                                                                                    \
         }                                                                                                              \
     } while (0)
+
+/* What is counted is attempts, or what they cost: there may be more of them under failures. */
+#define KTAP_EXACT(Actual, Expected)                                                                                   \
+    do {                                                                                                               \
+        if (!Ktap->Faults) {                                                                                           \
+            KTAP_EQUAL(Actual, Expected);                                                                              \
+        }                                                                                                              \
+    } while (0)
+
+/* For an expression that is several operations and cannot be tried again: nothing that this thread asks for in it fails. */
+#define KTAP_WHOLE(Expression)                                                                                         \
+    ({                                                                                                                 \
+        ULONG KtapDepth = ExSuspendFaults();                                                                           \
+        __auto_type KtapWhole = (Expression);                                                                          \
+        ExResumeFaults(KtapDepth);                                                                                     \
+        KtapWhole;                                                                                                     \
+    })

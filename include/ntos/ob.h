@@ -150,8 +150,10 @@ typedef struct _HANDLE_TABLE HANDLE_TABLE, *PHANDLE_TABLE;
  * ObDestroyHandleTable in the process's delete procedure, since others may look at EPROCESS.ObjectTable until then.
  */
 PHANDLE_TABLE ObCreateHandleTable(PEPROCESS Process); /* NULL: no memory; IRQL <= APC_LEVEL */
-VOID ObCloseAllHandles(PHANDLE_TABLE Table);      /* also protected ones; nobody gets in from now on; PASSIVE_LEVEL */
-VOID ObDestroyHandleTable(PHANDLE_TABLE Table);   /* closes every handle first; PASSIVE_LEVEL */
+VOID ObCloseAllHandles(PHANDLE_TABLE Table);    /* also protected ones; nobody gets in from now on; PASSIVE_LEVEL */
+VOID ObDestroyHandleTable(PHANDLE_TABLE Table); /* closes every handle first; PASSIVE_LEVEL */
+/* The type after this one in no particular order, NULL: the first, and after the last. IRQL: any. */
+POBJECT_TYPE ObNextType(POBJECT_TYPE Type);
 ULONG ObGetTableHandleCount(PHANDLE_TABLE Table); /* a snapshot; IRQL: any */
 
 /* Every handle of a process, one call each; Object is not referenced and only a number. PASSIVE_LEVEL, no lock held. */

@@ -52,6 +52,7 @@ typedef struct _VF_HELD {
 typedef struct _VF_THREAD {
     VF_HELD Held[VF_THREAD_LOCKS]; /* the thread itself, but for ExReleaseResourceForThreadLite */
     ULONG Count;                   /* entries up to the last used one */
+    ULONG Faults;                  /* own thread: a suite's checks under way, in which requests may fail (inject.c) */
 } VF_THREAD, *PVF_THREAD;
 
 typedef struct _VF_STATIC_LOCK {

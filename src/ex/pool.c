@@ -374,7 +374,7 @@ PVOID ExpAllocate(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, PVOID Site)
 
     ASSERT_IRQL_MAX(Paged ? APC_LEVEL : DISPATCH_LEVEL);
     ASSERT(Tag != 0);
-    if (ExInjectFault(ExFaultPool)) {
+    if (ExInjectPoolFault(Site)) {
         Memory = NULL;
     } else if (NT_CHK && ExpSpecialTag != 0 && (ExpSpecialTag == '*' || ExpSpecialTag == Tag)) {
         Memory = ExpAllocateSpecial(Paged, Bytes, Tag, Site);

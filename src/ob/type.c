@@ -134,6 +134,11 @@ BOOLEAN ObpToggleTrace(PCSTR Name)
     return Found;
 }
 
+POBJECT_TYPE ObNextType(POBJECT_TYPE Type)
+{
+    return Type == NULL ? ObpTypeList : Type->Next;
+}
+
 static VOID ObpObjectsCommand(ULONG ArgumentCount, PCSTR *Arguments)
 {
     UNREFERENCED_PARAMETER(ArgumentCount);

@@ -5,6 +5,9 @@
  * and so on until its operation no longer asks for so many. Boot option fault=KIND:N, console command `fault KIND N`: for everybody, from
  * the end of the start-up on.
  *
+ * While suites run under failures (test/kernel/ktapfault.c), requests of their own threads fail only where they say so, in
+ * the expression of a check, which is tried again. What the system's threads ask for on their behalf fails at any time.
+ *
  * Locks: none; a count that changes while requests are made fails some other one than meant. IRQL: any.
  */
 #include "vfp.h"
@@ -17,18 +20,32 @@ typedef struct _EX_FAULT {
     volatile LONG Count;      /* interlocked: requests since it was set */
     volatile LONG Injected;   /* interlocked: requests that failed */
     PKTHREAD volatile Thread; /* NULL: everybody */
+    PKTHREAD volatile Suites; /* who runs suites under failures; NULL: nobody */
     volatile BOOLEAN Once;    /* only the first one fails */
 } EX_FAULT;
 
 static EX_FAULT Faults[ExFaultKinds];
 static const PCSTR KindNames[ExFaultKinds] = {"pool", "irp", "object", "frame"};
 
+/* This thread's requests are left alone: not the one that is meant, or a suite's outside of a check. */
+static BOOLEAN IsSpared(const EX_FAULT *Fault)
+{
+    PKTHREAD Thread = KeGetCurrentPrcb()->CurrentThread;
+    PETHREAD Extended = CONTAINING_RECORD(Thread, ETHREAD, Tcb);
+
+    if (Fault->Thread != NULL) {
+        return Fault->Thread != Thread;
+    }
+    return Fault->Suites != NULL && Extended->Locks.Faults == 0 &&
+           (Thread == Fault->Suites || VfIsTestAddress((ULONG64)Extended->StartAddress));
+}
+
 BOOLEAN ExInjectFault(EX_FAULT_KIND Kind)
 {
     EX_FAULT *Fault = &Faults[Kind];
     ULONG Interval = Fault->Interval;
 
-    if (Interval == 0 || (Fault->Thread != NULL && Fault->Thread != KeGetCurrentPrcb()->CurrentThread)) {
+    if (Interval == 0 || IsSpared(Fault)) {
         return FALSE;
     }
     if ((ULONG)InterlockedIncrement(&Fault->Count) % Interval != 0) {
@@ -41,13 +58,24 @@ BOOLEAN ExInjectFault(EX_FAULT_KIND Kind)
     return TRUE;
 }
 
-static VOID SetFault(EX_FAULT_KIND Kind, ULONG Interval, PKTHREAD Thread, BOOLEAN Once)
+BOOLEAN ExInjectPoolFault(PVOID Site)
+{
+    if (Faults[ExFaultPool].Suites != NULL && VfIsTestAddress((ULONG64)Site)) {
+        return FALSE;
+    }
+    return ExInjectFault(ExFaultPool);
+}
+
+static VOID SetFault(EX_FAULT_KIND Kind, ULONG Interval, PKTHREAD Thread, PKTHREAD Suites, BOOLEAN Once)
 {
     EX_FAULT *Fault = &Faults[Kind];
 
     Fault->Interval = 0;
-    Fault->Count = 0;
+    if (Suites == NULL) {
+        Fault->Count = 0;
+    }
     Fault->Thread = Thread;
+    Fault->Suites = Suites;
     Fault->Once = Once;
     KeMemoryFence();
     Fault->Interval = Interval;
@@ -55,12 +83,40 @@ static VOID SetFault(EX_FAULT_KIND Kind, ULONG Interval, PKTHREAD Thread, BOOLEA
 
 VOID ExSetFault(EX_FAULT_KIND Kind, ULONG Interval, PKTHREAD Thread)
 {
-    SetFault(Kind, Interval, Thread, FALSE);
+    SetFault(Kind, Interval, Thread, NULL, FALSE);
+}
+
+VOID ExSetFaultOfSuites(EX_FAULT_KIND Kind, ULONG Interval)
+{
+    SetFault(Kind, Interval, NULL, KeGetCurrentThread(), FALSE);
+}
+
+VOID ExEnterFaults(VOID)
+{
+    PsGetCurrentThread()->Locks.Faults++;
+}
+
+VOID ExLeaveFaults(VOID)
+{
+    PsGetCurrentThread()->Locks.Faults--;
+}
+
+ULONG ExSuspendFaults(VOID)
+{
+    ULONG Depth = PsGetCurrentThread()->Locks.Faults;
+
+    PsGetCurrentThread()->Locks.Faults = 0;
+    return Depth;
+}
+
+VOID ExResumeFaults(ULONG Depth)
+{
+    PsGetCurrentThread()->Locks.Faults = Depth;
 }
 
 VOID ExSetFaultOnce(EX_FAULT_KIND Kind, ULONG Number)
 {
-    SetFault(Kind, Number, KeGetCurrentThread(), TRUE);
+    SetFault(Kind, Number, KeGetCurrentThread(), NULL, TRUE);
 }
 
 ULONG ExFaultsInjected(EX_FAULT_KIND Kind)

@@ -199,6 +199,7 @@ static VOID KeyQuery(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(Make(Home, L"Sub", 0, &Sub, NULL), STATUS_SUCCESS);
     KTAP_EQUAL(Rename(Sub, &Bad), STATUS_INVALID_PARAMETER);
     KTAP_EQUAL(Rename(Sub, &NewName), STATUS_SUCCESS);
+    ZwClose(Sub);
     KTAP_EQUAL(Open(Home, L"Sub", KEY_READ, &Sub), STATUS_OBJECT_NAME_NOT_FOUND);
     KTAP_EQUAL(Open(Home, L"Other", KEY_ALL_ACCESS, &Sub), STATUS_SUCCESS);
     KTAP_EQUAL(ZwDeleteKey(Sub), STATUS_SUCCESS);

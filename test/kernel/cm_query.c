@@ -188,7 +188,8 @@ static VOID QueryDirect(PKTAP_CONTEXT Ktap)
     };
 
     Fill();
-    KTAP_EQUAL(Run(Table, NULL), STATUS_SUCCESS);
+    NTSTATUS Status = Run(Table, NULL); /* what one entry was given stays when a later one fails: no second try */
+    KTAP_EQUAL(Status, STATUS_SUCCESS);
     KTAP_EQUAL(Number, 0x11223344);
     KTAP_EQUAL(Text.Length, 10);
     KTAP_CHECK(Is(Text.Buffer, L"plain"));

@@ -121,12 +121,18 @@ static VOID DmatBounce(PKTAP_CONTEXT Ktap)
     ULONG64 WideFirst;
     ULONG Bad = 0;
 
+    KTAP_CHECK(Adapter != NULL && Wide != NULL);
     if (Mdl == NULL || MmGetMdlByteCount(Mdl) != 2 * PAGE_SIZE) {
+        if (Mdl != NULL) {
+            MmFreePagesFromMdl(Mdl);
+            ExFreePool(Mdl);
+        }
+        Adapter->DmaOperations->PutDmaAdapter(Adapter);
+        Wide->DmaOperations->PutDmaAdapter(Wide);
         Ktap->Skipped = TRUE;
         Ktap->SkipReason = "no memory above 4 GB";
         return;
     }
-    KTAP_CHECK(Adapter != NULL && Wide != NULL);
     HalQueryDmaCounters(&Before);
     Data = MmGetSystemAddressForMdlSafe(Mdl, NormalPagePriority);
     KTAP_CHECK(Data != NULL);

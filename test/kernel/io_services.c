@@ -144,7 +144,7 @@ static VOID WdmControllers(PKTAP_CONTEXT Ktap)
 {
     KIRQL Irql;
 
-    KTAP_EQUAL(WdmBegin(), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(WdmBegin()), STATUS_SUCCESS);
     WdmCalls = 0;
     WdmController = IoCreateController(24);
     KTAP_CHECK(WdmController != NULL && ((PUCHAR)WdmController->ControllerExtension)[23] == 0);
@@ -173,7 +173,7 @@ static VOID WdmErrorLog(PKTAP_CONTEXT Ktap)
     PIO_ERROR_LOG_PACKET Packet;
     ULONG Before = IoQueryErrorLog(&Newest);
 
-    KTAP_EQUAL(WdmBegin(), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(WdmBegin()), STATUS_SUCCESS);
     KTAP_CHECK(IoAllocateErrorLogEntry(WdmDevices[0], 8) == NULL); /* too small */
     KTAP_CHECK(IoAllocateErrorLogEntry(NULL, sizeof(*Packet)) == NULL);
     Packet = IoAllocateErrorLogEntry(WdmDriver, sizeof(*Packet));
@@ -197,7 +197,7 @@ static VOID WdmErrorLog(PKTAP_CONTEXT Ktap)
 /* Newest first, the last-chance one after them, each once; who unregisters hears nothing. */
 static VOID WdmShutdown(PKTAP_CONTEXT Ktap)
 {
-    KTAP_EQUAL(WdmBegin(), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(WdmBegin()), STATUS_SUCCESS);
     KTAP_EQUAL(IoRegisterLastChanceShutdownNotification(WdmDevices[2]), STATUS_SUCCESS);
     KTAP_EQUAL(IoRegisterShutdownNotification(WdmDevices[0]), STATUS_SUCCESS);
     KTAP_EQUAL(IoRegisterShutdownNotification(WdmDevices[1]), STATUS_SUCCESS);
@@ -217,7 +217,7 @@ static VOID WdmExtensions(PKTAP_CONTEXT Ktap)
     static ULONG First, Second;
     PVOID One, Two, Again;
 
-    KTAP_EQUAL(WdmBegin(), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(WdmBegin()), STATUS_SUCCESS);
     KTAP_CHECK(IoGetDriverObjectExtension(WdmDriver, &First) == NULL);
     KTAP_EQUAL(IoAllocateDriverObjectExtension(WdmDriver, &First, 100, &One), STATUS_SUCCESS);
     KTAP_EQUAL(IoAllocateDriverObjectExtension(WdmDriver, &Second, 10, &Two), STATUS_SUCCESS);
@@ -245,7 +245,7 @@ static VOID WdmWorkItems(PKTAP_CONTEXT Ktap)
 {
     PIO_WORKITEM Item;
 
-    KTAP_EQUAL(WdmBegin(), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(WdmBegin()), STATUS_SUCCESS);
     KeInitializeEvent(&WdmWorked, SynchronizationEvent, FALSE);
     Item = ExAllocatePoolWithTag(NonPagedPool, IoSizeofWorkItem(), 'tseT');
     KTAP_CHECK(Item != NULL);
@@ -268,7 +268,7 @@ static VOID WdmAttach(PKTAP_CONTEXT Ktap)
     PDEVICE_OBJECT Lower = NULL, List[3];
     ULONG Count;
 
-    KTAP_EQUAL(WdmBegin(), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(WdmBegin()), STATUS_SUCCESS);
     KTAP_EQUAL(IoAttachDeviceToDeviceStackSafe(WdmDevices[1], WdmDevices[0], &Lower), STATUS_SUCCESS);
     KTAP_CHECK(Lower == WdmDevices[0]);
     KTAP_EQUAL(IoAttachDeviceByPointer(WdmDevices[2], WdmDevices[0]), STATUS_SUCCESS);
@@ -300,7 +300,7 @@ static VOID WdmCompletionEx(PKTAP_CONTEXT Ktap)
     ULONG Calls = 0;
     LONG64 References;
 
-    KTAP_EQUAL(WdmBegin(), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(WdmBegin()), STATUS_SUCCESS);
     References = ObGetPointerCount(WdmDevices[1]);
     Irp = IoAllocateIrp(2, FALSE);
     KTAP_CHECK(Irp != NULL);
@@ -336,7 +336,7 @@ static VOID WdmRequests(PKTAP_CONTEXT Ktap)
     Irp->Tail.Overlay.CurrentStackLocation++;
     Irp->CurrentLocation++;
     IoFreeIrp(Irp);
-    KTAP_EQUAL(WdmBegin(), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(WdmBegin()), STATUS_SUCCESS);
     Irp = IoBuildAsynchronousFsdRequest(IRP_MJ_READ, WdmDevices[0], NULL, 0, NULL, &Iosb);
     KTAP_CHECK(Irp != NULL);
     KTAP_EQUAL(IoGetRequestorProcessId(Irp), (ULONG)(ULONG_PTR)PsGetCurrentProcessId());
@@ -402,7 +402,7 @@ static VOID WdmFsRegistration(PKTAP_CONTEXT Ktap)
 {
     PDEVICE_OBJECT Device;
 
-    KTAP_EQUAL(WdmBegin(), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(WdmBegin()), STATUS_SUCCESS);
     WdmFileSystems = WdmGone = 0;
     KTAP_EQUAL(IoCreateDevice(WdmDriver, 0, NULL, FILE_DEVICE_NETWORK_FILE_SYSTEM, 0, FALSE, &Device), STATUS_SUCCESS);
     KTAP_EQUAL(IoRegisterFsRegistrationChange(WdmDriver, WdmFsChange), STATUS_SUCCESS);

@@ -58,7 +58,7 @@ static VOID NTAPI AsyncFinisher(PVOID Context)
 /* What another thread completes reaches its caller's memory only when the caller takes APCs. */
 static VOID AsyncByApc(PKTAP_CONTEXT Ktap)
 {
-    KTAP_EQUAL(AsyncBegin(0), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(AsyncBegin(0)), STATUS_SUCCESS);
     KTAP_EQUAL(AsyncSend(IOTEST_KEEP, NULL, NULL), STATUS_PENDING);
     KeEnterGuardedRegion();
     IoTestJoin(IoTestThread(AsyncFinisher, (PVOID)4711));
@@ -85,7 +85,7 @@ static VOID NTAPI AsyncRoutine(PVOID Context, PIO_STATUS_BLOCK Iosb, ULONG Reser
 /* The caller's routine: a normal kernel APC, so a critical region holds it back, but not the end of the request. */
 static VOID AsyncCallerApc(PKTAP_CONTEXT Ktap)
 {
-    KTAP_EQUAL(AsyncBegin(0), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(AsyncBegin(0)), STATUS_SUCCESS);
     KTAP_EQUAL(AsyncSend(IOTEST_KEEP, AsyncRoutine, &Async), STATUS_PENDING);
     KeEnterCriticalRegion();
     KTAP_CHECK(IoTestFinish(STATUS_SUCCESS, 1));
@@ -133,7 +133,7 @@ static VOID AsyncPort(PKTAP_CONTEXT Ktap)
     PVOID Key, Context, Port;
     IO_STATUS_BLOCK Iosb;
 
-    KTAP_EQUAL(AsyncBegin(0), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(AsyncBegin(0)), STATUS_SUCCESS);
     KTAP_EQUAL(AsyncMakePort(&Async), STATUS_SUCCESS);
     KTAP_EQUAL(AsyncTake(&Key, &Context, &Iosb), STATUS_TIMEOUT);
     KTAP_EQUAL(AsyncSend(IOTEST_KEEP, AsyncRoutine, NULL), STATUS_INVALID_PARAMETER);
@@ -168,7 +168,7 @@ static VOID AsyncPortMany(PKTAP_CONTEXT Ktap)
     HANDLE Synchronous;
     ULONG Removed;
 
-    KTAP_EQUAL(AsyncBegin(0), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(AsyncBegin(0)), STATUS_SUCCESS);
     KTAP_EQUAL(AsyncMakePort(NULL), STATUS_SUCCESS);
     for (ULONG Round = 0; Round < ASYNC_MANY; Round++) {
         KTAP_EQUAL(AsyncSend(IOTEST_ANSWER, NULL, (PVOID)(ULONG_PTR)(Round + 1)), STATUS_SUCCESS);
@@ -193,7 +193,7 @@ static VOID AsyncCancelFile(PKTAP_CONTEXT Ktap)
 {
     IO_STATUS_BLOCK Iosb = {.Status = STATUS_PENDING};
 
-    KTAP_EQUAL(AsyncBegin(0), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(AsyncBegin(0)), STATUS_SUCCESS);
     KTAP_EQUAL(AsyncSend(IOTEST_KEEP, AsyncRoutine, NULL), STATUS_PENDING);
     KTAP_EQUAL(ZwCancelIoFile(Async.File, &Iosb), STATUS_SUCCESS);
     KTAP_EQUAL(Iosb.Status, STATUS_SUCCESS);
@@ -216,7 +216,7 @@ static VOID NTAPI AsyncLeaver(PVOID Context)
 /* A thread that ends takes its requests with it. */
 static VOID AsyncThreadEnds(PKTAP_CONTEXT Ktap)
 {
-    KTAP_EQUAL(AsyncBegin(0), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(AsyncBegin(0)), STATUS_SUCCESS);
     IoTestJoin(IoTestThread(AsyncLeaver, (PVOID)(ULONG_PTR)IOTEST_KEEP));
     KTAP_EQUAL(IoTest()->Kept, ASYNC_MANY);
     KTAP_EQUAL(IoTest()->Cancelled, ASYNC_MANY);
@@ -227,7 +227,7 @@ static VOID AsyncThreadEnds(PKTAP_CONTEXT Ktap)
 /* What the driver does not let go is taken from the thread after a while, and ends later without it. */
 static VOID AsyncThreadGivesUp(PKTAP_CONTEXT Ktap)
 {
-    KTAP_EQUAL(AsyncBegin(0), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(AsyncBegin(0)), STATUS_SUCCESS);
     IoTestJoin(IoTestThread(AsyncLeaver, (PVOID)(ULONG_PTR)IOTEST_HOLD));
     KTAP_EQUAL(IoTestIrps(), Async.Irps + ASYNC_MANY);
     while (IoTestFinishHeld(STATUS_SUCCESS)) {
@@ -248,7 +248,7 @@ static VOID AsyncAlert(PKTAP_CONTEXT Ktap)
 {
     PVOID Thread;
 
-    KTAP_EQUAL(AsyncBegin(FILE_SYNCHRONOUS_IO_ALERT), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(AsyncBegin(FILE_SYNCHRONOUS_IO_ALERT)), STATUS_SUCCESS);
     Thread = IoTestThread(AsyncWaiter, NULL);
     KTAP_CHECK(IoTestReached(&IoTest()->Kept, 1));
     KeAlertThread(Thread, KernelMode);
@@ -257,7 +257,7 @@ static VOID AsyncAlert(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(IoTest()->Cancelled, 1);
     KTAP_CHECK(AsyncEnd());
 
-    KTAP_EQUAL(AsyncBegin(FILE_SYNCHRONOUS_IO_NONALERT), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(AsyncBegin(FILE_SYNCHRONOUS_IO_NONALERT)), STATUS_SUCCESS);
     Thread = IoTestThread(AsyncWaiter, NULL);
     KTAP_CHECK(IoTestReached(&IoTest()->Kept, 1));
     KeAlertThread(Thread, KernelMode);
@@ -275,7 +275,7 @@ static VOID AsyncFileLock(PKTAP_CONTEXT Ktap)
 {
     PVOID First, Second;
 
-    KTAP_EQUAL(AsyncBegin(FILE_SYNCHRONOUS_IO_NONALERT), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(AsyncBegin(FILE_SYNCHRONOUS_IO_NONALERT)), STATUS_SUCCESS);
     First = IoTestThread(AsyncWaiter, NULL);
     KTAP_CHECK(IoTestReached(&IoTest()->Kept, 1));
     Second = IoTestThread(AsyncWaiter, NULL);

@@ -85,7 +85,7 @@ static VOID IoftPosition(PKTAP_CONTEXT Ktap)
     IOFT Test;
     NTSTATUS Status;
 
-    KTAP_EQUAL(IoftBegin(&Test, FILE_SYNCHRONOUS_IO_NONALERT), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(IoftBegin(&Test, FILE_SYNCHRONOUS_IO_NONALERT)), STATUS_SUCCESS);
     Status = ZwReadFile(Test.File, NULL, NULL, NULL, &Iosb, Test.First, 5000, NULL, NULL);
     KTAP_EQUAL(Status, STATUS_SUCCESS);
     KTAP_EQUAL(Iosb.Information, 5000);
@@ -113,7 +113,7 @@ static VOID IoftAsynchronous(PKTAP_CONTEXT Ktap)
     IOFT Test;
     NTSTATUS Status;
 
-    KTAP_EQUAL(IoftBegin(&Test, 0), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(IoftBegin(&Test, 0)), STATUS_SUCCESS);
     KTAP_EQUAL(ZwReadFile(Test.File, NULL, NULL, NULL, &Iosb, Test.First, 512, NULL, NULL), STATUS_INVALID_PARAMETER);
     Status = ZwReadFile(Test.File, Test.Event, NULL, NULL, &Iosb, Test.First, 4096, &Offset, NULL);
     KTAP_CHECK(Status == STATUS_SUCCESS || Status == STATUS_PENDING);
@@ -131,7 +131,8 @@ static VOID IoftUnbuffered(PKTAP_CONTEXT Ktap)
     HANDLE Cached;
     IOFT Test;
 
-    KTAP_EQUAL(IoftBegin(&Test, FILE_SYNCHRONOUS_IO_NONALERT | FILE_NO_INTERMEDIATE_BUFFERING), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(IoftBegin(&Test, FILE_SYNCHRONOUS_IO_NONALERT | FILE_NO_INTERMEDIATE_BUFFERING)),
+               STATUS_SUCCESS);
     KTAP_EQUAL(ZwReadFile(Test.File, NULL, NULL, NULL, &Iosb, Test.First, 4096, &Offset, NULL), STATUS_SUCCESS);
     KTAP_EQUAL(Iosb.Information, 4096);
     KTAP_EQUAL(IoftOpen(&Cached, IOFT_FILE, FILE_READ_DATA | SYNCHRONIZE, FILE_SYNCHRONOUS_IO_NONALERT),
@@ -155,7 +156,7 @@ static VOID IoftInformation(PKTAP_CONTEXT Ktap)
     IO_STATUS_BLOCK Iosb;
     IOFT Test;
 
-    KTAP_EQUAL(IoftBegin(&Test, FILE_SYNCHRONOUS_IO_NONALERT | FILE_SEQUENTIAL_ONLY), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(IoftBegin(&Test, FILE_SYNCHRONOUS_IO_NONALERT | FILE_SEQUENTIAL_ONLY)), STATUS_SUCCESS);
     KTAP_EQUAL(ZwQueryInformationFile(Test.File, &Iosb, &Basic, 4, FileBasicInformation), STATUS_INFO_LENGTH_MISMATCH);
     KTAP_EQUAL(ZwQueryInformationFile(Test.File, &Iosb, &Basic, sizeof(Basic), FileMaximumInformation),
                STATUS_INVALID_INFO_CLASS);

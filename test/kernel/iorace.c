@@ -84,7 +84,7 @@ static VOID RaceCancel(PKTAP_CONTEXT Ktap)
     PVOID Completer, Canceller;
     KEVENT Done;
 
-    KTAP_CHECK(RaceBegin());
+    KTAP_CHECK(KTAP_WHOLE(RaceBegin()));
     RaceEnds = 0;
     KeInitializeEvent(&Done, SynchronizationEvent, FALSE);
     KeInitializeEvent(&RaceGo, SynchronizationEvent, FALSE);
@@ -164,7 +164,7 @@ static VOID RaceClose(PKTAP_CONTEXT Ktap)
     ULONG64 Rounds = KtapIterations(100000) / 500 + 1;
     PVOID Closers[RACE_THREADS], Completer;
 
-    KTAP_CHECK(RaceBegin());
+    KTAP_CHECK(KTAP_WHOLE(RaceBegin()));
     Completer = IoTestThread(RaceCompleter, NULL);
     for (ULONG Each = 0; Each < RACE_THREADS; Each++) {
         Closers[Each] = IoTestThread(RaceCloser, &Rounds);
@@ -229,7 +229,7 @@ static VOID RacePorts(PKTAP_CONTEXT Ktap)
     OBJECT_ATTRIBUTES Attributes;
     IO_STATUS_BLOCK Iosb;
 
-    KTAP_CHECK(RaceBegin());
+    KTAP_CHECK(KTAP_WHOLE(RaceBegin()));
     RaceSum = 0;
     InitializeObjectAttributes(&Attributes, NULL, OBJ_KERNEL_HANDLE, NULL, NULL);
     KTAP_EQUAL(ZwCreateIoCompletion(&RacePort, 0x1F0003, &Attributes, 2), STATUS_SUCCESS);

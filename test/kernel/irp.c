@@ -98,7 +98,7 @@ static VOID IrptStack(PKTAP_CONTEXT Ktap)
 {
     LONG64 Devices = IopDeviceObjectType->ObjectCount;
 
-    KTAP_CHECK(IrptStart());
+    KTAP_CHECK(KTAP_WHOLE(IrptStart()));
     KTAP_EQUAL(IrptDevices[2]->StackSize, 3);
     KTAP_CHECK(IoGetAttachedDevice(IrptDevices[0]) == IrptDevices[2]);
     KTAP_CHECK(IrptDriver.DeviceObject == IrptDevices[2]);
@@ -118,7 +118,7 @@ static VOID IrptImmediate(PKTAP_CONTEXT Ktap)
     PIRP Irp;
     NTSTATUS Status;
 
-    KTAP_CHECK(IrptStart());
+    KTAP_CHECK(KTAP_WHOLE(IrptStart()));
     IoQueryCounters(&Before);
     KeInitializeEvent(&Event, NotificationEvent, FALSE);
     Irp = IoBuildSynchronousFsdRequest(IRP_MJ_READ, IrptDevices[2], &Data, sizeof(Data), &Offset, &Event, &Iosb);
@@ -150,7 +150,7 @@ static VOID IrptPended(PKTAP_CONTEXT Ktap)
     NTSTATUS Status;
     PIRP Irp;
 
-    KTAP_CHECK(IrptStart());
+    KTAP_CHECK(KTAP_WHOLE(IrptStart()));
     IoQueryCounters(&Before);
     KeInitializeEvent(&Event, NotificationEvent, FALSE);
     IrptKeep = TRUE;
@@ -180,7 +180,7 @@ static VOID IrptCancelled(PKTAP_CONTEXT Ktap)
     BOOLEAN Cancelled;
     PIRP Irp;
 
-    KTAP_CHECK(IrptStart());
+    KTAP_CHECK(KTAP_WHOLE(IrptStart()));
     IoQueryCounters(&Before);
     KeInitializeEvent(&Event, NotificationEvent, FALSE);
     IrptKeep = TRUE;
@@ -210,7 +210,7 @@ static VOID IrptOwn(PKTAP_CONTEXT Ktap)
     ULONG Taken = 0;
     PIRP Irp;
 
-    KTAP_CHECK(IrptStart());
+    KTAP_CHECK(KTAP_WHOLE(IrptStart()));
     IoQueryCounters(&Before);
     Irp = IoAllocateIrp(IrptDevices[2]->StackSize, FALSE);
     KTAP_CHECK(Irp != NULL);

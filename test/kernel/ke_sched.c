@@ -106,7 +106,7 @@ static VOID Starve(PKTAP_CONTEXT Ktap, LONG Count)
     ULONG UserTime;
 
     WorstGap = 0;
-    KTAP_CHECK(StartHogs(Count, 12));
+    KTAP_CHECK(KTAP_WHOLE(StartHogs(Count, 12)));
     KTAP_CHECK(StartThread(&Thread, Victim, 3));
     Low = Thread;
     while (HogTicks() < STARVED_TICKS + STARVED_TICKS / 2) {
@@ -170,7 +170,7 @@ static VOID Spread(PKTAP_CONTEXT Ktap)
 {
     KAFFINITY Active = KeQueryActiveProcessors();
 
-    KTAP_CHECK(StartHogs((LONG)KeQueryActiveProcessorCount(NULL), 8));
+    KTAP_CHECK(KTAP_WHOLE(StartHogs((LONG)KeQueryActiveProcessorCount(NULL), 8)));
     for (ULONG i = 0; i < 200 && Seen != Active; i++) {
         TestSleep(TEST_SECOND / 20);
     }
@@ -204,7 +204,7 @@ static VOID PriorityRacer(ULONG Number)
 static VOID PriorityRace(PKTAP_CONTEXT Ktap)
 {
     Ended = 0;
-    KTAP_CHECK(StartHogs(6, 4));
+    KTAP_CHECK(KTAP_WHOLE(StartHogs(6, 4)));
     BOOLEAN Through = TestParallel(TestRacers(), PriorityRacer);
     KTAP_CHECK(StopHogs());
     KTAP_CHECK(Through);
@@ -296,7 +296,7 @@ static VOID Push(PKTAP_CONTEXT Ktap)
 {
     KAFFINITY Active = KeQueryActiveProcessors(), Last = Active & ~(Active >> 1);
 
-    KTAP_CHECK(StartHogs(1, 4));
+    KTAP_CHECK(KTAP_WHOLE(StartHogs(1, 4)));
     KAFFINITY Old = KeSetAffinityThread(&Hogs[0]->Tcb, Last);
     TestSleep(TEST_SECOND / 20);
     Seen = 0;

@@ -24,7 +24,7 @@ BOOLEAN TestParallel(ULONG Threads, TEST_BODY Body)
 {
     LARGE_INTEGER Timeout = {.QuadPart = -TEST_LONG_PATIENCE};
     PETHREAD Objects[TEST_PARALLEL_MAX];
-    ULONG Started = 0;
+    ULONG Started = 0, Depth = ExSuspendFaults(); /* in a check, this is no single operation */
     BOOLEAN Success = TRUE;
 
     ASSERT(Threads <= TEST_PARALLEL_MAX);
@@ -39,5 +39,6 @@ BOOLEAN TestParallel(ULONG Threads, TEST_BODY Body)
         Success &= KeWaitForSingleObject(Objects[i], Executive, KernelMode, FALSE, &Timeout) == STATUS_SUCCESS;
         ObDereferenceObject(Objects[i]);
     }
+    ExResumeFaults(Depth);
     return Success && Started == Threads;
 }

@@ -8,6 +8,7 @@
  *
  * IRQL: PASSIVE_LEVEL, in the console's thread.
  */
+#include "ktapp.h"
 #include <ntos/console.h>
 #include <ntos/init.h>
 #include <ntos/ktap.h>
@@ -111,60 +112,27 @@ static VOID KtapCheckRemains(PKTAP_CONTEXT Ktap, BOOLEAN InterruptsBefore, ULONG
     }
 }
 
-/* `test --fault`: allocations fail while a case runs. */
-static BOOLEAN KtapFaults;
-static EX_FAULT_KIND KtapFaultKind;
-static ULONG KtapFaultInterval;
-
-/* A case may be ended by what routines raise when memory is short, and by a fault of its own code over a pointer it did not get. */
-static LONG KtapFilter(PEXCEPTION_POINTERS Pointers)
-{
-    NTSTATUS Code = Pointers->ExceptionRecord->ExceptionCode;
-
-    if (Code == STATUS_INSUFFICIENT_RESOURCES || Code == STATUS_QUOTA_EXCEEDED) {
-        return EXCEPTION_EXECUTE_HANDLER;
-    }
-    return Code == STATUS_ACCESS_VIOLATION && VfIsTestAddress((ULONG64)Pointers->ExceptionRecord->ExceptionAddress)
-               ? EXCEPTION_EXECUTE_HANDLER
-               : EXCEPTION_CONTINUE_SEARCH;
-}
-
-static VOID KtapRunFaulted(PKTAP_CONTEXT Ktap, const KTAP_CASE_ENTRY *Case)
-{
-    ExSetFault(KtapFaultKind, KtapFaultInterval, NULL);
-    __try {
-        Case->Run(Ktap);
-    } __except (KtapFilter(GetExceptionInformation())) {
-        Ktap->Failed = TRUE;
-    }
-    ExSetFault(KtapFaultKind, 0, NULL);
-}
-
 static VOID KtapRunCase(PCSTR Name, const KTAP_CASE_ENTRY *Case, ULONG Number)
 {
-    BOOLEAN Faulted = FALSE;
+    PCSTR Told = "";
     KTAP_CONTEXT Ktap = {.Case = Name};
     BOOLEAN Interrupts = (__readeflags() & EFLAGS_IF) != 0;
     ULONG Reports = VfReports();
     LARGE_INTEGER Frequency, Start = KeQueryPerformanceCounter(&Frequency), End;
 
-    if (!KtapFaults) {
-        Case->Run(&Ktap);
+    if (KtapFaults()) {
+        Told = KtapRunFaulted(&Ktap, Case);
     } else {
-        KtapRunFaulted(&Ktap, Case);
-        Faulted = Ktap.Failed;
-        Ktap.Failed = FALSE; /* an error status is what a shortage may lead to; what it leaves behind counts */
+        Case->Run(&Ktap);
     }
     End = KeQueryPerformanceCounter(NULL);
 
     KtapCheckRemains(&Ktap, Interrupts, Reports);
-    if (Faulted && !Ktap.Failed) {
-        ConPrint("ok %u %s # ended early under fault\n", (unsigned)Number, Name);
-    } else if (Ktap.Skipped && !Ktap.Failed) {
+    if (Ktap.Skipped && !Ktap.Failed) {
         ConPrint("ok %u %s # SKIP %s\n", (unsigned)Number, Name, Ktap.SkipReason);
     } else {
-        ConPrint("%s %u %s # %llu us\n", Ktap.Failed ? "not ok" : "ok", (unsigned)Number, Name,
-                 (End.QuadPart - Start.QuadPart) * 1000000ULL / Frequency.QuadPart);
+        ConPrint("%s %u %s # %llu us%s\n", Ktap.Failed ? "not ok" : "ok", (unsigned)Number, Name,
+                 (End.QuadPart - Start.QuadPart) * 1000000ULL / Frequency.QuadPart, Told);
     }
 }
 
@@ -197,10 +165,9 @@ static VOID KtapCommand(ULONG ArgumentCount, PCSTR *Arguments)
 {
     PCSTR Pattern = "";
 
-    KtapFaults = FALSE;
+    KtapSetFaults(NULL);
     if (ArgumentCount > 2 && KtapGlob("--fault", Arguments[1])) {
-        KtapFaults = ExParseFault(Arguments[2], &KtapFaultKind, &KtapFaultInterval);
-        if (!KtapFaults) {
+        if (!KtapSetFaults(Arguments[2])) {
             ConPrint("test: --fault takes KIND:N, KIND being pool, irp, object or frame\n");
             return;
         }
@@ -218,5 +185,6 @@ static VOID KtapCommand(ULONG ArgumentCount, PCSTR *Arguments)
     }
     ConPrint("KTAP version 1\n1..%u\n", (unsigned)Count);
     KtapForEach(Pattern, TRUE);
+    KtapShowFaults();
 }
 CONSOLE_COMMAND(KtapConsole, "test", "[--fault KIND:N] [PATTERN]", "run the kernel's test suites", KtapCommand);

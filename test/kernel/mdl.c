@@ -59,7 +59,7 @@ static VOID MdlLockedFile(PKTAP_CONTEXT Ktap)
     Mdl = MmCreateMdl(NULL, View.Base + 10, 2 * PAGE_SIZE);
     KTAP_CHECK(Mdl != NULL);
     MmProbeAndLockPages(Mdl, KernelMode, IoReadAccess); /* reads the pages in */
-    KTAP_EQUAL(File.Reads, 1);
+    KTAP_EXACT(File.Reads, 1);
     KTAP_EQUAL(MiPfnReferences(MiPfn(MmGetMdlPfnArray(Mdl)[0])), 2);
     TestFsUnmap(&View);
     KTAP_CHECK(MmQuerySectionPages(&File.Pointers, &Pages));

@@ -71,7 +71,7 @@ static const ALLOCATE_CASE AllocateCases[] = {
 
 static VOID AllocateBody(PKTAP_CONTEXT Ktap, PEPROCESS Process)
 {
-    KTAP_CHECK(Prepare());
+    KTAP_CHECK(KTAP_WHOLE(Prepare()));
     for (ULONG Index = 0; Index < RTL_NUMBER_OF(AllocateCases); Index++) {
         const ALLOCATE_CASE *Case = &AllocateCases[Index];
         PVOID Base = (PVOID)Case->Base;
@@ -112,7 +112,7 @@ static const FREE_CASE FreeCases[] = {
 
 static VOID FreeBody(PKTAP_CONTEXT Ktap, PEPROCESS Process)
 {
-    KTAP_CHECK(Prepare());
+    KTAP_CHECK(KTAP_WHOLE(Prepare()));
     for (ULONG Index = 0; Index < RTL_NUMBER_OF(FreeCases); Index++) {
         const FREE_CASE *Case = &FreeCases[Index];
         NTSTATUS Status = TestFree((PVOID)Case->Base, Case->Size, Case->Type);
@@ -159,7 +159,7 @@ static VOID QueryBody(PKTAP_CONTEXT Ktap, PEPROCESS Process)
     MEMORY_BASIC_INFORMATION Basic;
     SIZE_T Length = 0;
 
-    KTAP_CHECK(Prepare());
+    KTAP_CHECK(KTAP_WHOLE(Prepare()));
     for (ULONG Index = 0; Index < RTL_NUMBER_OF(QueryCases); Index++) {
         KTAP_EQUAL(ZwQueryVirtualMemory(ZwCurrentProcess(), (PVOID)QueryCases[Index].Address, MemoryBasicInformation,
                                         &Basic, sizeof(Basic), &Length),

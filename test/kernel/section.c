@@ -20,18 +20,18 @@ static VOID SectionCluster(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(View.Bytes, 64 * PAGE_SIZE);
 
     KTAP_EQUAL(TestFsCompare(&File, 20 * PAGE_SIZE, View.Base + 20 * PAGE_SIZE, PAGE_SIZE), 0);
-    KTAP_EQUAL(File.Reads, 1);
-    KTAP_EQUAL(File.Pages, CLUSTER);
+    KTAP_EXACT(File.Reads, 1);
+    KTAP_EXACT(File.Pages, CLUSTER);
     KTAP_CHECK(MmQuerySectionPages(&File.Pointers, &Pages));
     KTAP_EQUAL(Pages.Active, 1);
     KTAP_EQUAL(Pages.Standby, CLUSTER - 1);
 
     /* The neighbours come without a read. */
     KTAP_EQUAL(TestFsCompare(&File, 16 * PAGE_SIZE, View.Base + 16 * PAGE_SIZE, CLUSTER * PAGE_SIZE), 0);
-    KTAP_EQUAL(File.Reads, 1);
+    KTAP_EXACT(File.Reads, 1);
     KTAP_EQUAL(TestFsCompare(&File, 0, View.Base, 64 * PAGE_SIZE), 0);
-    KTAP_EQUAL(File.Reads, 4);
-    KTAP_EQUAL(File.Pages, 64);
+    KTAP_EXACT(File.Reads, 4);
+    KTAP_EXACT(File.Pages, 64);
     TestFsUnmap(&View);
     KTAP_CHECK(TestFsClose(&File));
     KTAP_EQUAL(MiVerify(), 0);
@@ -80,7 +80,7 @@ static VOID SectionStandby(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(TestFsMap(&File, 0, 1, &View), STATUS_SUCCESS);
     KTAP_CHECK(MmMapResidentPages(View.Base, View.Bytes));
     KTAP_EQUAL(TestFsCompare(&File, 0, View.Base, View.Bytes), 0);
-    KTAP_EQUAL(File.Pages, 40);
+    KTAP_EXACT(File.Pages, 40);
     KTAP_CHECK(MmFaultCounters.StandbyHits >= Hits + 40);
     TestFsUnmap(&View);
     KTAP_CHECK(TestFsClose(&File));
@@ -99,7 +99,7 @@ static VOID SectionShared(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(TestFsMap(&File, 0, 1, &Other), STATUS_SUCCESS);
     KTAP_EQUAL(TestFsCompare(&File, 0, View.Base, View.Bytes), 0);
     KTAP_EQUAL(TestFsCompare(&File, 0, Other.Base, Other.Bytes), 0);
-    KTAP_EQUAL(File.Pages, 64);
+    KTAP_EXACT(File.Pages, 64);
     KTAP_EQUAL(MmGetPhysicalAddress(View.Base).QuadPart, MmGetPhysicalAddress(Other.Base).QuadPart);
     TestFsUnmap(&View);
     KTAP_CHECK(MmQuerySectionPages(&File.Pointers, &Pages));
@@ -134,7 +134,7 @@ static VOID SectionRepurpose(PKTAP_CONTEXT Ktap)
     KTAP_CHECK(MmQuerySectionPages(&File.Pointers, &Pages));
     KTAP_EQUAL(Pages.Active, 64);
     KTAP_EQUAL(Pages.Standby, 64);
-    KTAP_EQUAL(File.Pages, 128);
+    KTAP_EXACT(File.Pages, 128);
 
     MiSqueeze(MAXULONG64);
     KTAP_CHECK(MmQuerySectionPages(&File.Pointers, &Pages));
@@ -145,7 +145,7 @@ static VOID SectionRepurpose(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(TestFsMap(&File, 0x40000, 1, &View), STATUS_SUCCESS);
     KTAP_EQUAL(TestFsCompare(&File, 0x40000, View.Base, View.Bytes), 0);
     KTAP_EQUAL(TestFsCompare(&File, 0, Mapped.Base, Mapped.Bytes), 0);
-    KTAP_EQUAL(File.Pages, 128 + 64);
+    KTAP_EXACT(File.Pages, 128 + 64);
     TestFsUnmap(&View);
     TestFsUnmap(&Mapped);
     KTAP_CHECK(TestFsClose(&File));
@@ -222,7 +222,7 @@ static VOID SectionPurge(PKTAP_CONTEXT Ktap)
     KTAP_CHECK(MmFlushImageSection(&File.Pointers, MmFlushForDelete));
     KTAP_EQUAL(TestFsMap(&File, 0, 0, &View), STATUS_SUCCESS);
     KTAP_EQUAL(TestFsCompare(&File, 0, View.Base, View.Bytes), 0);
-    KTAP_EQUAL(File.Pages, 32 + 4);
+    KTAP_EXACT(File.Pages, 32 + 4);
     TestFsUnmap(&View);
     KTAP_CHECK(MmPurgeDataSection(&File.Pointers, 0, 0));
     KTAP_CHECK(TestFsClose(&File));
@@ -281,7 +281,7 @@ static VOID SectionEpochWrap(PKTAP_CONTEXT Ktap)
             MiFlushAllTlb();
         }
     }
-    KTAP_EQUAL(File[0].Pages, 16);
+    KTAP_EXACT(File[0].Pages, 16);
     KTAP_CHECK(TestFsClose(&File[0]));
     KTAP_CHECK(TestFsClose(&File[1]));
     KTAP_EQUAL(MiVerify(), 0);
@@ -358,7 +358,7 @@ static VOID SectionOverFile(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(TestFsMap(&File, 0, 0, &Cached), STATUS_SUCCESS);
     KTAP_EQUAL(TestFsCompare(&File, 0, View, ViewSize), 0);
     KTAP_EQUAL(TestFsCompare(&File, 0, Cached.Base, Cached.Bytes), 0);
-    KTAP_EQUAL(File.Reads, 1);
+    KTAP_EXACT(File.Reads, 1);
     Size.QuadPart = PAGE_SIZE;
     KTAP_CHECK(!MmCanFileBeTruncated(&File.Pointers, &Size));
     KTAP_CHECK(!MmFlushImageSection(&File.Pointers, MmFlushForDelete));

@@ -20,6 +20,8 @@ static NTSTATUS CdDiscSectors(PDEVICE_OBJECT Target, PULONG Sectors)
 
     if (NT_SUCCESS(Status)) {
         Bytes = (ULONGLONG)Length.Length.QuadPart;
+    } else if (Status == STATUS_INSUFFICIENT_RESOURCES) {
+        return Status; /* the geometry leaves out what fills no whole cylinder: it is for drives that know no length */
     } else {
         Status = CdDeviceControl(Target, IOCTL_CDROM_GET_DRIVE_GEOMETRY, &Geometry, sizeof(Geometry));
         if (!NT_SUCCESS(Status)) {
