@@ -29,6 +29,22 @@ ULONG64 KtapIterations(ULONG64 Normal)
     return Normal;
 }
 
+/* Failures are injected in the kernel only: no check of a program's is tried again. */
+VOID KtapBeginTurn(PKTAP_CONTEXT Ktap, PKTAP_TRY Try)
+{
+    UNREFERENCED_PARAMETER(Ktap);
+    UNREFERENCED_PARAMETER(Try);
+}
+
+BOOLEAN KtapEndTurn(PKTAP_CONTEXT Ktap, PKTAP_TRY Try, BOOLEAN Holds, ULONG64 Value)
+{
+    UNREFERENCED_PARAMETER(Ktap);
+    UNREFERENCED_PARAMETER(Try);
+    UNREFERENCED_PARAMETER(Holds);
+    UNREFERENCED_PARAMETER(Value);
+    return FALSE;
+}
+
 NTSTATUS NTAPI NtProcessStartup(PPEB Peb)
 {
     const KTAP_SUITE_ENTRY *const *Suite;
