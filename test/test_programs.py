@@ -74,7 +74,7 @@ def test_forbidden_acts_end_the_program(machine):
     assert run(machine, "hello")[1] == 42
 
 
-@pytest.mark.parametrize("suite", ["utest", "usync", "uheap", "useh", "urtl"])
+@pytest.mark.parametrize("suite", ["utest", "usync", "uheap", "useh", "urtl", "uvm"])
 def test_suite(machine, suite):
     """The suites of test/user: services and what ntdll offers, seen from ring 3."""
     text = machine.run(f"run {suite}", 240)

@@ -120,7 +120,15 @@ NTSTATUS MmCopyToUser(PVOID Destination, const VOID *Source, SIZE_T Bytes);
 BOOLEAN MmIsUserRange(const VOID *Address, SIZE_T Bytes);
 
 /* Services that the DDK's headers do not declare. */
-typedef enum _MI_MEMORY_INFORMATION_CLASS { MemoryBasicInformation } MI_MEMORY_INFORMATION_CLASS;
+typedef enum _MI_MEMORY_INFORMATION_CLASS { /* structures: ntos/vmsvc.h */
+                                            MemoryBasicInformation,
+                                            MemoryWorkingSetInformation,
+                                            MemoryMappedFilenameInformation, /* a UNICODE_STRING and its characters */
+                                            MemoryRegionInformation,
+                                            MemoryWorkingSetExInformation,
+                                            MemorySharedCommitInformation, /* not answered */
+                                            MemoryImageInformation
+} MI_MEMORY_INFORMATION_CLASS;
 
 typedef struct _MEMORY_BASIC_INFORMATION { /* as winnt.h declares it for 64 bits */
     PVOID BaseAddress;

@@ -14,18 +14,20 @@
 
 typedef struct _MI_ALLOCATION {
     ULONG64 Base, Size; /* bytes, as the caller gave them */
-    ULONG64 Highest;    /* highest address the zero bits allow */
+    MI_PLACE Place;     /* where it may be, for Base NULL */
     ULONG Type;         /* MEM_... */
     ULONG Protection;   /* MM_... */
 } MI_ALLOCATION, *PMI_ALLOCATION;
 
-#define MI_ALLOCATION_TYPES (MEM_COMMIT | MEM_RESERVE | MEM_TOP_DOWN | MEM_RESET)
-#define MI_MOST_ZERO_BITS   21
+#define MI_ALLOCATION_TYPES  (MEM_COMMIT | MEM_RESERVE | MEM_TOP_DOWN | MEM_RESET | MEM_RESET_UNDO | MEM_WRITE_WATCH)
+#define MI_PLACEHOLDER_TYPES (MEM_RESERVE_PLACEHOLDER | MEM_REPLACE_PLACEHOLDER)
+#define MI_MOST_ZERO_BITS    21
+
+const MI_PLACE MiAnyPlace = {MI_LOWEST_USER, MI_HIGHEST_VAD, MI_GRANULARITY};
 
 /* Zero bits up to 32 count in the low 4 GB; a larger value is a mask of the bits that may be set. */
 static NTSTATUS MiDecodeZeroBits(ULONG_PTR ZeroBits, PULONG64 Highest)
 {
-    *Highest = MI_HIGHEST_VAD;
     if (ZeroBits == 0) {
         return STATUS_SUCCESS;
     }
@@ -40,21 +42,37 @@ static NTSTATUS MiDecodeZeroBits(ULONG_PTR ZeroBits, PULONG64 Highest)
     return STATUS_SUCCESS;
 }
 
-/* Everything that can be told without looking at the process. */
-static NTSTATUS MiDecodeAllocation(PVOID Base, SIZE_T Size, ULONG_PTR ZeroBits, ULONG AllocationType, ULONG Protect,
+/* One of the things that can be done, with what goes along with it. */
+static BOOLEAN MiTypeIsValid(ULONG Type, ULONG Allowed)
+{
+    ULONG Reset = Type & (MEM_RESET | MEM_RESET_UNDO);
+
+    if ((Type & ~Allowed) != 0) {
+        return FALSE;
+    }
+    if (Reset != 0) {
+        return Type == Reset && Reset != (MEM_RESET | MEM_RESET_UNDO);
+    }
+    if ((Type & MI_PLACEHOLDER_TYPES) != 0) {
+        ULONG Rest = Type & ~(ULONG)MEM_TOP_DOWN;
+
+        return Rest == (MEM_RESERVE | MEM_RESERVE_PLACEHOLDER) ||
+               (Type & ~(ULONG)MEM_COMMIT) == (MEM_RESERVE | MEM_REPLACE_PLACEHOLDER);
+    }
+    return (Type & (MEM_COMMIT | MEM_RESERVE)) != 0 && ((Type & MEM_WRITE_WATCH) == 0 || (Type & MEM_RESERVE) != 0);
+}
+
+/* Everything that can be told without looking at the process. @Allowed: types that the service has. */
+static NTSTATUS MiDecodeAllocation(PVOID Base, SIZE_T Size, ULONG AllocationType, ULONG Protect, ULONG Allowed,
                                    PMI_ALLOCATION Allocation)
 {
-    NTSTATUS Status = MiDecodeZeroBits(ZeroBits, &Allocation->Highest);
-
-    if (!NT_SUCCESS(Status)) {
-        return Status;
-    }
-    if ((AllocationType & ~MI_ALLOCATION_TYPES) != 0 ||
-        (AllocationType & (MEM_COMMIT | MEM_RESERVE | MEM_RESET)) == 0 ||
-        ((AllocationType & MEM_RESET) != 0 && AllocationType != MEM_RESET)) {
+    if (!MiTypeIsValid(AllocationType, Allowed)) {
         return STATUS_INVALID_PARAMETER_5;
     }
     Allocation->Protection = MiMakeProtection(Protect);
+    if ((AllocationType & MEM_RESERVE_PLACEHOLDER) != 0 && Allocation->Protection != MM_NOACCESS) {
+        return STATUS_INVALID_PAGE_PROTECTION;
+    }
     if (Allocation->Protection == MM_INVALID_PROTECTION || (Protect & (PAGE_WRITECOPY | PAGE_EXECUTE_WRITECOPY)) != 0) {
         return STATUS_INVALID_PAGE_PROTECTION;
     }
@@ -67,7 +85,12 @@ static NTSTATUS MiDecodeAllocation(PVOID Base, SIZE_T Size, ULONG_PTR ZeroBits, 
     Allocation->Base = (ULONG64)Base;
     Allocation->Size = Size;
     Allocation->Type = AllocationType | (Base == NULL && (AllocationType & MEM_COMMIT) != 0 ? MEM_RESERVE : 0);
-    return (AllocationType == MEM_RESET && Base == NULL) ? STATUS_INVALID_PARAMETER_2 : STATUS_SUCCESS;
+    if ((AllocationType & MEM_REPLACE_PLACEHOLDER) != 0 && (((ULONG64)Base | Size) & (PAGE_SIZE - 1)) != 0) {
+        return STATUS_INVALID_PARAMETER_2;
+    }
+    return Base == NULL && (AllocationType & (MEM_RESET | MEM_RESET_UNDO | MEM_REPLACE_PLACEHOLDER)) != 0
+               ? STATUS_INVALID_PARAMETER_2
+               : STATUS_SUCCESS;
 }
 
 /* ---- Reserving ---- */
@@ -78,12 +101,16 @@ static NTSTATUS MiPlaceRange(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocation,
     if (Allocation->Base == 0) {
         ULONG64 Pages = BYTES_TO_PAGES(Allocation->Size);
 
-        *First = MiFindGap(Space, Pages, Allocation->Highest, (Allocation->Type & MEM_TOP_DOWN) != 0);
+        *First = MiFindGap(Space, Pages, &Allocation->Place, (Allocation->Type & MEM_TOP_DOWN) != 0);
         *Last = *First + Pages - 1;
         return *First == 0 ? STATUS_NO_MEMORY : STATUS_SUCCESS;
     }
-    *First = MI_VPN(Allocation->Base & ~(MI_GRANULARITY - 1));
     *Last = MI_VPN(Allocation->Base + Allocation->Size - 1);
+    if ((Allocation->Type & MEM_REPLACE_PLACEHOLDER) != 0) {
+        *First = MI_VPN(Allocation->Base);
+        return MiFindPlaceholder(Space, *First, *Last) != NULL ? STATUS_SUCCESS : STATUS_CONFLICTING_ADDRESSES;
+    }
+    *First = MI_VPN(Allocation->Base & ~(MI_GRANULARITY - 1));
     return MiVadsOverlap(Space, *First, *Last) ? STATUS_CONFLICTING_ADDRESSES : STATUS_SUCCESS;
 }
 
@@ -100,6 +127,8 @@ static NTSTATUS MiReserveMemory(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocati
         Vad->StartVpn = *First;
         Vad->EndVpn = *Last;
         Vad->CommitAll = (Allocation->Type & MEM_COMMIT) != 0;
+        Vad->WriteWatch = (Allocation->Type & MEM_WRITE_WATCH) != 0;
+        Vad->Placeholder = (Allocation->Type & MEM_RESERVE_PLACEHOLDER) != 0;
         if (Vad->CommitAll && !MiChargeCommit(&Space->Commit, *Last - *First + 1)) {
             Status = STATUS_COMMITMENT_LIMIT;
         }
@@ -109,6 +138,10 @@ static NTSTATUS MiReserveMemory(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocati
         return Status;
     }
     Vad->Commit = Vad->CommitAll ? *Last - *First + 1 : 0;
+    if ((Allocation->Type & MEM_REPLACE_PLACEHOLDER) != 0) {
+        MiReplacePlaceholder(Space, MiFindPlaceholder(Space, *First, *Last), Vad);
+        return STATUS_SUCCESS;
+    }
     ExAcquireFastMutex(&Space->WorkingSetLock);
     MiInsertVad(Space, Vad);
     ExReleaseFastMutex(&Space->WorkingSetLock);
@@ -193,7 +226,7 @@ static NTSTATUS MiCommitMemory(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocatio
     *First = MI_VPN(Allocation->Base);
     *Last = MI_VPN(Allocation->Base + Allocation->Size - 1);
     Vad = MiFindVad(Space, *First);
-    if (Vad == NULL || *Last > Vad->EndVpn) {
+    if (Vad == NULL || *Last > Vad->EndVpn || Vad->Placeholder) {
         return STATUS_CONFLICTING_ADDRESSES;
     }
     if (Vad->Type == MiVadMapped && Vad->ControlArea->Reserve) {
@@ -238,13 +271,30 @@ static NTSTATUS MiAllocate(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocation, P
         Status = STATUS_PROCESS_IS_TERMINATING;
     } else if ((Allocation->Type & MEM_RESERVE) != 0) {
         Status = MiReserveMemory(Space, Allocation, First, Last);
-    } else if ((Allocation->Type & MEM_RESET) != 0) {
+    } else if ((Allocation->Type & (MEM_RESET | MEM_RESET_UNDO)) != 0) {
         Status = MiResetMemory(Space, Allocation, First, Last);
     } else {
         Status = MiCommitMemory(Space, Allocation, First, Last);
     }
     ExReleaseFastMutex(&Space->AddressLock);
     return Status;
+}
+
+static NTSTATUS MiAllocateInProcess(HANDLE ProcessHandle, PVOID *BaseAddress, PSIZE_T RegionSize,
+                                    PMI_ALLOCATION Allocation)
+{
+    MI_TARGET Target;
+    ULONG64 First, Last;
+    NTSTATUS Status = MiOpenTarget(ProcessHandle, MI_PROCESS_VM_OPERATION, &Target);
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = MiAllocate(Target.Space, Allocation, &First, &Last);
+    MiCloseTarget(&Target);
+    return NT_SUCCESS(Status)
+               ? MiReturnRange(BaseAddress, RegionSize, MI_VPN_ADDRESS(First), (Last - First + 1) << PAGE_SHIFT)
+               : Status;
 }
 
 /**
@@ -254,7 +304,7 @@ static NTSTATUS MiAllocate(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocation, P
  * @BaseAddress     in: where, NULL: anywhere; out: the start of the region
  * @ZeroBits        high bits of the low 4 GB that must be 0 (at most 21), or above 32 a mask; for NULL only
  * @RegionSize      bytes in; out: what the region has
- * @AllocationType  MEM_RESERVE, MEM_COMMIT, both, or MEM_RESET; MEM_TOP_DOWN
+ * @AllocationType  MEM_RESERVE, MEM_COMMIT, both; MEM_TOP_DOWN, MEM_WRITE_WATCH; or MEM_RESET, or MEM_RESET_UNDO
  * @Protect         PAGE_...
  *
  * IRQL: PASSIVE_LEVEL. Fails: STATUS_INVALID_PARAMETER_2 (base), _3 (zero bits), _4 (size), _5 (type),
@@ -264,27 +314,51 @@ static NTSTATUS MiAllocate(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocation, P
 NTSTATUS NTAPI NtAllocateVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress, ULONG_PTR ZeroBits, PSIZE_T RegionSize,
                                        ULONG AllocationType, ULONG Protect)
 {
-    MI_ALLOCATION Allocation;
-    MI_TARGET Target;
+    MI_ALLOCATION Allocation = {.Place = MiAnyPlace};
     PVOID Base;
     SIZE_T Size;
-    ULONG64 First, Last;
     NTSTATUS Status;
 
     ASSERT_IRQL(PASSIVE_LEVEL);
     Status = MiCaptureRange(BaseAddress, RegionSize, &Base, &Size);
     if (NT_SUCCESS(Status)) {
-        Status = MiDecodeAllocation(Base, Size, ZeroBits, AllocationType, Protect, &Allocation);
+        Status = MiDecodeZeroBits(ZeroBits, &Allocation.Place.Highest);
     }
     if (NT_SUCCESS(Status)) {
-        Status = MiOpenTarget(ProcessHandle, MI_PROCESS_VM_OPERATION, &Target);
+        Status = MiDecodeAllocation(Base, Size, AllocationType, Protect, MI_ALLOCATION_TYPES, &Allocation);
     }
-    if (!NT_SUCCESS(Status)) {
-        return Status;
+    return NT_SUCCESS(Status) ? MiAllocateInProcess(ProcessHandle, BaseAddress, RegionSize, &Allocation) : Status;
+}
+
+/**
+ * NtAllocateVirtualMemoryEx - the same with placeholders, and with a say in the place.
+ *
+ * @AllocationType  as above; MEM_RESERVE with MEM_RESERVE_PLACEHOLDER (PAGE_NOACCESS), or with MEM_REPLACE_PLACEHOLDER: the range is
+ *                  exactly a placeholder
+ * @Parameters      Count of them: VM_PARAMETER_ADDRESS_REQUIREMENTS, for a base of NULL; VM_PARAMETER_NUMA_NODE is taken as a hint
+ *
+ * IRQL: PASSIVE_LEVEL. Fails: as above; STATUS_INVALID_PARAMETER (parameters).
+ */
+NTSTATUS NTAPI NtAllocateVirtualMemoryEx(HANDLE ProcessHandle, PVOID *BaseAddress, PSIZE_T RegionSize,
+                                         ULONG AllocationType, ULONG Protect, PVM_EXTENDED_PARAMETER Parameters,
+                                         ULONG Count)
+{
+    MI_ALLOCATION Allocation = {.Place = MiAnyPlace};
+    PVOID Base;
+    SIZE_T Size;
+    NTSTATUS Status;
+
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    Status = MiCaptureRange(BaseAddress, RegionSize, &Base, &Size);
+    if (NT_SUCCESS(Status)) {
+        Status = MiCaptureParameters(Parameters, Count, &Allocation.Place);
     }
-    Status = MiAllocate(Target.Space, &Allocation, &First, &Last);
-    MiCloseTarget(&Target);
-    return NT_SUCCESS(Status)
-               ? MiReturnRange(BaseAddress, RegionSize, MI_VPN_ADDRESS(First), (Last - First + 1) << PAGE_SHIFT)
-               : Status;
+    if (NT_SUCCESS(Status) && Base != NULL && !RtlEqualMemory(&Allocation.Place, &MiAnyPlace, sizeof(MiAnyPlace))) {
+        Status = STATUS_INVALID_PARAMETER;
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = MiDecodeAllocation(Base, Size, AllocationType, Protect, MI_ALLOCATION_TYPES | MI_PLACEHOLDER_TYPES,
+                                    &Allocation);
+    }
+    return NT_SUCCESS(Status) ? MiAllocateInProcess(ProcessHandle, BaseAddress, RegionSize, &Allocation) : Status;
 }

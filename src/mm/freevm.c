@@ -14,11 +14,15 @@
 
 static NTSTATUS MiDecodeFree(PVOID Base, SIZE_T Size, ULONG FreeType)
 {
-    if (FreeType != MEM_DECOMMIT && FreeType != MEM_RELEASE) {
+    if (FreeType != MEM_DECOMMIT && FreeType != MEM_RELEASE && FreeType != (MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER) &&
+        FreeType != (MEM_RELEASE | MEM_COALESCE_PLACEHOLDERS)) {
         return STATUS_INVALID_PARAMETER_4;
     }
     if ((ULONG64)Base > MI_HIGHEST_VAD) {
         return STATUS_INVALID_PARAMETER_2;
+    }
+    if ((FreeType & (MEM_PRESERVE_PLACEHOLDER | MEM_COALESCE_PLACEHOLDERS)) != 0 && Size == 0) {
+        return STATUS_INVALID_PARAMETER_3;
     }
     return Size > MI_HIGHEST_VAD + 1 - (ULONG64)Base ? STATUS_INVALID_PARAMETER_3 : STATUS_SUCCESS;
 }
@@ -114,21 +118,36 @@ static ULONG64 MiCommitOfPart(PMI_VAD Vad, ULONG64 First, ULONG64 Last)
     return Vad->CommitAll ? Last - First + 1 - Decommitted : NonZero - Decommitted;
 }
 
+VOID MiSplitVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 First, PMI_VAD Upper)
+{
+    KIRQL Irql;
+
+    *Upper = *Vad;
+    Upper->StartVpn = First;
+    Upper->Commit = MiCommitOfPart(Vad, First, Vad->EndVpn);
+    Irql = MiLockPfn();
+    Vad->Commit -= Upper->Commit;
+    Vad->EndVpn = First - 1;
+    MiUnlockPfn(Irql);
+    MiInsertVad(Space, Upper);
+}
+
+VOID MiEmptyVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad)
+{
+    MiDeleteUserRange(Space, Vad->StartVpn, Vad->EndVpn, (MMPTE){.Long = 0});
+    MiUnchargeVad(Space, Vad, Vad->Commit);
+}
+
 /* Takes [First, Last] out of a VAD; Upper is what becomes of the pages behind it, if it is needed. */
 static VOID MiCutVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 First, ULONG64 Last, PMI_VAD Upper)
 {
-    ULONG64 OldEnd = Vad->EndVpn;
     KIRQL Irql;
 
     if (Upper != NULL) {
-        *Upper = *Vad;
-        Upper->StartVpn = Last + 1;
-        Upper->Commit = MiCommitOfPart(Vad, Last + 1, OldEnd);
+        MiSplitVad(Space, Vad, Last + 1, Upper);
         Irql = MiLockPfn();
-        Vad->Commit -= Upper->Commit;
         Vad->EndVpn = First - 1;
         MiUnlockPfn(Irql);
-        MiInsertVad(Space, Upper);
         return;
     }
     Irql = MiLockPfn();
@@ -168,13 +187,40 @@ static NTSTATUS MiReleaseRangeOfVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG6
     return STATUS_SUCCESS;
 }
 
+static NTSTATUS MiFreeRange(PMI_ADDRESS_SPACE Space, PVOID Base, SIZE_T Size, ULONG FreeType, PULONG64 First,
+                            PULONG64 Last)
+{
+    PMI_VAD Vad;
+    NTSTATUS Status;
+
+    if ((FreeType & (MEM_PRESERVE_PLACEHOLDER | MEM_COALESCE_PLACEHOLDERS)) != 0) {
+        *First = MI_VPN(Base);
+        *Last = MI_VPN((ULONG64)Base + Size - 1);
+        return (FreeType & MEM_PRESERVE_PLACEHOLDER) != 0 ? MiPreservePlaceholder(Space, *First, *Last)
+                                                          : MiCoalescePlaceholders(Space, *First, *Last);
+    }
+    Status = MiFindFreeRange(Space, Base, Size, &Vad, First, Last);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    if (Vad->Placeholder && (FreeType == MEM_DECOMMIT || *First != Vad->StartVpn || *Last != Vad->EndVpn)) {
+        return STATUS_CONFLICTING_ADDRESSES; /* it is released as a whole, or split */
+    }
+    if (FreeType == MEM_DECOMMIT) {
+        MiDecommitRange(Space, Vad, *First, *Last);
+        return STATUS_SUCCESS;
+    }
+    return MiReleaseRangeOfVad(Space, Vad, *First, *Last);
+}
+
 /**
  * NtFreeVirtualMemory - decommits pages or releases addresses of private memory.
  *
  * @ProcessHandle  with PROCESS_VM_OPERATION
  * @BaseAddress    in: an address of the region; out: its first page
  * @RegionSize     bytes in, 0: the whole region of which BaseAddress is the start; out: what was freed
- * @FreeType       MEM_DECOMMIT or MEM_RELEASE
+ * @FreeType       MEM_DECOMMIT or MEM_RELEASE; with MEM_PRESERVE_PLACEHOLDER the range becomes a placeholder, with
+ *                 MEM_COALESCE_PLACEHOLDERS the placeholders it consists of become one
  *
  * IRQL: PASSIVE_LEVEL. Fails: STATUS_INVALID_PARAMETER_2 (base), _3 (size), _4 (type), STATUS_MEMORY_NOT_ALLOCATED,
  * STATUS_UNABLE_TO_DELETE_SECTION (a mapped view), STATUS_FREE_VM_NOT_AT_BASE, STATUS_UNABLE_TO_FREE_VM (past the
@@ -183,7 +229,6 @@ static NTSTATUS MiReleaseRangeOfVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG6
 NTSTATUS NTAPI NtFreeVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress, PSIZE_T RegionSize, ULONG FreeType)
 {
     MI_TARGET Target;
-    PMI_VAD Vad;
     PVOID Base;
     SIZE_T Size;
     ULONG64 First = 0, Last = 0;
@@ -201,12 +246,7 @@ NTSTATUS NTAPI NtFreeVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress, PSI
         return Status;
     }
     ExAcquireFastMutex(&Target.Space->AddressLock);
-    Status = MiFindFreeRange(Target.Space, Base, Size, &Vad, &First, &Last);
-    if (NT_SUCCESS(Status) && FreeType == MEM_DECOMMIT) {
-        MiDecommitRange(Target.Space, Vad, First, Last);
-    } else if (NT_SUCCESS(Status)) {
-        Status = MiReleaseRangeOfVad(Target.Space, Vad, First, Last);
-    }
+    Status = MiFreeRange(Target.Space, Base, Size, FreeType, &First, &Last);
     ExReleaseFastMutex(&Target.Space->AddressLock);
     MiCloseTarget(&Target);
     return NT_SUCCESS(Status)

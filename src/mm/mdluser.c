@@ -58,7 +58,7 @@ static VOID MiUnmapAliases(PMI_ADDRESS_SPACE Space, PMI_VAD Vad)
 static NTSTATUS MiPlaceMdl(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 Pages, PVOID Base)
 {
     if (Base == NULL) {
-        Vad->StartVpn = MiFindGap(Space, Pages, MI_HIGHEST_VAD, FALSE);
+        Vad->StartVpn = MiFindGap(Space, Pages, &MiAnyPlace, FALSE);
         if (Vad->StartVpn == 0) {
             return STATUS_NO_MEMORY;
         }

@@ -11,6 +11,7 @@
 #include "mip.h"
 #include "../rtl/avl.h"
 #include <ntos/ps.h>
+#include <ntos/vmsvc.h>
 
 #define MI_TAG_SPACE 'sAmM'
 #define MI_TAG_VAD   ' daV'
@@ -40,6 +41,9 @@ typedef enum _MI_VAD_TYPE {
     MiVadLocked, /* frames of an MDL: aliases, no shares and no working-set entries */
 } MI_VAD_TYPE;
 
+/* A transition PTE of a range whose writes are watched: the page was written since the last reset. */
+#define MI_PTE_WRITTEN 0x0010000000000000ULL
+
 /* A valid PTE of a MiVadLocked range: software bit 11, which valid PTEs use for nothing else. */
 #define MI_PTE_ALIAS MI_PTE_TRANSITION
 
@@ -49,6 +53,8 @@ typedef struct _MI_VAD {
     MI_VAD_TYPE Type;         /* (c) */
     ULONG Protection;         /* (c) MM_... given at allocation */
     BOOLEAN CommitAll;        /* (a)(w) a PTE of 0 is a committed page */
+    BOOLEAN WriteWatch;       /* (c) Dirty says which pages were written, also in MI_PTE_WRITTEN of transition PTEs */
+    BOOLEAN Placeholder;      /* (c) addresses kept for a view or an allocation that replaces it */
     ULONG Secured;            /* (a) MmSecureVirtualMemory handles that lie in it */
     ULONG64 Commit;           /* (p) pages charged */
     /* mapped views */
@@ -117,17 +123,22 @@ PMI_VAD MiCreateVad(MI_VAD_TYPE Type, ULONG64 First, ULONG64 Last, ULONG Protect
 VOID MiInsertVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad); /* (a) and (w) held */
 VOID MiRemoveVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad); /* (a) and (w) held; the caller frees it */
 
+/* What the extended parameters of a service ask of the place of a range. */
+typedef struct _MI_PLACE {
+    ULONG64 Lowest, Highest, Alignment; /* bytes */
+} MI_PLACE, *PMI_PLACE;
+
 /**
  * MiFindGap - free addresses for an allocation.
  *
  * @Pages     size
- * @Highest   the last byte must not lie above it
+ * @Place     within which bytes, and what the first is a multiple of (64 KB, or more)
  * @TopDown   highest gap instead of the lowest
- * returns    first VPN, aligned to 64 KB; 0: no gap
+ * returns    first VPN; 0: no gap
  *
  * IRQL: APC_LEVEL. Locks: (a).
  */
-ULONG64 MiFindGap(PMI_ADDRESS_SPACE Space, ULONG64 Pages, ULONG64 Highest, BOOLEAN TopDown);
+ULONG64 MiFindGap(PMI_ADDRESS_SPACE Space, ULONG64 Pages, const MI_PLACE *Place, BOOLEAN TopDown);
 
 /* ---- usertables.c: (w) held, process current ---- */
 
@@ -168,8 +179,9 @@ typedef union _MI_WSLE {
 #define MI_WSL_ENTRIES_PER_PAGE (MM_PAGE_SIZE / sizeof(MI_WSLE))
 
 BOOLEAN MiReserveWsle(PMI_ADDRESS_SPACE Space); /* one is free afterwards; FALSE: no frame now */
-VOID MiTakeWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address); /* PFN lock; after MiReserveWsle */
-VOID MiGiveWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address); /* PFN lock; the frame's u1 still names it */
+VOID MiTakeWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address);  /* PFN lock; after MiReserveWsle */
+VOID MiGiveWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address);  /* PFN lock; the frame's u1 still names it */
+ULONG MiFindWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address); /* index of the entry of a valid page */
 
 /* ---- protection.c ---- */
 ULONG MiMakeProtection(ULONG PageProtection); /* MM_...; MM_INVALID_PROTECTION */
@@ -249,6 +261,28 @@ typedef struct _MI_ACCESS {
 /* One step towards a valid page of the current process; as MiMakeSystemPageValid. IRQL: <= APC_LEVEL; no locks. */
 NTSTATUS MiMakeUserPageValid(PVOID Address, const MI_ACCESS *Access);
 VOID MiSetFrameCacheType(PFN_FRAME Frame, ULONG Protection); /* of a frame that is nobody's content yet. PFN lock */
+
+/* ---- placeholder.c ---- */
+/* The placeholder that a range is, exactly; NULL: it is none. (a) held. */
+PMI_VAD MiFindPlaceholder(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 Last);
+/* Puts another VAD, of the same pages, in its place. (a) held. */
+VOID MiReplacePlaceholder(PMI_ADDRESS_SPACE Space, PMI_VAD Placeholder, PMI_VAD New);
+/* MEM_RELEASE with MEM_PRESERVE_PLACEHOLDER or MEM_COALESCE_PLACEHOLDERS. (a) held. */
+NTSTATUS MiPreservePlaceholder(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 Last);
+NTSTATUS MiCoalescePlaceholders(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 Last);
+
+extern const MI_PLACE MiAnyPlace; /* allocvm.c */
+NTSTATUS MiCaptureParameters(const VM_EXTENDED_PARAMETER *Parameters, ULONG Count, PMI_PLACE Place);
+
+/* ---- freevm.c ---- */
+/* Gives up all pages of a private VAD and what is charged for them. (a) and (w) held. */
+VOID MiEmptyVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad);
+/* Makes two of a VAD: [.., First - 1] stays, [First, ..] becomes Upper. (a) and (w) held. */
+VOID MiSplitVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 First, PMI_VAD Upper);
+
+/* ---- queryclass.c: NtQueryVirtualMemory, all classes but MemoryBasicInformation ---- */
+NTSTATUS MiAnswerClass(HANDLE ProcessHandle, PVOID BaseAddress, MI_MEMORY_INFORMATION_CLASS Class, PVOID Buffer,
+                       SIZE_T Length, PSIZE_T ReturnLength);
 
 /* ---- protectvm.c ---- */
 /* Changes the protection of one committed page. (w) held. FALSE: no frame for its page table now. */

@@ -34,8 +34,8 @@ static VOID MiProtectSharedPage(PMI_ADDRESS_SPACE Space, PMMPTE Pte, ULONG Prote
     }
 }
 
-/* A resident private page: new bits, or out of the working set. PFN lock. */
-static VOID MiProtectValidPage(PMI_ADDRESS_SPACE Space, PMMPTE Pte, ULONG Protection)
+/* A resident private page: new bits, or out of the working set. @Watched: its Dirty bit means something. PFN lock. */
+static VOID MiProtectValidPage(PMI_ADDRESS_SPACE Space, PMMPTE Pte, ULONG Protection, BOOLEAN Watched)
 {
     PVOID Address = MiAddressOf(Pte);
     PFN_FRAME Frame = MiPteFrame(*Pte);
@@ -46,9 +46,15 @@ static VOID MiProtectValidPage(PMI_ADDRESS_SPACE Space, PMMPTE Pte, ULONG Protec
     MI_TLB_FLUSH Flush;
     MMPTE Old;
 
+    if (Watched && Keep) {
+        New.Hard.Dirty = FALSE;
+    }
     MiBeginTlbFlush(&Flush, MiTlbUser);
     Old = MiDowngradePte(&Flush, Pte, Address, New);
     MiFlushTlb(&Flush);
+    if (Watched && Old.Hard.Dirty) {
+        InterlockedOr64((volatile LONG64 *)&Pte->Long, Keep ? (LONG64)PTE_DIRTY : (LONG64)MI_PTE_WRITTEN);
+    }
     Pfn->OriginalPte.Soft.Protection = Protection;
     if (Old.Hard.Dirty) {
         MiSetModified(Frame);
@@ -76,7 +82,7 @@ BOOLEAN MiSetPageProtection(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 Vpn, U
     if (Pte->Hard.Valid && Pte->Hard.Prototype) {
         MiProtectSharedPage(Space, Pte, Protection);
     } else if (Pte->Hard.Valid) {
-        MiProtectValidPage(Space, Pte, MiOwnProtection(Protection));
+        MiProtectValidPage(Space, Pte, MiOwnProtection(Protection), Vad->WriteWatch);
     } else if (MiIsTransitionPte(*Pte)) {
         Protection = MiOwnProtection(Protection);
         MiPfn(MiTransitionFrame(*Pte))->OriginalPte.Soft.Protection = Protection;
@@ -126,7 +132,7 @@ static NTSTATUS MiProtect(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 Last, 
     PMI_VAD Vad = MiFindVad(Space, First);
     NTSTATUS Status;
 
-    if (Vad == NULL || Last > Vad->EndVpn) {
+    if (Vad == NULL || Last > Vad->EndVpn || Vad->Placeholder) {
         return STATUS_CONFLICTING_ADDRESSES;
     }
     if (Vad->Type == MiVadPrivate && (Protection & 5) == MM_WRITECOPY) {

@@ -86,43 +86,58 @@ static VOID MiDescribe(PMI_ADDRESS_SPACE Space, PVOID Address, PMEMORY_BASIC_INF
     ExReleaseFastMutex(&Space->AddressLock);
 }
 
-/**
- * NtQueryVirtualMemory - describes the pages from an address on.
- *
- * @ProcessHandle  with PROCESS_QUERY_INFORMATION
- * @Class          MemoryBasicInformation
- * @ReturnLength   receives the bytes written; may be NULL
- *
- * IRQL: PASSIVE_LEVEL. Fails: STATUS_INVALID_INFO_CLASS, STATUS_INFO_LENGTH_MISMATCH (buffer too small),
- * STATUS_INVALID_PARAMETER (above the user half), STATUS_ACCESS_VIOLATION (the pointers), what a bad handle gives.
- */
-NTSTATUS NTAPI NtQueryVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress, MI_MEMORY_INFORMATION_CLASS Class,
-                                    PVOID Buffer, SIZE_T Length, PSIZE_T ReturnLength)
+/* MemoryBasicInformation of the page at an address. */
+static NTSTATUS MiQueryBasic(HANDLE ProcessHandle, PVOID BaseAddress, PMEMORY_BASIC_INFORMATION Basic)
+{
+    MI_TARGET Target;
+    NTSTATUS Status = MiOpenTarget(ProcessHandle, MI_PROCESS_QUERY_INFORMATION, &Target);
+
+    if (NT_SUCCESS(Status)) {
+        MiDescribe(Target.Space, BaseAddress, Basic);
+        MiCloseTarget(&Target);
+    }
+    return Status;
+}
+
+static NTSTATUS MiAnswerBasic(HANDLE ProcessHandle, PVOID BaseAddress, PVOID Buffer, SIZE_T Length,
+                              PSIZE_T ReturnLength)
 {
     SIZE_T Written = sizeof(MEMORY_BASIC_INFORMATION);
     MEMORY_BASIC_INFORMATION Basic;
-    MI_TARGET Target;
     NTSTATUS Status;
 
-    ASSERT_IRQL(PASSIVE_LEVEL);
-    if (Class != MemoryBasicInformation) {
-        return STATUS_INVALID_INFO_CLASS;
-    }
     if (Length < sizeof(Basic)) {
         return STATUS_INFO_LENGTH_MISMATCH;
     }
     if ((ULONG64)BaseAddress > MI_HIGHEST_USER) {
         return STATUS_INVALID_PARAMETER;
     }
-    Status = MiOpenTarget(ProcessHandle, MI_PROCESS_QUERY_INFORMATION, &Target);
-    if (!NT_SUCCESS(Status)) {
-        return Status;
+    Status = MiQueryBasic(ProcessHandle, BaseAddress, &Basic);
+    if (NT_SUCCESS(Status)) {
+        Status = MiReturnBytes(Buffer, &Basic, sizeof(Basic));
     }
-    MiDescribe(Target.Space, BaseAddress, &Basic);
-    MiCloseTarget(&Target);
-    Status = MiReturnBytes(Buffer, &Basic, sizeof(Basic));
     if (NT_SUCCESS(Status) && ReturnLength != NULL) {
         Status = MiReturnBytes(ReturnLength, &Written, sizeof(Written));
     }
     return Status;
+}
+
+/**
+ * NtQueryVirtualMemory - describes the pages from an address on, or the process's working set.
+ *
+ * @ProcessHandle  with PROCESS_QUERY_INFORMATION
+ * @Class          MemoryBasicInformation; the others are in queryclass.c
+ * @ReturnLength   receives the bytes written, or needed; may be NULL
+ *
+ * IRQL: PASSIVE_LEVEL. Fails: STATUS_INVALID_INFO_CLASS, STATUS_INFO_LENGTH_MISMATCH (buffer too small),
+ * STATUS_INVALID_PARAMETER (above the user half), STATUS_INVALID_ADDRESS (the class has nothing to say about the address),
+ * STATUS_ACCESS_VIOLATION (the pointers), what a bad handle gives.
+ */
+NTSTATUS NTAPI NtQueryVirtualMemory(HANDLE ProcessHandle, PVOID BaseAddress, MI_MEMORY_INFORMATION_CLASS Class,
+                                    PVOID Buffer, SIZE_T Length, PSIZE_T ReturnLength)
+{
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    return Class == MemoryBasicInformation
+               ? MiAnswerBasic(ProcessHandle, BaseAddress, Buffer, Length, ReturnLength)
+               : MiAnswerClass(ProcessHandle, BaseAddress, Class, Buffer, Length, ReturnLength);
 }

@@ -54,8 +54,8 @@ VOID MiSetFrameCacheType(PFN_FRAME Frame, ULONG Protection)
     }
 }
 
-/* A committed page without content gets a zeroed frame. @Pte holds @Content: 0 or a demand-zero PTE. */
-static NTSTATUS MiUserDemandZero(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address, ULONG Protection)
+/* A committed page without content gets a zeroed frame. @Clean: it is watched and not written now. */
+static NTSTATUS MiUserDemandZero(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address, ULONG Protection, BOOLEAN Clean)
 {
     PFN_FRAME Frame;
     KIRQL Irql;
@@ -69,7 +69,7 @@ static NTSTATUS MiUserDemandZero(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Addr
         MiAddUsedEntries(Pte, Pte->Long == 0);
         MiInitializePfn(Frame, Pte, MiTableFrameOf(Pte), MiMakeDemandZeroPte(Protection), MI_U4_MODIFIED);
         MiSetFrameCacheType(Frame, Protection);
-        MiWriteValidPte(Pte, MiMakeValidPte(Frame, MiUserPteBits(Protection)));
+        MiWriteValidPte(Pte, MiMakeValidPte(Frame, MiUserPteBits(Protection) & ~(Clean ? PTE_DIRTY : 0)));
         MiTakeWsle(Space, Frame, Address);
         MmFaultCounters.DemandZero++;
     }
@@ -78,9 +78,10 @@ static NTSTATUS MiUserDemandZero(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Addr
 }
 
 /* A private page whose frame is in memory though its PTE is not valid. */
-static NTSTATUS MiUserTransition(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address, ULONG Protection)
+static NTSTATUS MiUserTransition(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address, ULONG Protection, BOOLEAN Clean)
 {
     PFN_FRAME Frame = MiTransitionFrame(*Pte);
+    ULONG64 Not = Clean && (Pte->Long & MI_PTE_WRITTEN) == 0 ? PTE_DIRTY : 0;
     KIRQL Irql;
 
     if (!MiReserveWsle(Space)) {
@@ -88,7 +89,7 @@ static NTSTATUS MiUserTransition(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Addr
     }
     Irql = MiLockPfn();
     MiUnlinkTransition(Frame);
-    MiWriteValidPte(Pte, MiMakeValidPte(Frame, MiUserPteBits(Protection)));
+    MiWriteValidPte(Pte, MiMakeValidPte(Frame, MiUserPteBits(Protection) & ~Not));
     MiTakeWsle(Space, Frame, Address);
     MmFaultCounters.Soft++;
     MiUnlockPfn(Irql);
@@ -107,6 +108,7 @@ static NTSTATUS MiResolveUserFault(PMI_ADDRESS_SPACE Space, PVOID Address, const
 {
     PMI_VAD Vad = MiFindVad(Space, MI_VPN(Address));
     MI_PAGE_INFO Info;
+    BOOLEAN Clean;
     PMMPTE Pte;
 
     if (Vad == NULL) {
@@ -129,13 +131,14 @@ static NTSTATUS MiResolveUserFault(PMI_ADDRESS_SPACE Space, PVOID Address, const
         return MI_FAULT_SHORT;
     }
     Pte = MiPteOf(Address);
+    Clean = Vad->WriteWatch && !Access->Write;
     if (MiIsTransitionPte(*Pte)) {
-        return MiUserTransition(Space, Pte, Address, Info.Protection);
+        return MiUserTransition(Space, Pte, Address, Info.Protection, Clean);
     }
     if (Vad->Type == MiVadMapped) {
         return MiSharedFault(Space, Vad, Address, Info.Protection);
     }
-    return MiUserDemandZero(Space, Pte, Address, Info.Protection);
+    return MiUserDemandZero(Space, Pte, Address, Info.Protection, Clean);
 }
 
 /* A page of a view that is in the file only. The reference that the fault took keeps the section while no lock does. */

@@ -13,12 +13,14 @@
 #include "miprocess.h"
 
 typedef struct _MI_VIEW_REQUEST {
-    ULONG64 Base, Highest; /* bytes; Base 0: anywhere below Highest */
+    ULONG64 Base; /* bytes; 0: anywhere that Place allows */
+    MI_PLACE Place;
     ULONG64 Offset, Bytes; /* of the section; Bytes 0: to its end */
     ULONG64 Commit;        /* bytes of a SEC_RESERVE section to commit at once */
     ULONG Protection;      /* MM_... */
     ULONG Inherit;
     BOOLEAN TopDown;
+    BOOLEAN Replace; /* a placeholder */
 } MI_VIEW_REQUEST, *PMI_VIEW_REQUEST;
 
 PMMPTE MiPrototypeOfView(PMI_VAD Vad, ULONG64 Vpn)
@@ -91,7 +93,7 @@ static VOID MiPreferImageBase(PMI_ADDRESS_SPACE Space, PMI_VIEW_REQUEST Request,
 {
     ULONG64 Base = Vad->ControlArea->Image->Base + Request->Offset;
 
-    if (Request->Base == 0 && Base + Request->Bytes - 1 <= Request->Highest &&
+    if (Request->Base == 0 && Base >= Request->Place.Lowest && Base + Request->Bytes - 1 <= Request->Place.Highest &&
         !MiVadsOverlap(Space, MI_VPN(Base), MI_VPN(Base + Request->Bytes - 1))) {
         Request->Base = Base;
     }
@@ -102,7 +104,7 @@ static NTSTATUS MiPlaceView(PMI_ADDRESS_SPACE Space, PMI_VIEW_REQUEST Request, P
     ULONG64 Pages = BYTES_TO_PAGES(Request->Bytes);
 
     if (Request->Base == 0) {
-        Vad->StartVpn = MiFindGap(Space, Pages, Request->Highest, Request->TopDown);
+        Vad->StartVpn = MiFindGap(Space, Pages, &Request->Place, Request->TopDown);
         if (Vad->StartVpn == 0) {
             return STATUS_NO_MEMORY;
         }
@@ -110,6 +112,10 @@ static NTSTATUS MiPlaceView(PMI_ADDRESS_SPACE Space, PMI_VIEW_REQUEST Request, P
         Vad->StartVpn = MI_VPN(Request->Base);
     }
     Vad->EndVpn = Vad->StartVpn + Pages - 1;
+    if (Request->Replace) {
+        return MiFindPlaceholder(Space, Vad->StartVpn, Vad->EndVpn) != NULL ? STATUS_SUCCESS
+                                                                            : STATUS_CONFLICTING_ADDRESSES;
+    }
     return MiVadsOverlap(Space, Vad->StartVpn, Vad->EndVpn) ? STATUS_CONFLICTING_ADDRESSES : STATUS_SUCCESS;
 }
 
@@ -134,6 +140,10 @@ static NTSTATUS MiInsertView(PMI_ADDRESS_SPACE Space, PMI_VIEW_REQUEST Request, 
     }
     Vad->Commit = Copied;
     MiCountView(Vad->ControlArea, 1, TRUE);
+    if (Request->Replace) {
+        MiReplacePlaceholder(Space, MiFindPlaceholder(Space, Vad->StartVpn, Vad->EndVpn), Vad);
+        return STATUS_SUCCESS;
+    }
     ExAcquireFastMutex(&Space->WorkingSetLock);
     MiInsertVad(Space, Vad);
     ExReleaseFastMutex(&Space->WorkingSetLock);
@@ -215,11 +225,15 @@ VOID MiForgetView(PMI_VAD Vad)
 }
 
 /* Unmaps the view that an address of the current process lies in. */
-static NTSTATUS MiUnmapView(PMI_ADDRESS_SPACE Space, PVOID Base)
+static NTSTATUS MiUnmapView(PMI_ADDRESS_SPACE Space, PVOID Base, BOOLEAN Preserve)
 {
+    PMI_VAD Placeholder = Preserve ? MiCreateVad(MiVadPrivate, 0, 0, MM_NOACCESS) : NULL;
     NTSTATUS Status = STATUS_NOT_MAPPED_VIEW;
     PMI_VAD Vad;
 
+    if (Preserve && Placeholder == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
     ExAcquireFastMutex(&Space->AddressLock);
     Vad = MiFindVad(Space, MI_VPN(Base));
     if (Vad != NULL && Vad->Type == MiVadMapped) {
@@ -229,10 +243,18 @@ static NTSTATUS MiUnmapView(PMI_ADDRESS_SPACE Space, PVOID Base)
         ExAcquireFastMutex(&Space->WorkingSetLock);
         MiDeleteUserRange(Space, Vad->StartVpn, Vad->EndVpn, (MMPTE){.Long = 0});
         MiRemoveVad(Space, Vad);
+        if (Preserve) {
+            Placeholder->StartVpn = Vad->StartVpn;
+            Placeholder->EndVpn = Vad->EndVpn;
+            Placeholder->Placeholder = TRUE;
+            MiInsertVad(Space, Placeholder);
+        }
         ExReleaseFastMutex(&Space->WorkingSetLock);
         MiReturnCommit(&Space->Commit, Vad->Commit);
         MiForgetView(Vad);
         ExFreePoolWithTag(Vad, MI_TAG_VAD);
+    } else if (Preserve) {
+        ExFreePoolWithTag(Placeholder, MI_TAG_VAD);
     }
     ExReleaseFastMutex(&Space->AddressLock);
     return Status;
@@ -255,12 +277,17 @@ static NTSTATUS MiDecodeView(PVOID Base, ULONG_PTR ZeroBits, SIZE_T Commit, cons
     if (Inherit != ViewShare && Inherit != ViewUnmap) {
         return STATUS_INVALID_PARAMETER_8;
     }
-    if ((AllocationType & ~MEM_TOP_DOWN) != 0) {
+    if ((AllocationType & ~(ULONG)(MEM_TOP_DOWN | MEM_REPLACE_PLACEHOLDER)) != 0) {
         return STATUS_INVALID_PARAMETER_9;
     }
     if (ZeroBits > 21) {
         return STATUS_INVALID_PARAMETER_4;
     }
+    Request->Place = MiAnyPlace;
+    if (ZeroBits != 0) {
+        Request->Place.Highest = 0xFFFFFFFFULL >> ZeroBits;
+    }
+    Request->Replace = (AllocationType & MEM_REPLACE_PLACEHOLDER) != 0;
     Request->Protection = MiMakeProtection(Protect);
     if (Request->Protection == MM_INVALID_PROTECTION || (Protect & (PAGE_NOCACHE | PAGE_WRITECOMBINE)) != 0) {
         return STATUS_INVALID_PAGE_PROTECTION;
@@ -268,20 +295,55 @@ static NTSTATUS MiDecodeView(PVOID Base, ULONG_PTR ZeroBits, SIZE_T Commit, cons
     if ((ULONG64)Base > MI_HIGHEST_VAD || (Base != NULL && (ULONG64)Base < MI_LOWEST_USER)) {
         return STATUS_INVALID_PARAMETER_3;
     }
-    if (((ULONG64)Base | (ULONG64)Offset->QuadPart) % MI_GRANULARITY != 0) {
+    if (((ULONG64)Base | (ULONG64)Offset->QuadPart) % (Request->Replace ? PAGE_SIZE : MI_GRANULARITY) != 0) {
         return STATUS_MAPPED_ALIGNMENT;
     }
     if (Offset->QuadPart < 0 || Bytes > MI_HIGHEST_VAD) {
         return STATUS_INVALID_VIEW_SIZE;
     }
     Request->Base = (ULONG64)Base;
-    Request->Highest = ZeroBits == 0 ? MI_HIGHEST_VAD : 0xFFFFFFFFULL >> ZeroBits;
     Request->Offset = (ULONG64)Offset->QuadPart;
     Request->Bytes = Bytes;
     Request->Commit = Commit;
     Request->Inherit = Inherit;
     Request->TopDown = (AllocationType & MEM_TOP_DOWN) != 0;
     return STATUS_SUCCESS;
+}
+
+static NTSTATUS MiCaptureView(PVOID *BaseAddress, PSIZE_T ViewSize, PLARGE_INTEGER SectionOffset, PVOID *Base,
+                              PSIZE_T Size, PLARGE_INTEGER Offset)
+{
+    NTSTATUS Status = MiCaptureRange(BaseAddress, ViewSize, Base, Size);
+
+    if (NT_SUCCESS(Status) && SectionOffset != NULL) {
+        Status = MiCaptureBytes(Offset, SectionOffset, sizeof(*Offset));
+    }
+    return Status;
+}
+
+static NTSTATUS MiMapViewInProcess(HANDLE SectionHandle, HANDLE ProcessHandle, PVOID *BaseAddress, PSIZE_T ViewSize,
+                                   PMI_VIEW_REQUEST Request)
+{
+    PSECTION Section;
+    MI_TARGET Target;
+    NTSTATUS Status = ObReferenceObjectByHandle(SectionHandle, MiViewAccess(Request->Protection), MmSectionObjectType,
+                                                ExGetPreviousMode(), (PVOID *)&Section, NULL);
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = MiOpenTarget(ProcessHandle, MI_PROCESS_VM_OPERATION, &Target);
+    if (NT_SUCCESS(Status)) {
+        Status = MiMapView(Section, Target.Space, Request);
+        MiCloseTarget(&Target);
+    }
+    ObDereferenceObject(Section);
+    if (NT_SUCCESS(Status)) {
+        NTSTATUS Returned = MiReturnRange(BaseAddress, ViewSize, (PVOID)Request->Base, Request->Bytes);
+
+        Status = NT_SUCCESS(Returned) ? Status : Returned;
+    }
+    return Status;
 }
 
 /**
@@ -309,40 +371,63 @@ NTSTATUS NTAPI NtMapViewOfSection(HANDLE SectionHandle, HANDLE ProcessHandle, PV
 {
     LARGE_INTEGER Offset = {.QuadPart = 0};
     MI_VIEW_REQUEST Request;
-    PSECTION Section;
-    MI_TARGET Target;
     PVOID Base;
     SIZE_T Size;
     NTSTATUS Status;
 
     ASSERT_IRQL(PASSIVE_LEVEL);
-    Status = MiCaptureRange(BaseAddress, ViewSize, &Base, &Size);
-    if (NT_SUCCESS(Status) && SectionOffset != NULL) {
-        Status = MiCaptureBytes(&Offset, SectionOffset, sizeof(Offset));
+    Status = MiCaptureView(BaseAddress, ViewSize, SectionOffset, &Base, &Size, &Offset);
+    if (NT_SUCCESS(Status) && (AllocationType & MEM_REPLACE_PLACEHOLDER) != 0) {
+        Status = STATUS_INVALID_PARAMETER_9; /* NtMapViewOfSectionEx has it */
     }
     if (NT_SUCCESS(Status)) {
         Status = MiDecodeView(Base, ZeroBits, CommitSize, &Offset, Size, InheritDisposition, AllocationType, Protect,
                               &Request);
     }
+    return NT_SUCCESS(Status) ? MiMapViewInProcess(SectionHandle, ProcessHandle, BaseAddress, ViewSize, &Request)
+                              : Status;
+}
+
+/**
+ * NtMapViewOfSectionEx - the same in the place of a placeholder, or with a say in the place; inherited by nobody.
+ *
+ * @BaseAddress     as above; with MEM_REPLACE_PLACEHOLDER the placeholder's start, and the view exactly as large
+ * @AllocationType  MEM_TOP_DOWN, MEM_REPLACE_PLACEHOLDER
+ * @Parameters      as for NtAllocateVirtualMemoryEx
+ *
+ * IRQL: PASSIVE_LEVEL. Fails: as above, but STATUS_INVALID_PARAMETER_6 for the allocation type; STATUS_INVALID_PARAMETER (parameters).
+ */
+NTSTATUS NTAPI NtMapViewOfSectionEx(HANDLE SectionHandle, HANDLE ProcessHandle, PVOID *BaseAddress,
+                                    PLARGE_INTEGER SectionOffset, PSIZE_T ViewSize, ULONG AllocationType, ULONG Protect,
+                                    PVM_EXTENDED_PARAMETER Parameters, ULONG Count)
+{
+    LARGE_INTEGER Offset = {.QuadPart = 0};
+    MI_PLACE Place = MiAnyPlace;
+    MI_VIEW_REQUEST Request;
+    PVOID Base;
+    SIZE_T Size;
+    NTSTATUS Status;
+
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    Status = MiCaptureView(BaseAddress, ViewSize, SectionOffset, &Base, &Size, &Offset);
     if (NT_SUCCESS(Status)) {
-        Status = ObReferenceObjectByHandle(SectionHandle, MiViewAccess(Request.Protection), MmSectionObjectType,
-                                           ExGetPreviousMode(), (PVOID *)&Section, NULL);
+        Status = MiCaptureParameters(Parameters, Count, &Place);
+    }
+    if (NT_SUCCESS(Status) && Base != NULL && !RtlEqualMemory(&Place, &MiAnyPlace, sizeof(Place))) {
+        Status = STATUS_INVALID_PARAMETER;
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = MiDecodeView(Base, 0, 0, &Offset, Size, ViewUnmap, AllocationType, Protect, &Request);
+        Status = Status == STATUS_INVALID_PARAMETER_9 ? STATUS_INVALID_PARAMETER_6 : Status;
     }
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Status = MiOpenTarget(ProcessHandle, MI_PROCESS_VM_OPERATION, &Target);
-    if (NT_SUCCESS(Status)) {
-        Status = MiMapView(Section, Target.Space, &Request);
-        MiCloseTarget(&Target);
+    if (Request.Replace && Base == NULL) {
+        return STATUS_INVALID_PARAMETER_3;
     }
-    ObDereferenceObject(Section);
-    if (NT_SUCCESS(Status)) {
-        NTSTATUS Returned = MiReturnRange(BaseAddress, ViewSize, (PVOID)Request.Base, Request.Bytes);
-
-        Status = NT_SUCCESS(Returned) ? Status : Returned;
-    }
-    return Status;
+    Request.Place = Place;
+    return MiMapViewInProcess(SectionHandle, ProcessHandle, BaseAddress, ViewSize, &Request);
 }
 
 /**
@@ -354,16 +439,25 @@ NTSTATUS NTAPI NtMapViewOfSection(HANDLE SectionHandle, HANDLE ProcessHandle, PV
  */
 NTSTATUS NTAPI NtUnmapViewOfSection(HANDLE ProcessHandle, PVOID BaseAddress)
 {
+    return NtUnmapViewOfSectionEx(ProcessHandle, BaseAddress, 0);
+}
+
+/* NtUnmapViewOfSectionEx - the same; @Flags: MEM_PRESERVE_PLACEHOLDER. Fails also: STATUS_INVALID_PARAMETER_3 (flags). */
+NTSTATUS NTAPI NtUnmapViewOfSectionEx(HANDLE ProcessHandle, PVOID BaseAddress, ULONG Flags)
+{
     MI_TARGET Target;
     NTSTATUS Status;
 
     ASSERT_IRQL(PASSIVE_LEVEL);
+    if ((Flags & ~(ULONG)MEM_PRESERVE_PLACEHOLDER) != 0) {
+        return STATUS_INVALID_PARAMETER_3;
+    }
     if ((ULONG64)BaseAddress > MI_HIGHEST_USER) {
         return STATUS_NOT_MAPPED_VIEW;
     }
     Status = MiOpenTarget(ProcessHandle, MI_PROCESS_VM_OPERATION, &Target);
     if (NT_SUCCESS(Status)) {
-        Status = MiUnmapView(Target.Space, BaseAddress);
+        Status = MiUnmapView(Target.Space, BaseAddress, Flags != 0);
         MiCloseTarget(&Target);
     }
     return Status;
@@ -407,7 +501,7 @@ NTSTATUS NTAPI MmUnmapViewOfSection(PEPROCESS Process, PVOID BaseAddress)
         return STATUS_NOT_MAPPED_VIEW;
     }
     KeStackAttachProcess((PVOID)Process, &ApcState);
-    Status = MiUnmapView(MiSpaceOf(Process), BaseAddress);
+    Status = MiUnmapView(MiSpaceOf(Process), BaseAddress, FALSE);
     KeUnstackDetachProcess(&ApcState);
     return Status;
 }

@@ -87,25 +87,22 @@ VOID MiRemoveVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad)
 
 /* ---- Free addresses ---- */
 
-#define MI_GRANULARITY_PAGES (MI_GRANULARITY >> PAGE_SHIFT)
-
-static ULONG64 MiFindLowestGap(PMI_ADDRESS_SPACE Space, ULONG64 Pages, ULONG64 Highest)
+static ULONG64 MiFindLowestGap(PMI_ADDRESS_SPACE Space, ULONG64 Pages, const MI_PLACE *Place)
 {
-    ULONG64 Start = MI_VPN(MI_LOWEST_USER), Last = MI_VPN(Highest);
-    PMI_VAD Vad = NULL;
+    ULONG64 Align = Place->Alignment >> PAGE_SHIFT, Last = MI_VPN(Place->Highest);
+    ULONG64 Start = ALIGN_UP_BY(MI_VPN(Place->Lowest), Align);
+    PMI_VAD Vad = MiFirstVadFrom(Space, Start);
 
-    while ((Vad = MiNextVad(Space, Vad)) != NULL) {
-        if (Start < Vad->StartVpn && Vad->StartVpn - Start >= Pages) {
-            break;
-        }
-        Start = ALIGN_UP_BY(Vad->EndVpn + 1, MI_GRANULARITY_PAGES);
+    while (Vad != NULL && (Start >= Vad->StartVpn || Vad->StartVpn - Start < Pages)) {
+        Start = ALIGN_UP_BY(Vad->EndVpn + 1, Align);
+        Vad = MiNextVad(Space, Vad);
     }
     return Start <= Last && Last - Start + 1 >= Pages ? Start : 0;
 }
 
-static ULONG64 MiFindHighestGap(PMI_ADDRESS_SPACE Space, ULONG64 Pages, ULONG64 Highest)
+static ULONG64 MiFindHighestGap(PMI_ADDRESS_SPACE Space, ULONG64 Pages, const MI_PLACE *Place)
 {
-    ULONG64 End = MI_VPN(Highest) + 1; /* first page that may not be used */
+    ULONG64 End = MI_VPN(Place->Highest) + 1; /* first page that may not be used */
     PMI_VAD Vad = NULL;
 
     for (;;) {
@@ -115,9 +112,9 @@ static ULONG64 MiFindHighestGap(PMI_ADDRESS_SPACE Space, ULONG64 Pages, ULONG64 
         if (Vad != NULL && Vad->StartVpn >= End) {
             continue;
         }
-        Floor = Vad == NULL ? MI_VPN(MI_LOWEST_USER) : Vad->EndVpn + 1;
+        Floor = max(Vad == NULL ? 0 : Vad->EndVpn + 1, MI_VPN(Place->Lowest));
         if (Floor < End && End - Floor >= Pages) {
-            Start = ALIGN_DOWN_BY(End - Pages, MI_GRANULARITY_PAGES);
+            Start = ALIGN_DOWN_BY(End - Pages, Place->Alignment >> PAGE_SHIFT);
             if (Start >= Floor) {
                 return Start;
             }
@@ -129,7 +126,7 @@ static ULONG64 MiFindHighestGap(PMI_ADDRESS_SPACE Space, ULONG64 Pages, ULONG64 
     }
 }
 
-ULONG64 MiFindGap(PMI_ADDRESS_SPACE Space, ULONG64 Pages, ULONG64 Highest, BOOLEAN TopDown)
+ULONG64 MiFindGap(PMI_ADDRESS_SPACE Space, ULONG64 Pages, const MI_PLACE *Place, BOOLEAN TopDown)
 {
-    return TopDown ? MiFindHighestGap(Space, Pages, Highest) : MiFindLowestGap(Space, Pages, Highest);
+    return TopDown ? MiFindHighestGap(Space, Pages, Place) : MiFindLowestGap(Space, Pages, Place);
 }

@@ -82,16 +82,24 @@ static BOOLEAN MiWsleIs(PMI_ADDRESS_SPACE Space, ULONG Index, ULONG64 Vpn)
     return Index != 0 && Index < Space->WslEntries && MI_WSL[Index].Valid && MI_WSL[Index].Vpn == Vpn;
 }
 
-VOID MiGiveWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address)
+ULONG MiFindWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address)
 {
     ULONG Index = MiPfn(Frame)->u1.WorkingSetIndex;
 
-    ASSERT_PFN_LOCKED();
     if (!MiWsleIs(Space, Index, MI_VPN(Address))) {
         for (Index = 1; Index < Space->WslEntries && !MiWsleIs(Space, Index, MI_VPN(Address)); Index++) {
         }
     }
-    ASSERT(Index < Space->WslEntries && Space->WorkingSet != 0);
+    ASSERT(Index < Space->WslEntries);
+    return Index;
+}
+
+VOID MiGiveWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address)
+{
+    ULONG Index = MiFindWsle(Space, Frame, Address);
+
+    ASSERT_PFN_LOCKED();
+    ASSERT(Space->WorkingSet != 0);
     MI_WSL[Index].Long = (ULONG64)Space->WslFree << PAGE_SHIFT;
     Space->WslFree = Index;
     Space->WorkingSet--;
