@@ -78,8 +78,9 @@
 #define CPUID7_ECX_UMIP     0x00000004
 
 /* CPUID leaf 1; XSAVE state components that the kernel switches: x87, SSE, AVX, AVX-512 */
-#define CPUID1_ECX_XSAVE 0x04000000
-#define KI_XSTATE_MASK   0x000000E7ULL
+#define CPUID1_ECX_XSAVE      0x04000000
+#define CPUID1_ECX_HYPERVISOR 0x80000000
+#define KI_XSTATE_MASK        0x000000E7ULL
 
 #define EFER_SCE 0x001ULL
 #define EFER_NXE 0x800ULL

@@ -24,20 +24,6 @@ static VOID SendAway(PKPRCB Prcb)
     }
 }
 
-/* A processor's next thread may not run there any more. */
-static VOID DropNext(PKPRCB Prcb)
-{
-    Prcb->NextThread = NULL;
-    if (Prcb->CurrentThread == Prcb->IdleThread) {
-        PKTHREAD Next = KiSelectThread(Prcb, LOW_PRIORITY);
-        if (Next != NULL) {
-            KiSetNextThread(Prcb, Next);
-        } else {
-            KiIdleSummary |= Prcb->SetMember;
-        }
-    }
-}
-
 static VOID SetAffinity(PKTHREAD Thread, KAFFINITY Affinity)
 {
     PKPRCB Prcb = KiProcessorBlock[Thread->NextProcessor];
@@ -50,7 +36,7 @@ static VOID SetAffinity(PKTHREAD Thread, KAFFINITY Affinity)
     if (State == Ready) {
         KiReadyThread(Thread);
     } else if (State == Standby && (Affinity & Prcb->SetMember) == 0) {
-        DropNext(Prcb);
+        KiDropNextThread(Prcb);
         KiReadyThread(Thread);
     } else if (State == Running && (Affinity & Prcb->SetMember) == 0) {
         SendAway(Prcb);

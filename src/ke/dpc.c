@@ -199,6 +199,7 @@ VOID KiDpcInterrupt(PKTRAP_FRAME Frame, PVOID Context)
 {
     PKPRCB Prcb = KeGetCurrentPrcb();
 
+    InterlockedExchange(&Prcb->Dispatch->Called, FALSE);
     if (Prcb->Dispatch->TimerDue) {
         Prcb->Dispatch->TimerDue = FALSE;
         KiExpireTimers();

@@ -36,6 +36,7 @@ typedef struct _KI_DISPATCH {
     BOOLEAN QuantumEnd;                  /* set by this processor's clock, cleared by its DPC interrupt */
     BOOLEAN TimerDue;                    /* likewise */
     BOOLEAN DpcActive;                   /* this processor drains its DPC queue */
+    volatile LONG Called;                /* interlocked; interrupted for its NextThread and has not looked yet */
     KSPIN_LOCK DpcLock;                  /* taken with interrupts off */
     LIST_ENTRY DpcList;                  /* (DpcLock) */
     ULONG DpcDepth;                      /* (DpcLock) */
@@ -59,6 +60,8 @@ VOID KiRemoveReady(PKTHREAD Thread);
 PKTHREAD KiSelectThread(PKPRCB Prcb, KPRIORITY Minimum);
 /* Makes a thread the next one of a processor that has none, and tells that processor if it is another one. */
 VOID KiSetNextThread(PKPRCB Prcb, PKTHREAD Thread);
+/* Takes a processor's next thread away from it; an idle one gets another if there is one. */
+VOID KiDropNextThread(PKPRCB Prcb);
 /* Puts the running thread back among the ready ones and switches to NextThread. */
 VOID KiYieldToNext(BOOLEAN Preempted);
 /* What the DPC interrupt does about the running thread: end of quantum, NextThread. DISPATCH_LEVEL, lock not held. */

@@ -27,6 +27,8 @@ typedef struct DECLSPEC_ALIGN(64) _KI_PROCESSOR_AREA {
     DECLSPEC_ALIGN(16) KI_IST_STACK Ist[KI_IST_COUNT];
 } KI_PROCESSOR_AREA, *PKI_PROCESSOR_AREA;
 
+extern BOOLEAN KiVirtualMachine; /* (c) somebody else decides when a processor runs (spinlock.c) */
+
 VOID KiInitializeIdt(VOID); /* once, before the first processor loads it (src/ke/idt.c) */
 VOID KiLoadIdt(PKIPCR Pcr);
 

@@ -4,8 +4,9 @@
  * Each processor has 32 ready queues with a summary bit each. A thread that becomes ready goes, in this order, to an
  * idle processor of its affinity (its ideal one first, then the one it ran on last), to the one whose thread it outranks
  * most, else into a queue: at the tail, or at the head if it was preempted; that of its last processor unless another's is
- * shorter. A processor that looks for a thread takes the best one from all queues, its own first. So as long as
- * affinities allow, the threads that run are those of the highest priorities, and no processor idles while one is ready.
+ * shorter. A processor that looks for a thread takes the best one from all queues, its own first; if there is none, one that
+ * an idle processor was given and that is still waking up. So as long as affinities allow, the threads that run are
+ * those of the highest priorities, and no processor idles while one is ready.
  *
  * Ready -> Standby (a processor's NextThread) -> Running -> Waiting or Ready or Terminated: every arrow is in this
  * file, under the dispatcher lock. Priorities, boosts and decay are priority.c's, affinity is affinity.c's.
@@ -97,9 +98,45 @@ VOID KiSetNextThread(PKPRCB Prcb, PKTHREAD Thread)
     Thread->NextProcessor = (UCHAR)Prcb->Number;
     Prcb->NextThread = Thread;
     KiIdleSummary &= ~Prcb->SetMember;
-    if (Prcb != KeGetCurrentPrcb()) {
+    /* One interrupt that is on its way is enough: KiDpcInterrupt takes Called back before it looks at NextThread. */
+    if (Prcb != KeGetCurrentPrcb() && InterlockedExchange(&Prcb->Dispatch->Called, TRUE) == FALSE) {
         HalSendIpi(Prcb->SetMember, KI_VECTOR_DPC);
     }
+}
+
+VOID KiDropNextThread(PKPRCB Prcb)
+{
+    Prcb->NextThread = NULL;
+    if (Prcb->CurrentThread == Prcb->IdleThread) {
+        PKTHREAD Next = KiSelectThread(Prcb, LOW_PRIORITY);
+        if (Next != NULL) {
+            KiSetNextThread(Prcb, Next);
+        } else {
+            KiIdleSummary |= Prcb->SetMember;
+        }
+    }
+}
+
+/*
+ * For a processor that has nothing to run: the best thread that an idle one was given and has not taken up yet. Threads that
+ * take turns then do so on one processor, and none of them waits until another one has woken up.
+ */
+static PKTHREAD TakeStandby(PKPRCB Prcb)
+{
+    PKTHREAD Best = NULL;
+
+    for (ULONG i = 0; i < KeNumberOfActiveProcessors; i++) {
+        PKPRCB Other = KiProcessorBlock[i];
+        PKTHREAD Next = Other->NextThread;
+        if (Other != Prcb && Next != NULL && Next != Other->IdleThread && Other->CurrentThread == Other->IdleThread &&
+            (Next->Affinity & Prcb->SetMember) != 0 && (Best == NULL || Next->Priority > Best->Priority)) {
+            Best = Next;
+        }
+    }
+    if (Best != NULL) {
+        KiDropNextThread(KiProcessorBlock[Best->NextProcessor]);
+    }
+    return Best;
 }
 
 /* ---- Where a ready thread goes ---- */
@@ -240,6 +277,9 @@ LONG_PTR KiSwapThread(VOID)
     Prcb->NextThread = NULL;
     if (Next == NULL) {
         Next = KiSelectThread(Prcb, LOW_PRIORITY);
+    }
+    if (Next == NULL) {
+        Next = TakeStandby(Prcb);
     }
     SwitchTo(Next != NULL ? Next : Prcb->IdleThread);
     return Thread->WaitStatus;

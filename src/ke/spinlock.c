@@ -6,6 +6,10 @@
  * lock holds the address of the last waiter's handle; each waiter spins on its own handle, and the lock passes in order of
  * arrival. The two forms must not be mixed on one lock.
  *
+ * On a virtual machine a queued lock is taken out of turn: a waiter does not queue but spins until the word is 0. There
+ * the processor that is next in line may not be running, and while its turn lasts all others wait for the host to come round to
+ * it; once all are queued that is so at every release (measured: 26 ms a release instead of 40 us).
+ *
  * A processor that has to wait counts it in its PRCB (SpinContentions, SpinLoops); the free path counts nothing.
  * Waiting loops read before they try, so that a contended line is not written to and fro.
  *
@@ -14,6 +18,8 @@
  * Source: WDK documentation of the KeAcquireSpinLock and KeAcquireInStackQueuedSpinLock families.
  */
 #include "kip.h"
+
+#include "processor.h"
 
 #define QUEUE_WAITING 1ULL /* bit 0 of a handle's Lock: still waiting */
 
@@ -161,6 +167,33 @@ VOID FASTCALL KeReleaseSpinLockForDpc(PKSPIN_LOCK SpinLock, KIRQL OldIrql)
 
 /* ---- Queued locks ---- */
 
+BOOLEAN KiVirtualMachine;
+
+/* Waits for a queued lock without a place in its queue. */
+static VOID TakeOutOfTurn(PKSPIN_LOCK SpinLock, PKSPIN_LOCK_QUEUE Queue)
+{
+    PKPRCB Prcb = KeGetCurrentPrcb();
+
+    while (InterlockedCompareExchangePointer((PVOID *)SpinLock, Queue, NULL) != NULL) {
+        while (*(volatile KSPIN_LOCK *)SpinLock != 0) {
+            Prcb->SpinLoops++;
+            _mm_pause();
+        }
+    }
+    Queue->Lock = SpinLock;
+}
+
+static VOID WaitForTurn(PKSPIN_LOCK_QUEUE Previous, PKSPIN_LOCK_QUEUE Queue)
+{
+    PKPRCB Prcb = KeGetCurrentPrcb();
+
+    Previous->Next = Queue;
+    while (((ULONG_PTR)Queue->Lock & QUEUE_WAITING) != 0) {
+        Prcb->SpinLoops++;
+        _mm_pause();
+    }
+}
+
 static VOID AcquireQueued(PKSPIN_LOCK SpinLock, PKLOCK_QUEUE_HANDLE LockHandle, PVOID Site)
 {
     PKSPIN_LOCK_QUEUE Queue = &LockHandle->LockQueue;
@@ -168,17 +201,17 @@ static VOID AcquireQueued(PKSPIN_LOCK SpinLock, PKLOCK_QUEUE_HANDLE LockHandle, 
 
     Queue->Next = NULL;
     Queue->Lock = (PKSPIN_LOCK)((ULONG_PTR)SpinLock | QUEUE_WAITING);
-    PKSPIN_LOCK_QUEUE Previous = InterlockedExchangePointer((PVOID *)SpinLock, Queue);
+    PKSPIN_LOCK_QUEUE Previous = KiVirtualMachine ? InterlockedCompareExchangePointer((PVOID *)SpinLock, Queue, NULL)
+                                                  : InterlockedExchangePointer((PVOID *)SpinLock, Queue);
     if (Previous == NULL) {
         Queue->Lock = SpinLock;
     } else {
-        PKPRCB Prcb = KeGetCurrentPrcb();
-        Prcb->SpinContentions++;
-        Previous->Next = Queue;
+        KeGetCurrentPrcb()->SpinContentions++;
         VfStopWatch();
-        while (((ULONG_PTR)Queue->Lock & QUEUE_WAITING) != 0) {
-            Prcb->SpinLoops++;
-            _mm_pause();
+        if (KiVirtualMachine) {
+            TakeOutOfTurn(SpinLock, Queue);
+        } else {
+            WaitForTurn(Previous, Queue);
         }
         VfResumeWatch();
     }
@@ -186,7 +219,7 @@ static VOID AcquireQueued(PKSPIN_LOCK SpinLock, PKLOCK_QUEUE_HANDLE LockHandle, 
 }
 
 /**
- * KeAcquireInStackQueuedSpinLockAtDpcLevel - takes a queued spin lock in order of arrival.
+ * KeAcquireInStackQueuedSpinLockAtDpcLevel - takes a queued spin lock in order of arrival, or on a virtual machine in any.
  *
  * @LockHandle  the caller's, usually on its stack; in use until the release
  *

@@ -309,6 +309,9 @@ static VOID RaceImages(PKTAP_CONTEXT Ktap)
     for (ULONG Each = 0; Each < RACE_THREADS; Each++) {
         Threads[Each] = IoTestThread(RaceUnwinder, NULL);
     }
+    while (RaceLookups == 0) { /* few rounds may be over before another thread has run at all */
+        IoTestPause(1);
+    }
     for (ULONG64 Round = 0; Round < Rounds + RACE_SLOTS; Round++) {
         ULONG Slot = (ULONG)(Round * 5 % RACE_SLOTS);
         PKLDR_DATA_TABLE_ENTRY Entry = &Entries[Slot];

@@ -154,7 +154,7 @@ static VOID SpinLock(PKTAP_CONTEXT Ktap)
 static VOID QueuedSpinLock(PKTAP_CONTEXT Ktap)
 {
     KeInitializeSpinLock(&Spin);
-    Count(Ktap, QueuedBody, 1000);
+    Count(Ktap, QueuedBody, 100000);
     KTAP_EQUAL(Spin, 0);
 }
 
@@ -168,47 +168,47 @@ static VOID RwSpinLock(PKTAP_CONTEXT Ktap)
 static VOID FastMutex(PKTAP_CONTEXT Ktap)
 {
     ExInitializeFastMutex(&Fast);
-    Count(Ktap, FastBody, 20000);
+    Count(Ktap, FastBody, 100000);
 }
 
 static VOID GuardedMutex(PKTAP_CONTEXT Ktap)
 {
     KeInitializeGuardedMutex(&Guarded);
-    Count(Ktap, GuardedBody, 20000);
+    Count(Ktap, GuardedBody, 100000);
 }
 
 static VOID PushLock(PKTAP_CONTEXT Ktap)
 {
     ExInitializePushLock(&Push);
-    Count(Ktap, PushBody, 20000);
+    Count(Ktap, PushBody, 100000);
     KTAP_EQUAL(Push, 0);
 }
 
 static VOID ResourceLock(PKTAP_CONTEXT Ktap)
 {
     ExInitializeResourceLite(&Resource);
-    Count(Ktap, ResourceBody, 20000);
+    Count(Ktap, ResourceBody, 100000);
     ExDeleteResourceLite(&Resource);
 }
 
 static VOID MutantLock(PKTAP_CONTEXT Ktap)
 {
     KeInitializeMutant(&Mutant, FALSE);
-    Count(Ktap, MutantBody, 4000);
+    Count(Ktap, MutantBody, 100000);
     KTAP_EQUAL(KeReadStateMutant(&Mutant), 1);
 }
 
 static VOID SemaphoreLock(PKTAP_CONTEXT Ktap)
 {
     KeInitializeSemaphore(&Semaphore, 1, 1);
-    Count(Ktap, SemaphoreBody, 20000);
+    Count(Ktap, SemaphoreBody, 100000);
     KTAP_EQUAL(KeReadStateSemaphore(&Semaphore), 1);
 }
 
 static VOID EventLock(PKTAP_CONTEXT Ktap)
 {
     KeInitializeEvent(&Event, SynchronizationEvent, TRUE);
-    Count(Ktap, EventBody, 20000);
+    Count(Ktap, EventBody, 100000);
     KTAP_EQUAL(KeReadStateEvent(&Event), 1);
 }
 
@@ -260,7 +260,7 @@ static VOID ResourceShared(PKTAP_CONTEXT Ktap)
 {
     Left = Right = 0;
     Bad = 0;
-    Rounds = KtapIterations(8000) / TestRacers();
+    Rounds = KtapIterations(100000) / TestRacers();
     ExInitializeResourceLite(&Resource);
     KTAP_CHECK(TestParallel(TestRacers(), SharedBody));
     KTAP_EQUAL(Bad, 0);

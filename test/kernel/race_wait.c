@@ -37,7 +37,7 @@ static VOID PingPong(PKTAP_CONTEXT Ktap)
     KeInitializeEvent(&Pong, SynchronizationEvent, FALSE);
     Bad = 0;
     Passed = 0;
-    Rounds = (LONG64)KtapIterations(4000);
+    Rounds = (LONG64)KtapIterations(100000);
     KTAP_CHECK(TestParallel(2, PingBody));
     KTAP_EQUAL(Bad, 0);
     KTAP_EQUAL(Passed, Rounds);
@@ -46,55 +46,78 @@ static VOID PingPong(PKTAP_CONTEXT Ktap)
 
 /* ---- Signals: of a synchronization event each ends one wait at most; a pulse leaves nothing behind ---- */
 
-static VOID SignalBody(ULONG Number)
+static volatile LONG Visitors;
+
+/* A wait that gives up would last until the next clock tick: few of them do, or the race would be spent asleep. */
+static NTSTATUS WaitAtDoor(LONG64 Round)
 {
     LARGE_INTEGER Timeout = {.QuadPart = -TEST_SECOND / 1000};
 
-    for (LONG64 i = 0; i < Rounds; i++) {
-        if (Number == 0) {
+    return KeWaitForSingleObject(&Door, Executive, KernelMode, FALSE, Round % 256 == 0 ? &Timeout : NULL);
+}
+
+static VOID SignalBody(ULONG Number)
+{
+    if (Number == 0) {
+        while (Visitors > 0) {
             if (KeSetEvent(&Door, 1, FALSE) == 0) {
-                InterlockedIncrement64(&Signals);
+                Signals++;
+            } else {
+                ZwYieldExecution();
             }
-        } else if (KeWaitForSingleObject(&Door, Executive, KernelMode, FALSE, &Timeout) == STATUS_SUCCESS) {
+        }
+        return;
+    }
+    for (LONG64 i = 0; i < Rounds; i++) {
+        if (WaitAtDoor(i) == STATUS_SUCCESS) {
             InterlockedIncrement64(&Passed);
         }
     }
+    InterlockedDecrement(&Visitors);
+}
+
+static VOID Meet(PKTAP_CONTEXT Ktap, EVENT_TYPE Type, TEST_BODY Body)
+{
+    ULONG Racers = TestRacers();
+
+    KeInitializeEvent(&Door, Type, FALSE);
+    Bad = 0;
+    Signals = Passed = 0;
+    Visitors = (LONG)Racers - 1;
+    Rounds = (LONG64)(KtapIterations(100000) / Racers);
+    KTAP_CHECK(TestParallel(Racers, Body));
+    KTAP_EQUAL(Bad, 0);
 }
 
 static VOID SignalRace(PKTAP_CONTEXT Ktap)
 {
-    KeInitializeEvent(&Door, SynchronizationEvent, FALSE);
-    Signals = Passed = 0;
-    Rounds = (LONG64)(KtapIterations(4000) / TestRacers());
-    KTAP_CHECK(TestParallel(TestRacers(), SignalBody));
+    Meet(Ktap, SynchronizationEvent, SignalBody);
     KTAP_EQUAL(Passed + (KeReadStateEvent(&Door) != 0), Signals);
 }
 
 static VOID PulseBody(ULONG Number)
 {
-    LARGE_INTEGER Timeout = {.QuadPart = -TEST_SECOND / 1000};
-
-    for (LONG64 i = 0; i < Rounds; i++) {
-        if (Number == 0) {
-            InterlockedIncrement64(&Signals);
+    if (Number == 0) {
+        while (Visitors > 0) {
+            Signals++;
             KePulseEvent(&Door, 1, FALSE);
             Bad += KeReadStateEvent(&Door) != 0;
             ZwYieldExecution();
-        } else if (KeWaitForSingleObject(&Door, Executive, KernelMode, FALSE, &Timeout) == STATUS_SUCCESS) {
+        }
+        return;
+    }
+    for (LONG64 i = 0; i < Rounds; i++) {
+        if (WaitAtDoor(i) == STATUS_SUCCESS) {
             InterlockedIncrement64(&Passed);
         }
     }
+    InterlockedDecrement(&Visitors);
 }
 
 /* A pulsed notification event ends each thread's wait once a pulse at most, and is never seen signalled. */
 static VOID PulseRace(PKTAP_CONTEXT Ktap)
 {
-    KeInitializeEvent(&Door, NotificationEvent, FALSE);
-    Bad = 0;
-    Signals = Passed = 0;
-    Rounds = (LONG64)(KtapIterations(4000) / TestRacers());
-    KTAP_CHECK(TestParallel(TestRacers(), PulseBody));
-    KTAP_EQUAL(Bad, 0);
+    Meet(Ktap, NotificationEvent, PulseBody);
     KTAP_CHECK(Passed <= Signals * (TestRacers() - 1));
 }
 
@@ -133,7 +156,7 @@ static VOID WaitAllRace(PKTAP_CONTEXT Ktap)
         KeInitializeSemaphore(&Fork[i], 1, 1);
         Taken[i] = 0;
     }
-    Rounds = (LONG64)(KtapIterations(20000) / TestRacers());
+    Rounds = (LONG64)(KtapIterations(100000) / TestRacers());
     KTAP_CHECK(TestParallel(TestRacers(), AllBody));
     KTAP_EQUAL(Bad, 0);
     for (ULONG i = 0; i < TABLE; i++) {
@@ -276,7 +299,7 @@ static VOID TimerRace(PKTAP_CONTEXT Ktap)
     ULONG Racers = min(TestRacers(), TEST_PARALLEL_MAX - 1);
 
     Bad = 0;
-    Rounds = (LONG64)(KtapIterations(20000) / Racers);
+    Rounds = (LONG64)(KtapIterations(100000) / Racers);
     KeInitializeTimer(&Timers[TEST_PARALLEL_MAX - 1].Timer);
     KTAP_CHECK(TestParallel(Racers, TimerBody));
     KeFlushQueuedDpcs();
