@@ -110,7 +110,7 @@ static VOID PushVisit(ULONG Random)
 
 static VOID PushRacer(ULONG Number)
 {
-    ULONG64 Seed = Number + 1, Rounds = KtapIterations(30000) / TestRacers();
+    ULONG64 Seed = Number + 1, Rounds = KtapIterations(100000) / TestRacers();
 
     for (ULONG64 i = 0; i < Rounds; i++) {
         PushVisit(TestRandom(&Seed));

@@ -32,7 +32,7 @@ static VOID States(PKTAP_CONTEXT Ktap)
 
 static VOID Body(ULONG Number)
 {
-    ULONG64 Seed = Number + 1, Rounds = KtapIterations(20000) / TestRacers();
+    ULONG64 Seed = Number + 1, Rounds = KtapIterations(100000) / TestRacers();
 
     for (ULONG64 i = 0; i < Rounds; i++) {
         if (Number == 0 && i % 16 == 0) {
