@@ -74,7 +74,7 @@ def test_forbidden_acts_end_the_program(machine):
     assert run(machine, "hello")[1] == 42
 
 
-@pytest.mark.parametrize("suite", ["utest", "usync", "uheap", "useh", "urtl", "uvm"])
+@pytest.mark.parametrize("suite", ["utest", "usync", "uheap", "useh", "urtl", "uvm", "uproc"])
 def test_suite(machine, suite):
     """The suites of test/user: services and what ntdll offers, seen from ring 3."""
     text = machine.run(f"run {suite}", 240)
@@ -123,6 +123,14 @@ def test_hostile_arguments(machine):
     text, status = run(machine, f"hostile 7 {calls}", 240)
     assert status == 0 and f"hostile: {calls} calls" in text
     assert state() == before
+
+
+def test_storm(machine):
+    """300 processes and 3,000 threads made and ended (fewer on several processors and on Bochs, which take longer over each)."""
+    what = machine.machine
+    processes, threads = (8, 16) if what.emulator == "bochs" else (304, 3000) if what.cpus == 1 else (48, 400)
+    text, status = run(machine, f"uproc storm {processes} {threads}", 300)
+    assert status == 0 and "uproc: done" in text
 
 
 def test_nothing_is_left_behind(machine):

@@ -336,6 +336,10 @@ VOID NTAPI KeInitializeApc(PRKAPC Apc, PRKTHREAD Thread, KAPC_ENVIRONMENT Enviro
                            PVOID NormalContext);
 BOOLEAN NTAPI KeInsertQueueApc(PRKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2, KPRIORITY Increment);
 BOOLEAN NTAPI KeRemoveQueueApc(PRKAPC Apc);
+/* The calling thread's registers of ring 3 (src/ke/userframe.c). */
+BOOLEAN KeHasUserContext(VOID);
+VOID KeGetUserContext(PCONTEXT Context);
+VOID KeSetUserContext(PCONTEXT Context);
 BOOLEAN NTAPI KeAlertThread(PKTHREAD Thread, KPROCESSOR_MODE AlertMode);
 BOOLEAN NTAPI KeTestAlertThread(KPROCESSOR_MODE AlertMode);
 BOOLEAN NTAPI KeIsAttachedProcess(VOID);

@@ -11,6 +11,14 @@
 typedef struct _PSP_PROGRAM {
     UNICODE_STRING ImagePath;   /* an NT path */
     UNICODE_STRING CommandLine; /* the whole line, with the program's name first */
+    /* What follows may be zero: a default is taken. */
+    UNICODE_STRING ImageName; /* what the parameters say: the path */
+    UNICODE_STRING Directory, DllPath, WindowTitle, DesktopInfo, ShellInfo;
+    PVOID Environment; /* kernel's copy, two NULs at its end */
+    ULONG EnvironmentBytes;
+    ULONG ConsoleFlags;
+    HANDLE Console, DirectoryHandle, Standard[3]; /* input, output, error */
+    PEPROCESS Parent;                             /* whose handles are inherited; NULL: nobody's */
 } PSP_PROGRAM, *PPSP_PROGRAM;
 
 /* An image in a process. */

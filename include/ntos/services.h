@@ -19,6 +19,83 @@ NTSTATUS NTAPI NtTerminateThread(HANDLE Handle, NTSTATUS ExitStatus);
 NTSTATUS NTAPI NtAlertThreadByThreadId(HANDLE UniqueThread);
 NTSTATUS NTAPI NtWaitForAlertByThreadId(PVOID Address, PLARGE_INTEGER Timeout);
 
+/* ---- src/ps/userprocess.c ---- */
+
+#define THREAD_CREATE_FLAGS_CREATE_SUSPENDED 0x1
+#define PROCESS_CREATE_FLAGS_INHERIT_HANDLES 0x4
+#define PROCESS_CREATE_FLAGS_SUSPENDED       0x200
+
+/* Number of the attribute, and whether it belongs to the thread (0x10000) or is input (0x20000). */
+#define PS_ATTRIBUTE_CLIENT_ID   0x10003
+#define PS_ATTRIBUTE_TEB_ADDRESS 0x10004
+#define PS_ATTRIBUTE_IMAGE_NAME  0x20005
+
+typedef struct _PS_ATTRIBUTE {
+    ULONG_PTR Attribute;
+    SIZE_T Size; /* bytes at ValuePtr */
+    union {
+        ULONG_PTR Value;
+        PVOID ValuePtr;
+    };
+    PSIZE_T ReturnLength;
+} PS_ATTRIBUTE, *PPS_ATTRIBUTE;
+
+typedef struct _PS_ATTRIBUTE_LIST {
+    SIZE_T TotalLength; /* bytes, with this */
+    PS_ATTRIBUTE Attributes[1];
+} PS_ATTRIBUTE_LIST, *PPS_ATTRIBUTE_LIST;
+
+#define PsCreateSuccess 6
+
+/* What it holds after success. */
+typedef struct _PS_CREATE_INFO {
+    SIZE_T Size;
+    ULONG State; /* PsCreateSuccess */
+    ULONG Unused;
+    ULONG OutputFlags;
+    HANDLE FileHandle, SectionHandle;
+    ULONG64 UserProcessParameters;
+    ULONG UserProcessParametersWow64, CurrentParameterFlags;
+    ULONG64 PebAddress;
+    ULONG PebAddressWow64;
+    ULONG64 ManifestAddress;
+    ULONG ManifestSize;
+} PS_CREATE_INFO, *PPS_CREATE_INFO;
+C_ASSERT(sizeof(PS_CREATE_INFO) == 0x58 && FIELD_OFFSET(PS_CREATE_INFO, PebAddress) == 0x38);
+
+struct _RTL_USER_PROCESS_PARAMETERS;
+NTSTATUS NTAPI NtCreateUserProcess(PHANDLE ProcessHandle, PHANDLE ThreadHandle, ACCESS_MASK ProcessDesiredAccess,
+                                   ACCESS_MASK ThreadDesiredAccess, POBJECT_ATTRIBUTES ProcessObjectAttributes,
+                                   POBJECT_ATTRIBUTES ThreadObjectAttributes, ULONG ProcessFlags, ULONG ThreadFlags,
+                                   struct _RTL_USER_PROCESS_PARAMETERS *ProcessParameters, PPS_CREATE_INFO CreateInfo,
+                                   PPS_ATTRIBUTE_LIST AttributeList);
+
+/* ---- src/ps/context.c ---- */
+NTSTATUS NTAPI NtGetContextThread(HANDLE ThreadHandle, PCONTEXT Context);
+NTSTATUS NTAPI NtSetContextThread(HANDLE ThreadHandle, PCONTEXT Context);
+NTSTATUS NTAPI NtAlertThread(HANDLE ThreadHandle);
+NTSTATUS NTAPI NtAlertResumeThread(HANDLE ThreadHandle, PULONG PreviousSuspendCount);
+
+/* ---- src/ps/information.c ---- */
+
+#define PSP_THREAD_SUSPEND_COUNT_CLASS 35 /* ThreadSuspendCount, which the DDK's list does not reach */
+
+typedef struct _THREAD_BASIC_INFORMATION {
+    NTSTATUS ExitStatus; /* STATUS_PENDING: it has not ended */
+    PVOID TebBaseAddress;
+    CLIENT_ID ClientId;
+    ULONG_PTR AffinityMask;
+    KPRIORITY Priority;
+    LONG BasePriority; /* relative to the process's */
+} THREAD_BASIC_INFORMATION, *PTHREAD_BASIC_INFORMATION;
+C_ASSERT(sizeof(THREAD_BASIC_INFORMATION) == 0x30);
+
+NTSTATUS NTAPI NtQueryInformationThread(HANDLE ThreadHandle, THREADINFOCLASS Class, PVOID Buffer, ULONG Length,
+                                        PULONG ReturnLength);
+NTSTATUS NTAPI NtSetInformationProcess(HANDLE ProcessHandle, PROCESSINFOCLASS Class, PVOID Buffer, ULONG Length);
+NTSTATUS NTAPI NtSuspendProcess(HANDLE ProcessHandle);
+NTSTATUS NTAPI NtResumeProcess(HANDLE ProcessHandle);
+
 /* ---- src/ps/threadsvc.c ---- */
 NTSTATUS NTAPI NtCreateThreadEx(PHANDLE ThreadHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                                 HANDLE ProcessHandle, PVOID StartRoutine, PVOID Argument, ULONG CreateFlags,

@@ -239,6 +239,9 @@ VOID KiTrapHandler(PKTRAP_FRAME Frame)
     ULONG Vector = (ULONG)Frame->Vector;
 
     KeGetCurrentPrcb()->Traps++;
+    if (Frame->FromUser) {
+        KeGetCurrentThread()->TrapFrame = Frame;
+    }
     if (KiIsInterruptVector(Vector)) {
         KiInterrupt(Frame, Vector);
     } else if (Vector == TRAP_PAGE_FAULT) {

@@ -128,6 +128,24 @@ VOID KiFrameFromUserContext(PCONTEXT Context, PKTRAP_FRAME Frame)
     Frame->SegSs = KGDT_R3_DATA | 3;
 }
 
+/* TRUE: the calling thread has been in ring 3, or is about to enter it, with a frame of its own. */
+BOOLEAN KeHasUserContext(VOID)
+{
+    return KeGetCurrentThread()->TrapFrame != NULL;
+}
+
+/* The calling thread's registers of ring 3, all parts. IRQL: <= APC_LEVEL. */
+VOID KeGetUserContext(PCONTEXT Context)
+{
+    KiUserContextFromFrame(KeGetCurrentThread()->TrapFrame, Context);
+}
+
+/* Sets the parts that ContextFlags names. What a service returns does not count any more. IRQL: <= APC_LEVEL. */
+VOID KeSetUserContext(PCONTEXT Context)
+{
+    KiFrameFromUserContext(Context, KeGetCurrentThread()->TrapFrame);
+}
+
 static VOID KiFillMachineFrame(PKTRAP_FRAME Frame, KI_MACHINE_FRAME *Machine)
 {
     *Machine = (KI_MACHINE_FRAME){Frame->Rip, Frame->SegCs, Frame->EFlags, Frame->Rsp, Frame->SegSs};

@@ -113,6 +113,7 @@ DECLSPEC_NORETURN VOID KeEnterUserMode(PKTRAP_FRAME Frame, PVOID Area)
     Thread->UserGsBase = (ULONG64)Thread->Teb;
     Thread->UserFsBase = 0;
     Thread->StateSaveArea = Area;
+    Thread->TrapFrame = Frame;
     KiRestoreUserState(Thread);
     __asm__ volatile("ldmxcsr %0" ::"m"(KiInitialMxCsr));
     KiLeaveToUser(Frame);

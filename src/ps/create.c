@@ -22,6 +22,21 @@ static NTSTATUS AnnounceProcess(PEPROCESS Process)
     return Info.CreationStatus;
 }
 
+static NTSTATUS CreateTable(PEPROCESS Parent, PEPROCESS New)
+{
+    PHANDLE_TABLE Table;
+    NTSTATUS Status;
+
+    if (Parent != NULL) {
+        Status = ObInheritHandles(Parent, New, &Table);
+    } else {
+        Table = ObCreateHandleTable(New);
+        Status = Table == NULL ? STATUS_INSUFFICIENT_RESOURCES : STATUS_SUCCESS;
+    }
+    New->ObjectTable = Table;
+    return Status;
+}
+
 /**
  * PspCreateProcess - makes a process without threads.
  *
@@ -32,6 +47,11 @@ static NTSTATUS AnnounceProcess(PEPROCESS Process)
  * IRQL: PASSIVE_LEVEL.
  */
 NTSTATUS PspCreateProcess(PEPROCESS *Process, PCSTR Name)
+{
+    return PspCreateProcessFrom(NULL, Process, Name);
+}
+
+NTSTATUS PspCreateProcessFrom(PEPROCESS Parent, PEPROCESS *Process, PCSTR Name)
 {
     PEPROCESS New;
     NTSTATUS Status =
@@ -52,8 +72,7 @@ NTSTATUS PspCreateProcess(PEPROCESS *Process, PCSTR Name)
     KeInitializeProcess(&New->Pcb, 0, USER_PROCESS_PRIORITY);
     Status = MmCreateProcessAddressSpace(New);
     if (NT_SUCCESS(Status)) {
-        New->ObjectTable = ObCreateHandleTable(New);
-        Status = New->ObjectTable == NULL ? STATUS_INSUFFICIENT_RESOURCES : STATUS_SUCCESS;
+        Status = CreateTable(Parent, New);
     }
     SeInheritToken(PsGetCurrentThreadProcess(), New);
     if (NT_SUCCESS(Status)) {

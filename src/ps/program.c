@@ -64,56 +64,11 @@ static NTSTATUS MapNtdll(PEPROCESS Process)
 
 /* ---- PEB, parameters, TEB: the process is attached ---- */
 
-static NTSTATUS AllocateUser(PVOID *Base, SIZE_T Bytes)
+NTSTATUS PspAllocateUser(PVOID *Base, SIZE_T Bytes)
 {
     *Base = NULL;
     return ZwAllocateVirtualMemory(ZwCurrentProcess(), Base, 0, &Bytes, MEM_RESERVE | MEM_COMMIT | MEM_TOP_DOWN,
                                    PAGE_READWRITE);
-}
-
-/* Appends a string to a block under construction; Target is where the block will be. */
-static VOID PlaceString(PUCHAR Block, ULONG64 Target, PULONG Used, PUNICODE_STRING Field, PCUNICODE_STRING Text)
-{
-    RtlCopyMemory(Block + *Used, Text->Buffer, Text->Length);
-    Field->Buffer = (PWSTR)(Target + *Used);
-    Field->Length = Text->Length;
-    Field->MaximumLength = Text->Length + sizeof(WCHAR);
-    *Used += (ULONG)ALIGN_UP_BY(Text->Length + sizeof(WCHAR), sizeof(ULONG64));
-}
-
-static NTSTATUS CreateParameters(const PSP_PROGRAM *Program, PRTL_USER_PROCESS_PARAMETERS *Parameters)
-{
-    static const WCHAR Environment[] = L"SystemRoot=\\SystemRoot\0";
-    static const UNICODE_STRING Directory = RTL_CONSTANT_STRING(L"D:\\"),
-                                Dlls = RTL_CONSTANT_STRING(L"\\SystemRoot\\System");
-    ULONG Size = sizeof(**Parameters) + Program->ImagePath.Length + Program->CommandLine.Length + 256;
-    ULONG Used = sizeof(**Parameters);
-    PVOID Target;
-    NTSTATUS Status = AllocateUser(&Target, Size + sizeof(Environment));
-
-    if (!NT_SUCCESS(Status)) {
-        return Status;
-    }
-    PRTL_USER_PROCESS_PARAMETERS Block = ExAllocatePoolWithTag(PagedPool, Size, PSP_TAG_PROGRAM);
-    if (Block == NULL) {
-        return STATUS_INSUFFICIENT_RESOURCES;
-    }
-    RtlZeroMemory(Block, Size);
-    Block->MaximumLength = Size;
-    Block->Flags = RTL_USER_PROC_PARAMS_NORMALIZED;
-    PlaceString((PUCHAR)Block, (ULONG64)Target, &Used, &Block->CurrentDirectory.DosPath, &Directory);
-    PlaceString((PUCHAR)Block, (ULONG64)Target, &Used, &Block->DllPath, &Dlls);
-    PlaceString((PUCHAR)Block, (ULONG64)Target, &Used, &Block->ImagePathName, &Program->ImagePath);
-    PlaceString((PUCHAR)Block, (ULONG64)Target, &Used, &Block->CommandLine, &Program->CommandLine);
-    Block->Length = Used;
-    Block->Environment = (PWSTR)((PUCHAR)Target + Size);
-    Status = MmCopyToUser(Target, Block, Size);
-    if (NT_SUCCESS(Status)) {
-        Status = MmCopyToUser(Block->Environment, Environment, sizeof(Environment));
-    }
-    ExFreePoolWithTag(Block, PSP_TAG_PROGRAM);
-    *Parameters = Target;
-    return Status;
 }
 
 static NTSTATUS CreatePeb(PEPROCESS Process, const PSP_PROGRAM *Program, const PSP_IMAGE *Image)
@@ -126,10 +81,10 @@ static NTSTATUS CreatePeb(PEPROCESS Process, const PSP_PROGRAM *Program, const P
                .OSPlatformId = OS_PLATFORM_NT,
                .ImageSubsystem = Image->Subsystem,
                .NtdllBase = (PVOID)PspNtdll.Base};
-    NTSTATUS Status = CreateParameters(Program, &Peb.ProcessParameters);
+    NTSTATUS Status = PspCreateParameters(Program, &Peb.ProcessParameters);
 
     if (NT_SUCCESS(Status)) {
-        Status = AllocateUser(&Process->Peb, sizeof(Peb));
+        Status = PspAllocateUser(&Process->Peb, sizeof(Peb));
     }
     return NT_SUCCESS(Status) ? MmCopyToUser(Process->Peb, &Peb, sizeof(Peb)) : Status;
 }
@@ -138,7 +93,7 @@ NTSTATUS PspCreateTeb(PEPROCESS Process, const PSP_USER_STACK *Stack, PVOID *Teb
 {
     PTEB User;
     NT_TIB Tib = {.StackBase = Stack->Base, .StackLimit = Stack->Limit};
-    NTSTATUS Status = AllocateUser(Teb, sizeof(TEB));
+    NTSTATUS Status = PspAllocateUser(Teb, sizeof(TEB));
 
     if (!NT_SUCCESS(Status)) {
         return Status;
@@ -241,7 +196,7 @@ NTSTATUS PspCreateProgram(const PSP_PROGRAM *Program, PEPROCESS *Process, PETHRE
     NTSTATUS Status;
 
     NameOf(&Program->ImagePath, Name, sizeof(Name));
-    Status = PspCreateProcess(&New, Name);
+    Status = PspCreateProcessFrom(Program->Parent, &New, Name);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }

@@ -24,7 +24,9 @@ extern POBJECT_TYPE PspProcessType, PspThreadType; /* (c) from phase 0 on */
 #define PSP_PROCESS_VM_WRITE          0x0020
 #define PSP_PROCESS_SET_INFORMATION   0x0200
 #define PSP_PROCESS_QUERY_INFORMATION 0x0400
+#define PSP_PROCESS_SUSPEND_RESUME    0x0800
 #define PSP_THREAD_QUERY_INFORMATION  0x0040
+#define PSP_THREAD_ALERT              0x0004
 
 /* ---- cid.c ---- */
 
@@ -54,6 +56,8 @@ NTSTATUS PspReturnHandle(PVOID Object, ULONG Attributes, ACCESS_MASK DesiredAcce
 
 /* ---- create.c ---- */
 
+/* PspCreateProcess with the handles of Parent that are to be inherited; NULL: none. */
+NTSTATUS PspCreateProcessFrom(PEPROCESS Parent, PEPROCESS *Process, PCSTR Name);
 VOID PspDeleteProcess(PVOID Object); /* the type's delete procedure */
 
 /* ---- thread.c ---- */
@@ -94,7 +98,24 @@ NTSTATUS PspCreateUserThread(PEPROCESS Process, const PSP_USER_START *Start, PET
 VOID PspAbandonUserThread(PETHREAD Thread);
 NTSTATUS PspCreateUserStack(SIZE_T Reserve, SIZE_T Commit, PPSP_USER_STACK Stack);
 
+/* ---- threadsvc.c ---- */
+
+NTSTATUS PspReferenceProgramThread(HANDLE Handle, ACCESS_MASK Access,
+                                   PETHREAD *Thread); /* STATUS_INVALID_HANDLE: the system's */
+
+/* ---- parameters.c ---- */
+
+struct _RTL_USER_PROCESS_PARAMETERS;
+struct _PSP_PROGRAM;
+/* A program's parameters as the kernel's; PspFreeProgram frees them, also after an error. */
+NTSTATUS PspCaptureParameters(struct _RTL_USER_PROCESS_PARAMETERS *Given, struct _PSP_PROGRAM *Program);
+VOID PspFreeProgram(struct _PSP_PROGRAM *Program);
+/* The parameters' block, in the process, attached. */
+NTSTATUS PspCreateParameters(const struct _PSP_PROGRAM *Program, struct _RTL_USER_PROCESS_PARAMETERS **Parameters);
+
 /* ---- program.c: in the process, attached ---- */
+
+NTSTATUS PspAllocateUser(PVOID *Base, SIZE_T Bytes); /* memory of the program, zeroed */
 
 NTSTATUS PspCreateTeb(PEPROCESS Process, const PSP_USER_STACK *Stack, PVOID *Teb);
 /* A thread that will run Routine(Argument) by way of ntdll, with a stack of its own; not readied. */

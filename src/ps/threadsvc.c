@@ -14,8 +14,7 @@
 #include <ntos/services.h>
 #include <ntos/user.h>
 
-#define THREAD_CREATE_FLAGS_CREATE_SUSPENDED 0x1
-#define PSP_TAG_APC                          'cpAP'
+#define PSP_TAG_APC 'cpAP'
 
 /* Stack, TEB and thread object, in the process. */
 static NTSTATUS MakeThread(PEPROCESS Process, PVOID Routine, PVOID Argument, SIZE_T Commit, SIZE_T Reserve,
@@ -114,7 +113,7 @@ NTSTATUS NTAPI NtCreateThreadEx(PHANDLE ThreadHandle, ACCESS_MASK DesiredAccess,
 
 /* ---- Suspension ---- */
 
-static NTSTATUS ReferenceThread(HANDLE Handle, ACCESS_MASK Access, PETHREAD *Thread)
+NTSTATUS PspReferenceProgramThread(HANDLE Handle, ACCESS_MASK Access, PETHREAD *Thread)
 {
     NTSTATUS Status =
         ObReferenceObjectByHandle(Handle, Access, PspThreadType, ExGetPreviousMode(), (PVOID *)Thread, NULL);
@@ -136,7 +135,7 @@ NTSTATUS NTAPI NtSuspendThread(HANDLE ThreadHandle, PULONG PreviousSuspendCount)
 {
     PETHREAD Thread;
     ULONG Count;
-    NTSTATUS Status = ReferenceThread(ThreadHandle, THREAD_SUSPEND_RESUME, &Thread);
+    NTSTATUS Status = PspReferenceProgramThread(ThreadHandle, THREAD_SUSPEND_RESUME, &Thread);
 
     if (!NT_SUCCESS(Status)) {
         return Status;
@@ -151,7 +150,7 @@ NTSTATUS NTAPI NtResumeThread(HANDLE ThreadHandle, PULONG PreviousSuspendCount)
 {
     PETHREAD Thread;
     ULONG Count;
-    NTSTATUS Status = ReferenceThread(ThreadHandle, THREAD_SUSPEND_RESUME, &Thread);
+    NTSTATUS Status = PspReferenceProgramThread(ThreadHandle, THREAD_SUSPEND_RESUME, &Thread);
 
     if (!NT_SUCCESS(Status)) {
         return Status;
@@ -183,7 +182,7 @@ NTSTATUS NTAPI NtQueueApcThread(HANDLE ThreadHandle, PVOID Routine, PVOID Argume
 {
     PETHREAD Thread;
     PKAPC Apc;
-    NTSTATUS Status = ReferenceThread(ThreadHandle, THREAD_SET_CONTEXT, &Thread);
+    NTSTATUS Status = PspReferenceProgramThread(ThreadHandle, THREAD_SET_CONTEXT, &Thread);
 
     if (!NT_SUCCESS(Status)) {
         return Status;

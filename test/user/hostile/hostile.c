@@ -67,6 +67,11 @@ static VOID OnlyBad(PULONG64 Argument)
     Argument[0] = BadPointer();
 }
 
+static VOID OnlySecondBad(PULONG64 Argument)
+{
+    Argument[1] = BadPointer();
+}
+
 /* The program itself must go on. */
 static VOID NotMyself(PULONG64 Argument)
 {
@@ -138,6 +143,8 @@ static const struct {
     {"NtTerminateProcess", NotMyself},
     {"NtTerminateThread", NotMyself},
     {"NtSuspendThread", NotMyself},
+    {"NtSuspendProcess", NotMyself},
+    {"NtSetContextThread", OnlySecondBad},
     {"NtQueueApcThread", SafeRoutine},
     {"NtSetTimer", SafeTimerRoutine},
     {"NtSetTimerEx", SafeTimer},

@@ -11,6 +11,7 @@
 #include <ntos/mm.h>
 #include <ntos/ob.h>
 #include <ntos/peb.h>
+#include <ntos/ps.h>
 #include <ntos/rtl.h>
 #include <ntos/services.h>
 #include <ntos/vmsvc.h>

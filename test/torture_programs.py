@@ -1,4 +1,4 @@
-"""Three million system calls with hostile arguments, on one and on four processors: nothing breaks, nothing is left behind."""
+"""Programs in numbers: three million system calls with hostile arguments, 10,000 processes, 100,000 threads; nothing is left behind."""
 
 import re
 
@@ -25,3 +25,17 @@ def test_millions_of_calls(name):
             text = session.run(f"run hostile {seed} {CALLS}", 900)
             assert f"hostile: {CALLS} calls" in text and "exit status 0x00000000" in text, text
             assert state() == before, f"after seed {seed}"
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_storm(name):
+    with Session(Machine.named(name, cmdline="test"), log=f"torture-storm-{name}") as session:
+        session.wait_prompt()
+        assert "exit status 0x00000000" in session.run("run uproc storm 10000 100000", 3600)
+
+
+def test_processes_at_once():
+    """500 in 512 MB."""
+    with Session(Machine.named("qemu-bios-512", cmdline="test"), log="torture-processes") as session:
+        session.wait_prompt()
+        assert "500 processes at once, last status 0x00000000" in session.run("run uproc many 500", 600)

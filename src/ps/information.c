@@ -1,0 +1,344 @@
+/*
+ * information.c - what programs ask about processes and threads, and what they may set of them.
+ *
+ * Every class has one length, which the caller's must equal; a class without a row is STATUS_INVALID_INFO_CLASS. Answers are built in a
+ * buffer of the kernel's and copied out. Figures of others are read as they are, without a lock.
+ *
+ * Locks: none of its own. IRQL: PASSIVE_LEVEL.
+ *
+ * Source: winternl.h; Microsoft Learn, NtQueryInformationProcess, NtQueryInformationThread, SetThreadPriority, SetThreadAffinityMask.
+ */
+#include "psp.h"
+
+#include <ntos/services.h>
+#include <ntos/user.h>
+
+#define LOWEST_INCREMENT  (-15) /* THREAD_PRIORITY_IDLE */
+#define HIGHEST_INCREMENT 15    /* THREAD_PRIORITY_TIME_CRITICAL */
+
+/* Room for any answer or wish. */
+typedef union _PSP_INFORMATION {
+    PROCESS_BASIC_INFORMATION Basic;
+    KERNEL_USER_TIMES Times;
+    THREAD_BASIC_INFORMATION ThreadBasic;
+    ULONG Number;
+    LONG Signed;
+    ULONG_PTR Word;
+    PVOID Pointer;
+} PSP_INFORMATION, *PPSP_INFORMATION;
+
+typedef struct _PSP_QUERY {
+    ULONG Class, Bytes;
+    VOID (*Fill)(PVOID Object, PPSP_INFORMATION Information);
+} PSP_QUERY;
+
+/* ---- Answers about processes ---- */
+
+static VOID FillProcessBasic(PVOID Object, PPSP_INFORMATION Information)
+{
+    PEPROCESS Process = Object;
+
+    Information->Basic.ExitStatus = Process->ExitStatus;
+    Information->Basic.PebBaseAddress = Process->Peb;
+    Information->Basic.AffinityMask = Process->Pcb.Affinity;
+    Information->Basic.BasePriority = Process->Pcb.BasePriority;
+    Information->Basic.UniqueProcessId = (ULONG_PTR)Process->UniqueProcessId;
+    Information->Basic.InheritedFromUniqueProcessId = (ULONG_PTR)Process->ParentId;
+}
+
+static VOID FillProcessTimes(PVOID Object, PPSP_INFORMATION Information)
+{
+    PEPROCESS Process = Object;
+    ULONG64 Kernel = Process->Pcb.KernelTime, User = Process->Pcb.UserTime;
+
+    for (PETHREAD Thread = PsGetNextProcessThread(Process, NULL); Thread != NULL;
+         Thread = PsGetNextProcessThread(Process, Thread)) {
+        Kernel += Thread->Tcb.KernelTime;
+        User += Thread->Tcb.UserTime;
+    }
+    Information->Times.CreateTime = Process->CreateTime;
+    Information->Times.ExitTime = Process->ExitTime;
+    Information->Times.KernelTime.QuadPart = (LONG64)(Kernel * KeTimeIncrement);
+    Information->Times.UserTime.QuadPart = (LONG64)(User * KeTimeIncrement);
+}
+
+static VOID FillHandleCount(PVOID Object, PPSP_INFORMATION Information)
+{
+    PHANDLE_TABLE Table = ((PEPROCESS)Object)->ObjectTable;
+
+    Information->Number = Table == NULL ? 0 : ObGetTableHandleCount(Table);
+}
+
+static VOID FillZero(PVOID Object, PPSP_INFORMATION Information)
+{
+}
+
+static const PSP_QUERY ProcessQueries[] = {
+    {ProcessBasicInformation, sizeof(PROCESS_BASIC_INFORMATION), FillProcessBasic},
+    {ProcessTimes, sizeof(KERNEL_USER_TIMES), FillProcessTimes},
+    {ProcessHandleCount, sizeof(ULONG), FillHandleCount},
+    {ProcessSessionInformation, sizeof(ULONG), FillZero}, /* there is one session */
+    {ProcessWow64Information, sizeof(ULONG_PTR), FillZero},
+    {ProcessDebugPort, sizeof(ULONG_PTR), FillZero}, /* nobody debugs */
+};
+
+/* ---- Answers about threads ---- */
+
+static VOID FillThreadBasic(PVOID Object, PPSP_INFORMATION Information)
+{
+    PETHREAD Thread = Object;
+
+    Information->ThreadBasic.ExitStatus = Thread->Tcb.Header.SignalState != 0 ? Thread->ExitStatus : STATUS_PENDING;
+    Information->ThreadBasic.TebBaseAddress = Thread->Tcb.Teb;
+    Information->ThreadBasic.ClientId = Thread->Cid;
+    Information->ThreadBasic.AffinityMask = Thread->Tcb.UserAffinity;
+    Information->ThreadBasic.Priority = Thread->Tcb.Priority;
+    Information->ThreadBasic.BasePriority = Thread->Tcb.BasePriority - Thread->ThreadsProcess->Pcb.BasePriority;
+}
+
+static VOID FillThreadTimes(PVOID Object, PPSP_INFORMATION Information)
+{
+    PETHREAD Thread = Object;
+
+    Information->Times.CreateTime = Thread->CreateTime;
+    Information->Times.ExitTime = Thread->ExitTime;
+    Information->Times.KernelTime.QuadPart = (LONG64)Thread->Tcb.KernelTime * KeTimeIncrement;
+    Information->Times.UserTime.QuadPart = (LONG64)Thread->Tcb.UserTime * KeTimeIncrement;
+}
+
+static VOID FillLastThread(PVOID Object, PPSP_INFORMATION Information)
+{
+    Information->Number = ((PETHREAD)Object)->ThreadsProcess->UserThreads == 1;
+}
+
+static VOID FillTerminated(PVOID Object, PPSP_INFORMATION Information)
+{
+    Information->Number = ((PETHREAD)Object)->Tcb.Header.SignalState != 0;
+}
+
+static VOID FillSuspendCount(PVOID Object, PPSP_INFORMATION Information)
+{
+    Information->Number = (ULONG)((PETHREAD)Object)->Tcb.SuspendCount;
+}
+
+static const PSP_QUERY ThreadQueries[] = {
+    {ThreadBasicInformation, sizeof(THREAD_BASIC_INFORMATION), FillThreadBasic},
+    {ThreadTimes, sizeof(KERNEL_USER_TIMES), FillThreadTimes},
+    {ThreadAmILastThread, sizeof(ULONG), FillLastThread},
+    {ThreadIsTerminated, sizeof(ULONG), FillTerminated},
+    {PSP_THREAD_SUSPEND_COUNT_CLASS, sizeof(ULONG), FillSuspendCount},
+};
+
+/* ---- The services ---- */
+
+static const PSP_QUERY *FindQuery(const PSP_QUERY *Table, ULONG Rows, ULONG Class)
+{
+    for (ULONG Row = 0; Row < Rows; Row++) {
+        if (Table[Row].Class == Class) {
+            return &Table[Row];
+        }
+    }
+    return NULL;
+}
+
+static NTSTATUS QueryObject(HANDLE Handle, POBJECT_TYPE Type, ACCESS_MASK Access, const PSP_QUERY *Query, PVOID Buffer,
+                            ULONG Length, PULONG ReturnLength)
+{
+    PSP_INFORMATION Information = {0};
+    PVOID Object;
+    NTSTATUS Status;
+
+    if (Query == NULL) {
+        return STATUS_INVALID_INFO_CLASS;
+    }
+    if (Length != Query->Bytes) {
+        return STATUS_INFO_LENGTH_MISMATCH;
+    }
+    Status = ObReferenceObjectByHandle(Handle, Access, Type, ExGetPreviousMode(), &Object, NULL);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Query->Fill(Object, &Information);
+    ObDereferenceObject(Object);
+    Status = ExCopyToCaller(Buffer, &Information, Query->Bytes);
+    return ExReturnValue(Status, ReturnLength, &Query->Bytes, sizeof(ULONG));
+}
+
+/**
+ * NtQueryInformationProcess - figures of a process.
+ *
+ * @ProcessHandle  with PROCESS_QUERY_INFORMATION
+ * @Length         exactly the class's; @ReturnLength may be NULL
+ * returns         STATUS_SUCCESS; STATUS_INVALID_INFO_CLASS; STATUS_INFO_LENGTH_MISMATCH; what handle and pointers say
+ *
+ * IRQL: PASSIVE_LEVEL. NtQueryInformationThread does the same for a thread.
+ */
+NTSTATUS NTAPI NtQueryInformationProcess(HANDLE ProcessHandle, PROCESSINFOCLASS Class, PVOID Buffer, ULONG Length,
+                                         PULONG ReturnLength)
+{
+    return QueryObject(ProcessHandle, PspProcessType, PSP_PROCESS_QUERY_INFORMATION,
+                       FindQuery(ProcessQueries, RTL_NUMBER_OF(ProcessQueries), Class), Buffer, Length, ReturnLength);
+}
+
+NTSTATUS NTAPI NtQueryInformationThread(HANDLE ThreadHandle, THREADINFOCLASS Class, PVOID Buffer, ULONG Length,
+                                        PULONG ReturnLength)
+{
+    return QueryObject(ThreadHandle, PspThreadType, PSP_THREAD_QUERY_INFORMATION,
+                       FindQuery(ThreadQueries, RTL_NUMBER_OF(ThreadQueries), Class), Buffer, Length, ReturnLength);
+}
+
+/* A set of processors that exist, not empty. */
+static BOOLEAN IsAffinity(ULONG_PTR Mask)
+{
+    return Mask != 0 && (Mask & ~KeQueryActiveProcessors()) == 0;
+}
+
+static NTSTATUS SetThread(PETHREAD Thread, THREADINFOCLASS Class, const PSP_INFORMATION *Wish)
+{
+    switch (Class) {
+    case ThreadPriority:
+        if (Wish->Signed <= LOW_PRIORITY || Wish->Signed > HIGH_PRIORITY) {
+            return STATUS_INVALID_PARAMETER;
+        }
+        if (Wish->Signed >= LOW_REALTIME_PRIORITY &&
+            !SeSinglePrivilegeCheck(SeExports->SeIncreaseBasePriorityPrivilege, ExGetPreviousMode())) {
+            return STATUS_PRIVILEGE_NOT_HELD;
+        }
+        KeSetPriorityThread(&Thread->Tcb, Wish->Signed);
+        return STATUS_SUCCESS;
+    case ThreadBasePriority:
+        if (Wish->Signed < LOWEST_INCREMENT || Wish->Signed > HIGHEST_INCREMENT) {
+            return STATUS_INVALID_PARAMETER;
+        }
+        KeSetBasePriorityThread(&Thread->Tcb, Wish->Signed);
+        return STATUS_SUCCESS;
+    default:
+        if (!IsAffinity(Wish->Word)) {
+            return STATUS_INVALID_PARAMETER;
+        }
+        KeSetAffinityThread(&Thread->Tcb, Wish->Word);
+        return STATUS_SUCCESS;
+    }
+}
+
+/**
+ * NtSetInformationThread - sets a thread's priority, its base priority relative to the process's, or its processors.
+ *
+ * @ThreadHandle  of a program's thread, with THREAD_SET_INFORMATION
+ * @Class         ThreadPriority (1..31, from 16 on with SeIncreaseBasePriorityPrivilege), ThreadBasePriority (-15..15), ThreadAffinityMask
+ * returns        STATUS_SUCCESS; STATUS_INVALID_INFO_CLASS; STATUS_INFO_LENGTH_MISMATCH; STATUS_INVALID_PARAMETER;
+ *                STATUS_PRIVILEGE_NOT_HELD; what handle and pointer say
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS NTAPI NtSetInformationThread(HANDLE ThreadHandle, THREADINFOCLASS Class, PVOID Buffer, ULONG Length)
+{
+    PSP_INFORMATION Wish = {0};
+    PETHREAD Thread;
+    NTSTATUS Status;
+
+    if (Class != ThreadPriority && Class != ThreadBasePriority && Class != ThreadAffinityMask) {
+        return STATUS_INVALID_INFO_CLASS;
+    }
+    if (Length != (Class == ThreadAffinityMask ? sizeof(ULONG_PTR) : sizeof(LONG))) {
+        return STATUS_INFO_LENGTH_MISMATCH;
+    }
+    Status = ExCopyFromCaller(&Wish, Buffer, Length);
+    if (NT_SUCCESS(Status)) {
+        Status = PspReferenceProgramThread(ThreadHandle, THREAD_SET_INFORMATION, &Thread);
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = SetThread(Thread, Class, &Wish);
+        ObDereferenceObject(Thread);
+    }
+    return Status;
+}
+
+/**
+ * NtSetInformationProcess - sets the base priority of a process's threads to come (ProcessBasePriority), or the processors of all its threads
+ * (ProcessAffinityMask).
+ *
+ * @ProcessHandle  of a program, with PROCESS_SET_INFORMATION
+ * returns         as NtSetInformationThread; STATUS_ACCESS_DENIED for the system process
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS NTAPI NtSetInformationProcess(HANDLE ProcessHandle, PROCESSINFOCLASS Class, PVOID Buffer, ULONG Length)
+{
+    PSP_INFORMATION Wish = {0};
+    PEPROCESS Process;
+    NTSTATUS Status;
+
+    if (Class != ProcessBasePriority && Class != ProcessAffinityMask) {
+        return STATUS_INVALID_INFO_CLASS;
+    }
+    if (Length != (Class == ProcessAffinityMask ? sizeof(ULONG_PTR) : sizeof(LONG))) {
+        return STATUS_INFO_LENGTH_MISMATCH;
+    }
+    Status = ExCopyFromCaller(&Wish, Buffer, Length);
+    if (NT_SUCCESS(Status)) {
+        Status = ObReferenceObjectByHandle(ProcessHandle, PSP_PROCESS_SET_INFORMATION, PspProcessType,
+                                           ExGetPreviousMode(), (PVOID *)&Process, NULL);
+    }
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    if (Process == PsInitialSystemProcess) {
+        Status = STATUS_ACCESS_DENIED;
+    } else if (Class == ProcessBasePriority) {
+        Status = Wish.Signed > LOW_PRIORITY && Wish.Signed < LOW_REALTIME_PRIORITY ? STATUS_SUCCESS
+                                                                                   : STATUS_INVALID_PARAMETER;
+        if (NT_SUCCESS(Status)) {
+            Process->Pcb.BasePriority = (SCHAR)Wish.Signed;
+        }
+    } else if (!IsAffinity(Wish.Word)) {
+        Status = STATUS_INVALID_PARAMETER;
+    } else {
+        Process->Pcb.Affinity = Wish.Word;
+        for (PETHREAD Thread = PsGetNextProcessThread(Process, NULL); Thread != NULL;
+             Thread = PsGetNextProcessThread(Process, Thread)) {
+            KeSetAffinityThread(&Thread->Tcb, Wish.Word);
+        }
+    }
+    ObDereferenceObject(Process);
+    return Status;
+}
+
+/* ---- All threads ---- */
+
+static NTSTATUS ReferenceProgram(HANDLE Handle, PEPROCESS *Process)
+{
+    NTSTATUS Status = ObReferenceObjectByHandle(Handle, PSP_PROCESS_SUSPEND_RESUME, PspProcessType, ExGetPreviousMode(),
+                                                (PVOID *)Process, NULL);
+
+    if (NT_SUCCESS(Status) && *Process == PsInitialSystemProcess) {
+        ObDereferenceObject(*Process);
+        return STATUS_ACCESS_DENIED;
+    }
+    return Status;
+}
+
+/* Suspends every thread of a process once: PROCESS_SUSPEND_RESUME. STATUS_PROCESS_IS_TERMINATING. */
+NTSTATUS NTAPI NtSuspendProcess(HANDLE ProcessHandle)
+{
+    PEPROCESS Process;
+    NTSTATUS Status = ReferenceProgram(ProcessHandle, &Process);
+
+    if (NT_SUCCESS(Status)) {
+        Status = PsSuspendProcess(Process);
+        ObDereferenceObject(Process);
+    }
+    return Status;
+}
+
+NTSTATUS NTAPI NtResumeProcess(HANDLE ProcessHandle)
+{
+    PEPROCESS Process;
+    NTSTATUS Status = ReferenceProgram(ProcessHandle, &Process);
+
+    if (NT_SUCCESS(Status)) {
+        Status = PsResumeProcess(Process);
+        ObDereferenceObject(Process);
+    }
+    return Status;
+}
