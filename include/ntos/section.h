@@ -25,6 +25,7 @@ typedef struct _MM_FAULT_COUNTERS {
     ULONG64 Spurious;      /* the PTE was valid by the time of the fault */
     ULONG64 Soft;          /* resolved from a frame that was in memory */
     ULONG64 StandbyHits;   /* of these (and of pre-mapped pages): frames taken back from standby or modified */
+    ULONG64 Around;        /* pages mapped along with one that faulted */
     ULONG64 DemandZero;    /* fresh zeroed frames */
     ULONG64 CopyOnWrite;   /* shared frames copied into one of the process's own */
     ULONG64 PageReads;     /* paging reads sent to file systems */

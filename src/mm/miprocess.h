@@ -245,7 +245,7 @@ ULONG MiViewProtection(PMI_VAD Vad, ULONG64 First, ULONG Protection);
 BOOLEAN MiChargeCopies(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 Pages);
 
 /* ---- sharedfault.c: (w) held, process current ---- */
-NTSTATUS MiSharedFault(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, PVOID Address, ULONG Protection);
+NTSTATUS MiSharedFault(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, PVOID Address, ULONG Protection, BOOLEAN Write);
 NTSTATUS MiCopyOnWrite(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address);
 #define MI_FAULT_SHORT STATUS_NO_MEMORY /* between the files of the fault tree: no frame now */
 /* The same: the page must be read first. The control area of the VAD is referenced. */

@@ -5,6 +5,8 @@
  * When the section's frame is in memory the PTE shares it: valid, with bit 10, one share more. When it is only in the file
  * the fault says so, takes a reference on the control area, and the caller reads it with no lock held and looks again.
  *
+ * Pages in memory around the one that faulted are mapped with it.
+ *
  * A view that copies on write maps the shared frame read-only, marked; the first store copies it into a frame that the process owns.
  * That frame is charged since the view was made. The old translation is flushed by rule (a) before the share goes.
  *
@@ -12,6 +14,8 @@
  */
 #include "misection.h"
 #include "miprocess.h"
+
+#define MI_AROUND_PAGES 16ULL /* 64 KB */
 
 MMPTE MiMakeSharedPte(PFN_FRAME Frame, ULONG Protection)
 {
@@ -50,7 +54,46 @@ static VOID MiMapShared(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address, PFN_
     MiTakeWsle(Space, Frame, Address);
 }
 
-NTSTATUS MiSharedFault(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, PVOID Address, ULONG Protection)
+/* Is the page of a prototype PTE in memory, and not being read? Its content; PFN lock. */
+static BOOLEAN MiIsInMemory(MMPTE Content)
+{
+    return Content.Hard.Valid ||
+           (MiIsTransitionPte(Content) && (MiPfn(MiTransitionFrame(Content))->u4 & MI_U4_READ) == 0);
+}
+
+/*
+ * The pages of a view around one that was just mapped: those of the same 64 KB that are in memory and were never touched here are
+ * mapped with it, so that their first use costs no fault. Only prototype PTEs on the same page as the first are looked
+ * at: that page is known to be resident. PFN lock.
+ */
+static VOID MiFaultAround(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, PMMPTE Pte, ULONG64 Vpn, PMMPTE Prototype)
+{
+    PSUBSECTION Subsection = MiSubsectionOfPage(Vad->ControlArea, Vad->FirstPage + Vpn - Vad->StartVpn);
+    ULONG64 Before = (ULONG64)(Prototype - Subsection->Prototypes), Behind = Subsection->PteCount - 1 - Before;
+    ULONG64 InGroup = Vpn % MI_AROUND_PAGES, InPage = BYTE_OFFSET(Prototype) / sizeof(MMPTE);
+    ULONG Protection = MiFirstProtection(Vad, Vpn);
+    LONG First, Last, Mapped = 0;
+
+    if ((Protection & 7) == 0 || MiIsGuardProtection(Protection)) {
+        return;
+    }
+    First = -(LONG)min(min(Before, InGroup), min(InPage, Vpn - Vad->StartVpn));
+    Last = (LONG)min(min(Behind, MI_AROUND_PAGES - 1 - InGroup),
+                     min(PAGE_SIZE / sizeof(MMPTE) - 1 - InPage, Vad->EndVpn - Vpn));
+    for (LONG Index = First; Index <= Last && Space->WslFree != 0; Index++) {
+        if (Pte[Index].Long == 0 && MiIsInMemory(Prototype[Index])) {
+            PFN_FRAME Frame = MiShareFrame(&Prototype[Index]);
+
+            MiWriteValidPte(&Pte[Index], MiMakeSharedPte(Frame, Protection));
+            MiTakeWsle(Space, Frame, MI_VPN_ADDRESS(Vpn + (ULONG64)(LONG64)Index));
+            Mapped++;
+        }
+    }
+    MiAddUsedEntries(Pte, Mapped);
+    MmFaultCounters.Around += (ULONG)Mapped;
+}
+
+NTSTATUS MiSharedFault(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, PVOID Address, ULONG Protection, BOOLEAN Write)
 {
     PMMPTE Pte = MiPteOf(Address), Prototype = MiPrototypeOfView(Vad, MI_VPN(Address));
     NTSTATUS Status = STATUS_SUCCESS;
@@ -65,6 +108,7 @@ NTSTATUS MiSharedFault(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, PVOID Address, ULON
     switch (MiLookAtPrototype(Prototype)) {
     case MiPrototypeMapped:
         MiMapShared(Space, Pte, Address, MiShareFrame(Prototype), Protection);
+        MiFaultAround(Space, Vad, Pte, MI_VPN(Address), Prototype);
         MmFaultCounters.Soft++;
         break;
     case MiPrototypeDemandZero:
@@ -90,6 +134,8 @@ NTSTATUS MiSharedFault(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, PVOID Address, ULON
     MiUnlockPfn(Irql);
     if (Status != STATUS_SUCCESS) {
         MiReleaseEmptyTables(Space, Address);
+    } else if (Write && Pte->Hard.Valid && Pte->Hard.CopyOnWrite) {
+        Status = MiCopyOnWrite(Space, Pte, Address); /* what the instruction would ask for next */
     }
     return Status;
 }

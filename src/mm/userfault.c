@@ -136,7 +136,7 @@ static NTSTATUS MiResolveUserFault(PMI_ADDRESS_SPACE Space, PVOID Address, const
         return MiUserTransition(Space, Pte, Address, Info.Protection, Clean);
     }
     if (Vad->Type == MiVadMapped) {
-        return MiSharedFault(Space, Vad, Address, Info.Protection);
+        return MiSharedFault(Space, Vad, Address, Info.Protection, Access->Write);
     }
     return MiUserDemandZero(Space, Pte, Address, Info.Protection, Clean);
 }

@@ -10,12 +10,12 @@
 static const UNICODE_STRING NtdllPath = RTL_CONSTANT_STRING(L"\\SystemRoot\\System\\ntdll.dll");
 
 /* The image as it ought to be, relocated; NULL: no memory, no file. */
-static PUCHAR BuildImage(PE_VIEW *View, ULONG64 Base)
+static PUCHAR BuildImageOf(const UNICODE_STRING *Path, PE_VIEW *View, ULONG64 Base)
 {
     PVOID File;
     ULONG Bytes;
 
-    if (!NT_SUCCESS(MmReadImageFile(&NtdllPath, &File, &Bytes))) {
+    if (!NT_SUCCESS(MmReadImageFile(Path, &File, &Bytes))) {
         return NULL;
     }
     View->Base = NULL;
@@ -33,14 +33,13 @@ static PUCHAR BuildImage(PE_VIEW *View, ULONG64 Base)
     return View->Base;
 }
 
-static NTSTATUS OpenImage(PHANDLE File, PHANDLE Section, ULONG Attributes)
+static NTSTATUS OpenImageOf(const UNICODE_STRING *Path, PHANDLE File, PHANDLE Section, ULONG Attributes)
 {
     OBJECT_ATTRIBUTES Object;
     IO_STATUS_BLOCK Iosb;
     NTSTATUS Status;
 
-    InitializeObjectAttributes(&Object, (PUNICODE_STRING)&NtdllPath, OBJ_KERNEL_HANDLE | OBJ_CASE_INSENSITIVE, NULL,
-                               NULL);
+    InitializeObjectAttributes(&Object, (PUNICODE_STRING)Path, OBJ_KERNEL_HANDLE | OBJ_CASE_INSENSITIVE, NULL, NULL);
     Status = ZwOpenFile(File, FILE_READ_DATA | FILE_EXECUTE | SYNCHRONIZE, &Object, &Iosb, FILE_SHARE_READ,
                         FILE_SYNCHRONOUS_IO_NONALERT);
     if (!NT_SUCCESS(Status)) {
@@ -52,6 +51,11 @@ static NTSTATUS OpenImage(PHANDLE File, PHANDLE Section, ULONG Attributes)
         ZwClose(*File);
     }
     return Status;
+}
+
+static NTSTATUS OpenImage(PHANDLE File, PHANDLE Section, ULONG Attributes)
+{
+    return OpenImageOf(&NtdllPath, File, Section, Attributes);
 }
 
 static NTSTATUS MapImage(HANDLE Section, PVOID *Base, PSIZE_T Size)
@@ -93,7 +97,7 @@ static VOID CompareBody(PKTAP_CONTEXT Ktap, HANDLE Section, PEPROCESS *Process)
         KTAP_EQUAL(MapImage(Section, &Base[Turn], &Size), STATUS_SUCCESS);
         if (Turn == 0) {
             Copy = ExAllocatePoolWithTag(PagedPool, Size, 'tseT');
-            Wanted = BuildImage(&View, (ULONG64)Base[0]);
+            Wanted = BuildImageOf(&NtdllPath, &View, (ULONG64)Base[0]);
             KTAP_CHECK(Copy != NULL && Wanted != NULL);
             KTAP_EQUAL(Size, View.Header.SizeOfImage);
         }
@@ -311,8 +315,129 @@ static VOID SectionUncached(PKTAP_CONTEXT Ktap)
     TestInProcess(Ktap, UncachedBody);
 }
 
+/* One fault maps what is in memory of the same 64 KB. */
+static VOID AroundBody(PKTAP_CONTEXT Ktap, PEPROCESS Process)
+{
+    PMI_ADDRESS_SPACE Space = MiSpaceOf(Process);
+    ULONG64 Value, Before, Around;
+    HANDLE File, Section;
+    PVOID First = NULL, Second = NULL;
+    SIZE_T Size;
+    ULONG Text;
+
+    KTAP_EQUAL(OpenImage(&File, &Section, SEC_IMAGE), STATUS_SUCCESS);
+    Text = FindSection(Section, MM_EXECUTE_READ);
+    KTAP_EQUAL(MapImage(Section, &First, &Size), STATUS_SUCCESS);
+    for (ULONG64 Offset = 0; Offset < Size; Offset += PAGE_SIZE) {
+        KTAP_EQUAL(TestRead((PUCHAR)First + Offset, &Value), STATUS_SUCCESS);
+    }
+    KTAP_EQUAL(MapImage(Section, &Second, &Size), STATUS_IMAGE_NOT_AT_BASE);
+    Before = Space->WorkingSet;
+    Around = MmFaultCounters.Around;
+    KTAP_EQUAL(TestRead((PUCHAR)Second + Text, &Value), STATUS_SUCCESS);
+    KTAP_CHECK(Space->WorkingSet > Before + 1 && Space->WorkingSet <= Before + 16);
+    KTAP_CHECK(MmFaultCounters.Around > Around);
+    KTAP_EQUAL(MiVerify(), 0);
+    ZwClose(Section);
+    ZwClose(File);
+}
+
+static VOID ImageAround(PKTAP_CONTEXT Ktap)
+{
+    TestInProcess(Ktap, AroundBody);
+}
+
+/* ---- Races ---- */
+
+static HANDLE StormFile;
+static PSECTION_OBJECT_POINTERS StormPointers;
+static PE_VIEW StormView[2]; /* the image at two addresses: what differs is relocated */
+static volatile LONG64 StormErrors;
+
+/* Looks at some pages of a view against what the file holds, and writes to its data. */
+static BOOLEAN StormLook(PUCHAR Base, PULONG64 Seed, ULONG Data)
+{
+    const PE_VIEW *View = StormView;
+    ULONG64 Value;
+    BOOLEAN Good = TRUE;
+
+    for (ULONG Touch = 0; Touch < 8; Touch++) {
+        ULONG Rva = PAGE_SIZE + (TestRandom(Seed) % (View->Header.SizeOfImage - PAGE_SIZE) & ~7u);
+
+        if (!NT_SUCCESS(TestRead(Base + Rva, &Value))) {
+            Good = FALSE;
+        } else if (RtlEqualMemory(View[0].Base + Rva, View[1].Base + Rva, sizeof(Value)) &&
+                   Rva >> PAGE_SHIFT != Data >> PAGE_SHIFT) {
+            Good = Good && RtlEqualMemory(View->Base + Rva, &Value, sizeof(Value));
+        }
+    }
+    return Good && NT_SUCCESS(TestWrite(Base + Data, *Seed)) && NT_SUCCESS(TestRead(Base + Data, &Value)) &&
+           Value == *Seed;
+}
+
+/* Sections are made, mapped, looked at and closed; now and then the image is given up while nobody uses it. */
+static VOID StormBody(ULONG Number)
+{
+    ULONG64 Turns = max(KtapIterations(240) / TestRacers(), 1), Seed = Number + 77;
+    PEPROCESS Process = TestCreateProcess();
+    OBJECT_ATTRIBUTES Object;
+    KAPC_STATE State;
+
+    if (Process == NULL) {
+        InterlockedIncrement64(&StormErrors);
+        return;
+    }
+    InitializeObjectAttributes(&Object, NULL, OBJ_KERNEL_HANDLE, NULL, NULL);
+    KeStackAttachProcess((PVOID)Process, &State);
+    for (ULONG64 Turn = 0; Turn < Turns; Turn++) {
+        HANDLE Section;
+        PVOID Base = NULL;
+        SIZE_T Size;
+
+        if (!NT_SUCCESS(ZwCreateSection(&Section, SECTION_ALL_ACCESS, &Object, NULL, PAGE_EXECUTE_READ, SEC_IMAGE,
+                                        StormFile)) ||
+            MapImage(Section, &Base, &Size) != STATUS_SUCCESS ||
+            !StormLook(Base, &Seed, FindSection(Section, MM_WRITECOPY)) ||
+            !NT_SUCCESS(ZwUnmapViewOfSection(ZwCurrentProcess(), Base))) {
+            InterlockedIncrement64(&StormErrors);
+        }
+        ZwClose(Section);
+        if (Turn % 4 == Number % 4) {
+            MmFlushImageSection(StormPointers, MmFlushForWrite);
+        }
+    }
+    KeUnstackDetachProcess(&State);
+    TestDeleteProcess(Process);
+}
+
+/* The image of a program that does not run: ntdll's is never given up. */
+static VOID ImageStorm(PKTAP_CONTEXT Ktap)
+{
+    static const UNICODE_STRING Path = RTL_CONSTANT_STRING(L"\\SystemRoot\\System\\uvm.exe");
+    PFILE_OBJECT FileObject;
+    HANDLE Section;
+
+    StormErrors = 0;
+    KTAP_CHECK(BuildImageOf(&Path, &StormView[0], 0x10000000) != NULL);
+    KTAP_CHECK(BuildImageOf(&Path, &StormView[1], 0x7FF600000000) != NULL);
+    KTAP_EQUAL(OpenImageOf(&Path, &StormFile, &Section, SEC_IMAGE), STATUS_SUCCESS);
+    ZwClose(Section);
+    KTAP_EQUAL(
+        ObReferenceObjectByHandle(StormFile, FILE_READ_DATA, *IoFileObjectType, KernelMode, (PVOID *)&FileObject, NULL),
+        STATUS_SUCCESS);
+    StormPointers = FileObject->SectionObjectPointer;
+    KTAP_CHECK(TestParallel(TestRacers(), StormBody));
+    KTAP_EQUAL(StormErrors, 0);
+    KTAP_CHECK(MmFlushImageSection(StormPointers, MmFlushForWrite)); /* nobody uses it any more */
+    KTAP_EQUAL(MiVerify(), 0);
+    ObDereferenceObject(FileObject);
+    ZwClose(StormFile);
+    ExFreePoolWithTag(StormView[0].Base, 'tseT');
+    ExFreePoolWithTag(StormView[1].Base, 'tseT');
+}
+
 static const KTAP_CASE_ENTRY Cases[] = {
-    {"shared", ImageShared},       {"written", ImageWritten},     {"queried", ImageQueried},
-    {"reserved", SectionReserved}, {"uncached", SectionUncached},
+    {"shared", ImageShared},       {"written", ImageWritten},     {"queried", ImageQueried}, {"around", ImageAround},
+    {"reserved", SectionReserved}, {"uncached", SectionUncached}, {"storm", ImageStorm},
 };
 KTAP_SUITE(MmImageSuite, "mm.image", Cases);
