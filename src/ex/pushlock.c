@@ -3,11 +3,14 @@
  *
  * The word is 0 when free. Bit 0: held. Without bit 1 the rest is the number of shared holders in steps of 16, 0 for an exclusive
  * one. With bit 1 it is the address of the newest waiter's block; blocks are linked from the newest to the oldest, and the
- * oldest one keeps the number of shared holders. The word is never free while somebody waits: the last holder hands the lock to the
- * oldest waiter, or to the oldest ones up to the first exclusive one, and nobody overtakes.
+ * oldest one keeps the number of shared holders. Bit 2: an exclusive waiter has been woken and is on its way.
+ *
+ * The last holder looks at the oldest waiters. Shared ones get the lock in its name, all of them up to the first exclusive one. An exclusive
+ * one is woken and competes with whoever comes, and no other is woken meanwhile: a lock that was handed to a thread that does not
+ * run would make every release wait for a context switch. With several processors a taker first spins for a moment.
  *
  * New waiters only ever add themselves at the newest end, by compare-exchange. Only the last holder takes blocks off the other
- * end, and no holder's view of that end changes before; so it may be walked by any holder without a lock.
+ * end, before the lock is free, and no holder's view of that end changes before; so it may be walked by any holder without a lock.
  *
  * Locks: none. IRQL: <= APC_LEVEL, normal kernel APCs disabled by the caller. Not recursive, not even shared: a waiting
  * exclusive request holds new shared ones back. The lock may be in paged memory.
@@ -19,8 +22,11 @@
 
 #define LOCK_HELD    1ULL
 #define LOCK_WAITERS 2ULL
+#define LOCK_WAKING  4ULL
 #define LOCK_SHARE   16ULL
 #define LOCK_BITS    (LOCK_SHARE - 1)
+
+#define SPIN_LOOPS 200 /* a few thousand cycles: about what the two context switches of a wait cost */
 
 typedef struct DECLSPEC_ALIGN(16) _EX_PUSH_WAITER {
     struct _EX_PUSH_WAITER *Older; /* (last holder) NULL: the oldest */
@@ -39,23 +45,46 @@ static BOOLEAN Exchange(PEX_PUSH_LOCK Lock, ULONG_PTR Old, ULONG_PTR New)
     return (ULONG_PTR)_InterlockedCompareExchange64((volatile LONG64 *)Lock, (LONG64)New, (LONG64)Old) == Old;
 }
 
+static PEX_PUSH_WAITER OldestOf(ULONG_PTR Word)
+{
+    PEX_PUSH_WAITER Block = Newest(Word);
+
+    while (Block->Older != NULL) {
+        Block = Block->Older;
+    }
+    return Block;
+}
+
 /* ---- Acquisition ---- */
 
-/* Takes the lock if its state, Word, allows. FALSE: it does not, or the state has changed. */
-static BOOLEAN TryTake(PEX_PUSH_LOCK Lock, ULONG_PTR Word, BOOLEAN Exclusive)
+/* Must a request wait? Shared ones do behind any waiter, while the lock is held. */
+static BOOLEAN MustWait(ULONG_PTR Word, BOOLEAN Exclusive)
 {
-    if (Word == 0) {
-        return Exchange(Lock, 0, LOCK_HELD | (Exclusive ? 0 : LOCK_SHARE));
+    return (Word & LOCK_HELD) != 0 && (Exclusive || (Word & LOCK_WAITERS) != 0 || Word < LOCK_SHARE);
+}
+
+/* Takes the lock, which MustWait(Word) allows. Woken: the caller is the one on its way. FALSE: the state is not Word any more. */
+static BOOLEAN Take(PEX_PUSH_LOCK Lock, ULONG_PTR Word, BOOLEAN Exclusive, BOOLEAN Woken)
+{
+    ULONG_PTR New = (Woken ? Word & ~LOCK_WAKING : Word) | LOCK_HELD;
+
+    if ((Word & LOCK_WAITERS) == 0) {
+        return Exchange(Lock, Word, Exclusive ? New : New + LOCK_SHARE);
     }
-    if (Exclusive || (Word & LOCK_WAITERS) != 0 || Word < LOCK_SHARE) {
+    if (!Exchange(Lock, Word, New)) {
         return FALSE;
     }
-    return Exchange(Lock, Word, Word + LOCK_SHARE);
+    if (!Exclusive) { /* alone until here: nobody but a holder looks at the number */
+        OldestOf(New)->Sharers = 1;
+    }
+    return TRUE;
 }
 
 /* Adds a waiter in front of the others. FALSE: the state is not Word any more. */
-static BOOLEAN AddWaiter(PEX_PUSH_LOCK Lock, ULONG_PTR Word, PEX_PUSH_WAITER Waiter)
+static BOOLEAN AddWaiter(PEX_PUSH_LOCK Lock, ULONG_PTR Word, PEX_PUSH_WAITER Waiter, BOOLEAN Woken)
 {
+    ULONG_PTR Waking = Woken ? 0 : Word & LOCK_WAKING;
+
     if ((Word & LOCK_WAITERS) != 0) {
         Waiter->Older = Newest(Word);
         Waiter->Sharers = 0;
@@ -63,41 +92,61 @@ static BOOLEAN AddWaiter(PEX_PUSH_LOCK Lock, ULONG_PTR Word, PEX_PUSH_WAITER Wai
         Waiter->Older = NULL;
         Waiter->Sharers = (LONG64)(Word / LOCK_SHARE);
     }
-    return Exchange(Lock, Word, (ULONG_PTR)Waiter | LOCK_WAITERS | LOCK_HELD);
+    return Exchange(Lock, Word, (ULONG_PTR)Waiter | LOCK_WAITERS | LOCK_HELD | Waking);
+}
+
+static BOOLEAN TakeSoon(PEX_PUSH_LOCK Lock, BOOLEAN Exclusive)
+{
+    ULONG Loops = KeNumberOfActiveProcessors > 1 ? SPIN_LOOPS : 0;
+
+    for (;;) {
+        ULONG_PTR Word = *(volatile ULONG_PTR *)Lock;
+        if (!MustWait(Word, Exclusive) && Take(Lock, Word, Exclusive, FALSE)) {
+            return TRUE;
+        }
+        if (Loops-- == 0) {
+            return FALSE;
+        }
+        YieldProcessor();
+    }
 }
 
 static VOID Acquire(PEX_PUSH_LOCK Lock, BOOLEAN Exclusive)
 {
     EX_PUSH_WAITER Waiter;
+    BOOLEAN Woken = FALSE;
 
     ASSERT_IRQL_MAX(APC_LEVEL);
-    if (TryTake(Lock, *(volatile ULONG_PTR *)Lock, Exclusive)) {
+    if (TakeSoon(Lock, Exclusive)) {
         return;
     }
     Waiter.Exclusive = Exclusive;
     KeInitializeEvent(&Waiter.Granted, SynchronizationEvent, FALSE);
     for (;;) {
         ULONG_PTR Word = *(volatile ULONG_PTR *)Lock;
-        if (TryTake(Lock, Word, Exclusive)) {
-            return;
-        }
-        BOOLEAN Busy = Word != 0 && (Exclusive || (Word & LOCK_WAITERS) != 0 || Word < LOCK_SHARE);
-        if (Busy && AddWaiter(Lock, Word, &Waiter)) {
+        if (!MustWait(Word, Exclusive)) {
+            if (Take(Lock, Word, Exclusive, Woken)) {
+                return;
+            }
+        } else if (AddWaiter(Lock, Word, &Waiter, Woken)) {
             KeWaitForSingleObject(&Waiter.Granted, WrPushLock, KernelMode, FALSE, NULL);
-            return;
+            if (!Exclusive) {
+                return; /* a shared waiter is woken as a holder */
+            }
+            Woken = TRUE;
         }
     }
 }
 
-/* ---- Handing over ---- */
+/* ---- Release ---- */
 
-/* The blocks that get the lock next: from First, the newest of them, to the oldest. Newer: the block before First, or NULL. */
+/* The oldest blocks, those that are to be woken next: from First, the newest of them. Newer: the block before First, or NULL. */
 typedef struct _EX_PUSH_GRANT {
     PEX_PUSH_WAITER First;
     PEX_PUSH_WAITER Newer;
     ULONG Count;
     BOOLEAN Exclusive;
-} EX_PUSH_GRANT;
+} EX_PUSH_GRANT, *PEX_PUSH_GRANT;
 
 static EX_PUSH_GRANT ChooseNext(PEX_PUSH_WAITER Block)
 {
@@ -114,36 +163,68 @@ static EX_PUSH_GRANT ChooseNext(PEX_PUSH_WAITER Block)
     return Grant;
 }
 
-/* The last holder has gone: the lock, still held in its name, goes to the oldest waiters. */
-static VOID HandOver(PEX_PUSH_LOCK Lock)
+static VOID Wake(PEX_PUSH_WAITER Block)
 {
-    EX_PUSH_GRANT Grant;
-
-    for (;;) {
-        ULONG_PTR Word = *(volatile ULONG_PTR *)Lock;
-        Grant = ChooseNext(Newest(Word));
-        ULONG64 Sharers = Grant.Exclusive ? 0 : Grant.Count;
-        if (Grant.Newer != NULL) {
-            Grant.Newer->Sharers = (LONG64)Sharers;
-            Grant.Newer->Older = NULL;
-            break;
-        }
-        if (Exchange(Lock, Word, LOCK_HELD | Sharers * LOCK_SHARE)) {
-            break;
-        }
-    }
-    for (PEX_PUSH_WAITER Block = Grant.First; Block != NULL;) {
+    while (Block != NULL) {
         PEX_PUSH_WAITER Older = Block->Older; /* the block is gone with its thread's wait */
         KeSetEvent(&Block->Granted, IO_NO_INCREMENT, FALSE);
         Block = Older;
     }
 }
 
+/* Frees the lock with the oldest waiter, an exclusive one, on its way. FALSE: the state is not Word any more, and nothing is done. */
+static BOOLEAN FreeForWaiter(PEX_PUSH_LOCK Lock, ULONG_PTR Word, PEX_PUSH_GRANT Grant)
+{
+    if (Grant->Newer == NULL) {
+        return Exchange(Lock, Word, LOCK_WAKING);
+    }
+    Grant->Newer->Sharers = 0;
+    Grant->Newer->Older = NULL;
+    while (!Exchange(Lock, Word, (Word & ~LOCK_HELD) | LOCK_WAKING)) {
+        Word = *(volatile ULONG_PTR *)Lock; /* others have added themselves */
+    }
+    return TRUE;
+}
+
+/* Leaves the lock to shared waiters. FALSE: the state is not Word any more, and nothing is done. */
+static BOOLEAN HandToSharers(PEX_PUSH_LOCK Lock, ULONG_PTR Word, PEX_PUSH_GRANT Grant)
+{
+    if (Grant->Newer == NULL) {
+        return Exchange(Lock, Word, LOCK_HELD | (Word & LOCK_WAKING) | Grant->Count * LOCK_SHARE);
+    }
+    Grant->Newer->Sharers = (LONG64)Grant->Count;
+    Grant->Newer->Older = NULL;
+    return TRUE;
+}
+
+/* The last holder goes. */
+static VOID Free(PEX_PUSH_LOCK Lock)
+{
+    for (;;) {
+        ULONG_PTR Word = *(volatile ULONG_PTR *)Lock;
+        if ((Word & LOCK_WAITERS) == 0) {
+            if (Exchange(Lock, Word, Word & LOCK_WAKING)) {
+                return;
+            }
+            continue;
+        }
+        EX_PUSH_GRANT Grant = ChooseNext(Newest(Word));
+        if (Grant.Exclusive && (Word & LOCK_WAKING) != 0) {
+            if (Exchange(Lock, Word, Word & ~LOCK_HELD)) {
+                return;
+            }
+        } else if (Grant.Exclusive ? FreeForWaiter(Lock, Word, &Grant) : HandToSharers(Lock, Word, &Grant)) {
+            Wake(Grant.First);
+            return;
+        }
+    }
+}
+
 static VOID ReleaseExclusive(PEX_PUSH_LOCK Lock)
 {
-    ASSERT((*Lock & LOCK_HELD) != 0 && ((*Lock & LOCK_WAITERS) != 0 || *Lock == LOCK_HELD));
+    ASSERT((*Lock & LOCK_HELD) != 0 && ((*Lock & LOCK_WAITERS) != 0 || *Lock < LOCK_SHARE));
     if (!Exchange(Lock, LOCK_HELD, 0)) {
-        HandOver(Lock);
+        Free(Lock);
     }
 }
 
@@ -153,19 +234,16 @@ static VOID ReleaseShared(PEX_PUSH_LOCK Lock)
         ULONG_PTR Word = *(volatile ULONG_PTR *)Lock;
         ASSERT((Word & LOCK_HELD) != 0);
         if ((Word & LOCK_WAITERS) != 0) {
-            PEX_PUSH_WAITER Oldest = Newest(Word);
-            while (Oldest->Older != NULL) {
-                Oldest = Oldest->Older;
-            }
+            PEX_PUSH_WAITER Oldest = OldestOf(Word);
             ASSERT(Oldest->Sharers > 0);
             if (InterlockedDecrement64(&Oldest->Sharers) == 0) {
-                HandOver(Lock);
+                Free(Lock);
             }
             return;
         }
         ASSERT(Word >= LOCK_SHARE);
         ULONG_PTR New = Word - LOCK_SHARE;
-        if (Exchange(Lock, Word, New < LOCK_SHARE ? 0 : New)) {
+        if (Exchange(Lock, Word, New < LOCK_SHARE ? New & LOCK_WAKING : New)) {
             return;
         }
     }
@@ -222,10 +300,10 @@ BOOLEAN FASTCALL ExfTryAcquirePushLockShared(PEX_PUSH_LOCK PushLock)
 {
     for (;;) {
         ULONG_PTR Word = *(volatile ULONG_PTR *)PushLock;
-        if (Word != 0 && ((Word & LOCK_WAITERS) != 0 || Word < LOCK_SHARE)) {
+        if (MustWait(Word, FALSE)) {
             return FALSE;
         }
-        if (TryTake(PushLock, Word, FALSE)) {
+        if (Take(PushLock, Word, FALSE, FALSE)) {
             VfGotLock(PushLock, VfPushLock, VfClassOf(PushLock, VfPushLock, _ReturnAddress()), _ReturnAddress());
             return TRUE;
         }
@@ -246,17 +324,8 @@ VOID FASTCALL ExfReleasePushLockShared(PEX_PUSH_LOCK PushLock)
 VOID FASTCALL ExfReleasePushLock(PEX_PUSH_LOCK PushLock)
 {
     ULONG_PTR Word = *(volatile ULONG_PTR *)PushLock;
-    BOOLEAN Shared;
+    BOOLEAN Shared = (Word & LOCK_WAITERS) != 0 ? OldestOf(Word)->Sharers != 0 : Word >= LOCK_SHARE;
 
-    if ((Word & LOCK_WAITERS) != 0) {
-        PEX_PUSH_WAITER Oldest = Newest(Word);
-        while (Oldest->Older != NULL) {
-            Oldest = Oldest->Older;
-        }
-        Shared = Oldest->Sharers != 0;
-    } else {
-        Shared = Word >= LOCK_SHARE;
-    }
     if (Shared) {
         WatchedReleaseShared(PushLock);
     } else {

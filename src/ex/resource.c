@@ -2,8 +2,9 @@
  * resource.c - executive resources: locks held by one thread exclusively or by many shared, recursively.
  *
  * Who holds it is recorded by thread (or by an owner pointer): the first holder in OwnerEntry, further shared holders in
- * OwnerTable, which grows outside the spin lock. ActiveEntries counts holders, a waiter that has been granted the resource and has
- * not yet run included: a release hands the resource over, so that it is never free while somebody waits.
+ * OwnerTable, which grows outside the spin lock. ActiveEntries counts holders, a shared waiter that has been granted the resource
+ * and has not yet run included. An exclusive waiter is woken and competes with whoever comes, and no other is woken while it is on
+ * its way: were the resource handed over, each release would wait for a context switch while others contend for it.
  *
  * Fairness: after an exclusive holder all waiting shared ones get in, after the last shared holder one exclusive waiter does; a
  * plain shared request queues behind exclusive waiters unless the thread holds the resource already. So neither side
@@ -19,6 +20,9 @@
 #define RESOURCE_TAG   'seRE'
 #define TABLE_STEP     8
 #define RETRY_INTERVAL (-10 * 10000LL) /* 10 ms, when a table cannot grow for lack of memory */
+
+#define EXCLUSIVE_WOKEN 0x0001 /* in Flag, beside the DDK's: an exclusive waiter is on its way */
+C_ASSERT((EXCLUSIVE_WOKEN & (ResourceNeverExclusive | ResourceReleaseByOtherThread | ResourceOwnedExclusive)) == 0);
 
 /* One waiting thread. The heads are the resource's SharedWaiters and ExclusiveWaiters, whose types nobody relies on. */
 typedef struct _EX_WAITER {
@@ -131,16 +135,16 @@ static VOID GrantShared(PERESOURCE Resource)
     }
 }
 
-/* Hands the resource, which nobody holds, to the first exclusive waiter. Under the spin lock. */
-static VOID GrantExclusive(PERESOURCE Resource)
+/* Wakes the first exclusive waiter; it is counted as one until it holds the resource. Under the spin lock. */
+static VOID WakeExclusive(PERESOURCE Resource)
 {
     PEX_WAITER Waiter = *EXCLUSIVE_WAITERS(Resource);
 
-    *EXCLUSIVE_WAITERS(Resource) = Waiter->Next;
-    Resource->NumberOfExclusiveWaiters--;
-    Resource->ActiveEntries = 1;
-    Resource->Flag |= ResourceOwnedExclusive;
-    KeSetEvent(&Waiter->Granted, IO_NO_INCREMENT, FALSE);
+    if (Waiter != NULL && (Resource->Flag & EXCLUSIVE_WOKEN) == 0) {
+        *EXCLUSIVE_WAITERS(Resource) = Waiter->Next;
+        Resource->Flag |= EXCLUSIVE_WOKEN;
+        KeSetEvent(&Waiter->Granted, IO_NO_INCREMENT, FALSE);
+    }
 }
 
 /* The last holder has gone. */
@@ -151,45 +155,64 @@ static VOID PassOn(PERESOURCE Resource, BOOLEAN WasExclusive)
     Resource->Flag &= (USHORT)~ResourceOwnedExclusive;
     if (SharedFirst && Resource->NumberOfSharedWaiters != 0) {
         GrantShared(Resource);
-    } else if (Resource->NumberOfExclusiveWaiters != 0) {
-        GrantExclusive(Resource);
+    } else {
+        WakeExclusive(Resource);
     }
 }
 
 /* ---- Acquisition ---- */
 
-static BOOLEAN AcquireExclusive(PERESOURCE Resource, BOOLEAN Wait)
+/* Takes the resource for this thread if that can be had now. Under the spin lock. */
+static BOOLEAN TakeExclusive(PERESOURCE Resource)
+{
+    if (OwnedExclusive(Resource) && Resource->OwnerEntry.OwnerThread == CurrentOwner()) {
+        Resource->OwnerEntry.OwnerCount++;
+        return TRUE;
+    }
+    if (Resource->ActiveEntries != 0) {
+        return FALSE;
+    }
+    Resource->ActiveEntries = 1;
+    Resource->Flag |= ResourceOwnedExclusive;
+    Resource->OwnerEntry.OwnerThread = CurrentOwner();
+    Resource->OwnerEntry.OwnerCount = 1;
+    return TRUE;
+}
+
+/* Waits until the resource is this thread's. The spin lock is held on entry and let go on return. */
+static VOID WaitExclusive(PERESOURCE Resource, KIRQL OldIrql)
 {
     EX_WAITER Waiter;
 
-    KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&Resource->SpinLock);
-    BOOLEAN Mine = OwnedExclusive(Resource) && Resource->OwnerEntry.OwnerThread == CurrentOwner();
-    if (Mine || Resource->ActiveEntries == 0) {
-        if (Mine) {
-            Resource->OwnerEntry.OwnerCount++;
-        } else {
-            Resource->ActiveEntries = 1;
-            Resource->Flag |= ResourceOwnedExclusive;
-            Resource->OwnerEntry.OwnerThread = CurrentOwner();
-            Resource->OwnerEntry.OwnerCount = 1;
-        }
-        KeReleaseSpinLock(&Resource->SpinLock, OldIrql);
-        return TRUE;
-    }
-    if (!Wait) {
-        KeReleaseSpinLock(&Resource->SpinLock, OldIrql);
-        return FALSE;
-    }
     Resource->ContentionCount++;
     Resource->NumberOfExclusiveWaiters++;
     AddWaiter(EXCLUSIVE_WAITERS(Resource), &Waiter);
+    for (;;) {
+        KeReleaseSpinLock(&Resource->SpinLock, OldIrql);
+        KeWaitForSingleObject(&Waiter.Granted, WrResource, KernelMode, FALSE, NULL);
+        OldIrql = KeAcquireSpinLockRaiseToDpc(&Resource->SpinLock);
+        Resource->Flag &= (USHORT)~EXCLUSIVE_WOKEN;
+        if (TakeExclusive(Resource)) {
+            Resource->NumberOfExclusiveWaiters--;
+            KeReleaseSpinLock(&Resource->SpinLock, OldIrql);
+            return;
+        }
+        Waiter.Next = *EXCLUSIVE_WAITERS(Resource); /* the first it was, and the first it stays */
+        *EXCLUSIVE_WAITERS(Resource) = &Waiter;
+    }
+}
+
+static BOOLEAN AcquireExclusive(PERESOURCE Resource, BOOLEAN Wait)
+{
+    KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&Resource->SpinLock);
+    BOOLEAN Taken = TakeExclusive(Resource);
+
+    if (!Taken && Wait) {
+        WaitExclusive(Resource, OldIrql);
+        return TRUE;
+    }
     KeReleaseSpinLock(&Resource->SpinLock, OldIrql);
-    KeWaitForSingleObject(&Waiter.Granted, WrResource, KernelMode, FALSE, NULL);
-    OldIrql = KeAcquireSpinLockRaiseToDpc(&Resource->SpinLock);
-    Resource->OwnerEntry.OwnerThread = CurrentOwner();
-    Resource->OwnerEntry.OwnerCount = 1;
-    KeReleaseSpinLock(&Resource->SpinLock, OldIrql);
-    return TRUE;
+    return Taken;
 }
 
 /* A request that does not wait is ordered after nothing: it cannot be part of a deadlock. */

@@ -103,6 +103,7 @@ static VOID NTAPI WdmUser(PVOID Context)
         InterlockedIncrement(&WdmUsers);
         InterlockedDecrement(&WdmUsers);
         IoReleaseRemoveLockEx(&WdmRemoveLock, NULL, sizeof(WdmRemoveLock));
+        YieldProcessor(); /* where processors take turns this ends one: the others may have to answer a shootdown */
     }
 }
 

@@ -278,6 +278,7 @@ static VOID NTAPI RaceUnwinder(PVOID Context)
     while (RaceStop == 0) {
         KI_IMAGE Image;
 
+        YieldProcessor(); /* where processors take turns this ends one: the others may have to answer a shootdown */
         __try {
             RaceThrow(STATUS_MORE_ENTRIES);
             InterlockedIncrement(&RaceErrors);

@@ -64,6 +64,7 @@ static VOID NTAPI Hog(PVOID Context)
         if (Low != NULL && KeGetCurrentThread() == &Hogs[0]->Tcb) {
             MeasureGap();
         }
+        YieldProcessor(); /* ends a turn where processors take turns */
     }
 }
 

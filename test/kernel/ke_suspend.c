@@ -17,6 +17,7 @@ static VOID NTAPI Spinner(PVOID Context)
 {
     while (!Stop) {
         Counts[(ULONG_PTR)Context]++;
+        YieldProcessor(); /* ends a turn where processors take turns */
     }
 }
 

@@ -157,6 +157,7 @@ static VOID ProtectBody(ULONG Number)
         InterlockedExchange(&RaceRunning, 0);
     }
     for (ULONG64 Turn = 0; RaceRunning != 0; Turn++) {
+        YieldProcessor(); /* where processors take turns this ends one: the others may have to answer a shootdown */
         if (!NT_SUCCESS(TestWrite(WordOf((ULONG)Turn % 8, 1), Turn))) {
             InterlockedIncrement64(&RaceFaults);
         }
@@ -200,6 +201,7 @@ static VOID StaleBody(ULONG Number)
         InterlockedExchange(&RaceRunning, 0);
     }
     for (ULONG Turn = 0; RaceRunning != 0; Turn++) {
+        YieldProcessor();
         ULONG64 Gone = (ULONG64)RaceFaults;
 
         if (NT_SUCCESS(TestRead(WordOf(Turn % 4, 2), &Value)) && Value != 0 && Value <= Gone) {

@@ -134,7 +134,7 @@ static VOID ObrCloseUse(PKTAP_CONTEXT Ktap)
 {
     LONG64 Objects = ExpEventObjectType->ObjectCount, Handles = ExpEventObjectType->HandleCount;
 
-    ObrRun(Ktap, ObrCloseAndUse, KtapIterations(100000));
+    ObrRun(Ktap, ObrCloseAndUse, max(KtapIterations(100000) / OBR_THREADS, 1));
     for (ULONG Slot = 0; Slot < OBR_SLOTS; Slot++) {
         ObrReplace(Slot, FALSE);
     }
