@@ -133,6 +133,9 @@ static VOID MiPutOnList(PFN_FRAME Frame, MI_LIST_INDEX List)
 /* What the tables do not name, from the top of RAM down, so that high frames are used first. */
 static VOID MiPlaceFrames(const LOADER_MEMORY_DESCRIPTOR *Descriptor)
 {
+    if (!MiIsRamFrame(Descriptor->BasePage)) {
+        return; /* not RAM: firmware reserves gigabytes of addresses, which are not walked */
+    }
     for (PFN_FRAME Frame = Descriptor->BasePage + Descriptor->PageCount; Frame-- != Descriptor->BasePage;) {
         if (!MiIsRamFrame(Frame) || MiIsClaimed(Frame)) {
             continue;
