@@ -18,6 +18,7 @@ typedef struct _PSP_CID {
 typedef struct _PSP_USER_START {
     ULONG64 Rip, Rsp, Rcx, Rdx;
     PVOID Teb;
+    PVOID Stack; /* lowest reserved byte; released, as the TEB is, when the thread ends before its process */
 } PSP_USER_START;
 
 typedef struct _ETHREAD {

@@ -72,6 +72,8 @@ DECLSPEC_NORETURN VOID PspExitThread(NTSTATUS ExitStatus)
             PspNotifyProcess(Process, NULL);
         }
         ObCloseAllHandles(Process->ObjectTable);
+    } else if (!Process->Exiting) {
+        PspReleaseUserPart(Thread);
     }
     PspEndThread(Thread, ExitStatus);
 }

@@ -139,6 +139,7 @@ NTSTATUS PspCreateProgramThread(PEPROCESS Process, const PSP_USER_STACK *Stack, 
     Start.Rcx = Rsp;
     Start.Rdx = PspNtdll.Base;
     Start.Teb = Teb;
+    Start.Stack = Stack->Allocation;
     Status = PspCreateUserThread(Process, &Start, Thread);
     if (!NT_SUCCESS(Status)) {
         return Status;

@@ -97,6 +97,7 @@ typedef struct _PSP_USER_STACK {
 NTSTATUS PspCreateUserThread(PEPROCESS Process, const PSP_USER_START *Start, PETHREAD *Thread);
 VOID PspAbandonUserThread(PETHREAD Thread);
 NTSTATUS PspCreateUserStack(SIZE_T Reserve, SIZE_T Commit, PPSP_USER_STACK Stack);
+VOID PspReleaseUserPart(PETHREAD Thread);
 
 /* ---- threadsvc.c ---- */
 

@@ -117,6 +117,21 @@ NTSTATUS PspCreateUserStack(SIZE_T Reserve, SIZE_T Commit, PPSP_USER_STACK Stack
     return STATUS_SUCCESS;
 }
 
+/* What the thread has in its process, which goes on without it; from the thread itself, which does not return to ring 3. */
+VOID PspReleaseUserPart(PETHREAD Thread)
+{
+    PVOID Parts[] = {Thread->UserStart.Stack, Thread->UserStart.Teb};
+
+    Thread->Tcb.Teb = NULL;
+    for (ULONG Index = 0; Index < RTL_NUMBER_OF(Parts); Index++) {
+        SIZE_T Whole = 0;
+
+        if (Parts[Index] != NULL) { /* the program may have released it, or more, itself: its own affair */
+            ZwFreeVirtualMemory(ZwCurrentProcess(), &Parts[Index], &Whole, MEM_RELEASE);
+        }
+    }
+}
+
 NTSTATUS PspGrowUserStack(PVOID Address)
 {
     PETHREAD Thread = PsGetCurrentThread();

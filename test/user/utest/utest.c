@@ -136,6 +136,33 @@ static ULONG ThreadStorm(VOID)
     return 0;
 }
 
+static PVOID volatile Left[2]; /* a thread's TEB and the lowest byte of its stack */
+
+static NTSTATUS NTAPI TellParts(PVOID Argument)
+{
+    PTEB Teb = (PTEB)__readgsqword(FIELD_OFFSET(NT_TIB, Self));
+
+    Left[0] = Teb;
+    Left[1] = Teb->DeallocationStack;
+    return STATUS_SUCCESS;
+}
+
+/* The addresses of a thread that has ended are free, so a process may start any number of them. */
+static ULONG ThreadLeavesNothing(VOID)
+{
+    for (ULONG Round = 0; Round < 3; Round++) {
+        CHECK(Join(StartThread(TellParts, NULL, 0)) == 0);
+        for (ULONG Index = 0; Index < RTL_NUMBER_OF(Left); Index++) {
+            MEMORY_BASIC_INFORMATION Region;
+
+            CHECK(NtQueryVirtualMemory(ZwCurrentProcess(), Left[Index], MemoryBasicInformation, &Region, sizeof(Region),
+                                       NULL) == STATUS_SUCCESS);
+            CHECK(Left[Index] != NULL && Region.State == MEM_FREE);
+        }
+    }
+    return 0;
+}
+
 static ULONG ThreadSuspended(VOID)
 {
     LARGE_INTEGER Short = {.QuadPart = -10000};
@@ -399,6 +426,7 @@ static const USER_CASE Cases[] = {
     {"user.call.bad_handles", CallBadHandles},
     {"user.event.states", EventStates},
     {"user.thread.storm", ThreadStorm},
+    {"user.thread.leaves_nothing", ThreadLeavesNothing},
     {"user.thread.suspended", ThreadSuspended},
     {"user.thread.terminated", ThreadTerminated},
     {"user.thread.vectors", ThreadVectors},
