@@ -1,5 +1,7 @@
 /*
- * tiny.c - the program that the process benchmark starts: it ends at once.
+ * tiny.c - the program that the process benchmark starts.
+ *
+ * It does nothing and imports nothing but its end, so that what is counted is the making and the end of a process.
  */
 #include <oriel/program.h>
 
