@@ -15,6 +15,8 @@ from harness.iso import BUILD, ROOT, build_iso
 
 MACHINES = ["qemu-bios-256", "qemu-bios-256-4cpu", "bochs-bios-256", "bochs-bios-256-4cpu"]
 
+SUITES = sorted(path.name for path in (ROOT / "test" / "user").glob("u*"))  # every program whose name begins so
+
 FAULTS = {
     "read-kernel": 0xC0000005, "write-kernel": 0xC0000005, "call-kernel": 0xC0000005, "read-tables": 0xC0000005,
     "read-shared": 0xC0000005, "read-null": 0xC0000005, "non-canonical": 0xC0000005, "write-code": 0xC0000005,
@@ -43,6 +45,10 @@ def extra(tmp_path_factory):
     (out / "text.exe").write_text("This is no program.\n" * 100)
     (out / "ghost.exe").write_bytes(good.replace(b"ntdll.dll", b"ghost.dll"))
     (out / "absent.exe").write_bytes(good.replace(b"NtDisplayString", b"NtDisplayStranG"))
+    base = (BUILD / "chk" / "user" / "tdbase.dll").read_bytes()
+    (out / "tdbad.dll").write_bytes(base.replace(b"LeafValue", b"LeafVaLue"))
+    (out / "tdmiss.dll").write_bytes(base.replace(b"tdleaf.dll", b"tdgone.dll"))
+    (out / "tdtext.dll").write_text("This is no DLL.\n" * 100)
     return out
 
 
@@ -74,7 +80,7 @@ def test_forbidden_acts_end_the_program(machine):
     assert run(machine, "hello")[1] == 42
 
 
-@pytest.mark.parametrize("suite", ["utest", "usync", "uheap", "useh", "urtl", "uvm", "uproc"])
+@pytest.mark.parametrize("suite", SUITES)
 def test_suite(machine, suite):
     """The suites of test/user: services and what ntdll offers, seen from ring 3."""
     text = machine.run(f"run {suite}", 240)
@@ -131,6 +137,18 @@ def test_storm(machine):
     processes, threads = (8, 16) if what.emulator == "bochs" else (304, 3000) if what.cpus == 1 else (48, 400)
     text, status = run(machine, f"uproc storm {processes} {threads}", 300)
     assert status == 0 and "uproc: done" in text
+
+
+def test_dlls_that_cannot_be_loaded(machine):
+    """LdrLoadDll names the DLL or symbol that is missing; what it had loaded for it goes again, and the program goes on."""
+    text, status = run(machine, r"uldr load D:\extra\tdbad")
+    assert "tdbad.dll: tdleaf.dll has no LeafVaLue\n" in text and status == 0xC0000139
+    text, status = run(machine, r"uldr load D:\extra\tdmiss.dll")
+    assert "tdmiss.dll: needs tdgone.dll, which is not there\n" in text and status == 0xC0000135
+    assert run(machine, r"uldr load D:\extra\tdtext.dll")[1] == 0xC000012F
+    assert run(machine, "uldr load nowhere")[1] == 0xC0000135
+    text, status = run(machine, "uldr load tdbase")
+    assert "tdstat: the process ends\n" in text and status == 0
 
 
 def test_nothing_is_left_behind(machine):

@@ -52,7 +52,8 @@ typedef struct _PEB {
     PVOID FastPebLock; /* 0x38: ntdll's */
     UCHAR Unused40[0x78];
     ULONG NumberOfProcessors; /* 0xB8 */
-    UCHAR UnusedBc[0x5C];
+    UCHAR UnusedBc[0x54];
+    PVOID LoaderLock;     /* 0x110: ntdll's */
     ULONG OSMajorVersion; /* 0x118 */
     ULONG OSMinorVersion;
     USHORT OSBuildNumber;

@@ -1,7 +1,7 @@
 /*
  * process.c - the first and the last instructions of a program's threads in ring 3.
  *
- * Every thread begins in LdrInitializeThunk: the first one initialises the process, the others their static TLS; then each goes on at
+ * Every thread begins in LdrInitializeThunk: the first one initialises the process, the others get their static TLS and tell the DLLs; then each goes on at
  * the context that the kernel prepared, in RtlUserThreadStart, which calls the routine and ends the thread with what it returned. An
  * exception that gets that far is the unhandled exception filter's (vectored.c).
  *
@@ -9,7 +9,8 @@
  */
 #include "ntdllp.h"
 
-static BOOLEAN LdrpInitialized; /* set by the first thread, which is alone until then */
+static volatile LONG
+    LdrpStarted; /* interlocked: by the first thread, which holds the loader's lock until all is initialised */
 
 /* The frame of an exit for which a loader message is useful: what stands between a program and its entry point. */
 static DECLSPEC_NORETURN VOID LdrpFail(NTSTATUS Status)
@@ -20,17 +21,21 @@ static DECLSPEC_NORETURN VOID LdrpFail(NTSTATUS Status)
 
 VOID NTAPI LdrInitializeThunk(PCONTEXT Context, PVOID NtdllBase)
 {
-    NTSTATUS Status = STATUS_SUCCESS;
+    NTSTATUS Status;
 
-    if (!LdrpInitialized) {
+    if (InterlockedExchange(&LdrpStarted, 1) == 0) {
+        RtlInitializeCriticalSection(&LdrpLock);
+        LdrpPeb()->LoaderLock = &LdrpLock;
+        RtlEnterCriticalSection(&LdrpLock);
         Status = LdrpInitializeProcess(NtdllBase);
-        LdrpInitialized = TRUE;
     } else {
+        RtlEnterCriticalSection(&LdrpLock);
         Status = LdrpAllocateThreadTls();
         if (NT_SUCCESS(Status)) {
-            LdrpCallTlsCallbacks(DLL_THREAD_ATTACH);
+            LdrpCallThreads(DLL_THREAD_ATTACH);
         }
     }
+    RtlLeaveCriticalSection(&LdrpLock);
     if (!NT_SUCCESS(Status)) {
         LdrpFail(Status);
     }
@@ -52,15 +57,24 @@ DECLSPEC_NORETURN VOID NTAPI RtlUserThreadStart(NTSTATUS(NTAPI *Routine)(PVOID),
 
 DECLSPEC_NORETURN VOID NTAPI RtlExitUserThread(NTSTATUS ExitStatus)
 {
-    LdrpCallTlsCallbacks(DLL_THREAD_DETACH);
+    RtlEnterCriticalSection(&LdrpLock);
+    if (LdrpIsLastThread()) {
+        RtlExitUserProcess(ExitStatus);
+    }
+    LdrpCallThreads(DLL_THREAD_DETACH);
+    LdrpFreeThreadTls();
+    RtlLeaveCriticalSection(&LdrpLock);
     NtTerminateThread(ZwCurrentThread(), ExitStatus);
     RtlRaiseStatus(STATUS_UNSUCCESSFUL);
 }
 
 DECLSPEC_NORETURN VOID NTAPI RtlExitUserProcess(NTSTATUS ExitStatus)
 {
+    RtlEnterCriticalSection(&LdrpLock); /* no thread may end while it holds what DllMain needs */
+    RtlLockHeap(LdrpPeb()->ProcessHeap);
     NtTerminateProcess(NULL, ExitStatus); /* the other threads */
-    LdrpCallTlsCallbacks(DLL_PROCESS_DETACH);
+    RtlUnlockHeap(LdrpPeb()->ProcessHeap);
+    LdrpShutdown();
     NtTerminateProcess(ZwCurrentProcess(), ExitStatus);
     RtlRaiseStatus(STATUS_UNSUCCESSFUL);
 }

@@ -23,6 +23,26 @@
 #define DLL_THREAD_DETACH  3
 #endif
 
+/* ---- The loader (loader.c, ldrimport.c) ---- */
+
+/* IMAGE_DELAYLOAD_DESCRIPTOR of winnt.h; RVAs in the image that has it. */
+typedef struct _ORIEL_DELAYLOAD_DESCRIPTOR {
+    ULONG Attributes;
+    ULONG DllNameRva;
+    ULONG ModuleHandleRva;
+    ULONG ImportAddressTableRva;
+    ULONG ImportNameTableRva;
+    ULONG BoundImportAddressTableRva;
+    ULONG UnloadInformationTableRva;
+    ULONG TimeDateStamp;
+} ORIEL_DELAYLOAD_DESCRIPTOR;
+
+NTSTATUS NTAPI LdrAddRefDll(ULONG Flags, PVOID Base);
+NTSTATUS NTAPI LdrDisableThreadCalloutsForDll(PVOID Base);
+NTSTATUS NTAPI LdrLoadDll(PWSTR Path, PULONG Characteristics, PUNICODE_STRING Name, PVOID *Base);
+PVOID NTAPI LdrResolveDelayLoadedAPI(PVOID Base, const ORIEL_DELAYLOAD_DESCRIPTOR *Descriptor, PVOID FailureHook,
+                                     PVOID SystemHook, PVOID *Slot, ULONG Flags);
+NTSTATUS NTAPI LdrUnloadDll(PVOID Base);
 NTSTATUS NTAPI LdrGetDllHandle(PWSTR Path, PULONG Characteristics, PUNICODE_STRING Name, PVOID *Base);
 NTSTATUS NTAPI LdrGetProcedureAddress(PVOID Base, PANSI_STRING Name, ULONG Ordinal, PVOID *Address);
 
