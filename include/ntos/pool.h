@@ -74,6 +74,18 @@ VOID ExStartLookasides(VOID);      /* phase 1 */
 /* Gives back the empty page that each size class keeps. IRQL: <= DISPATCH_LEVEL. */
 VOID ExTrimPool(VOID);
 
+/* ExAllocatePoolWithTag on behalf of who returns to Site: the block counts as allocated there. */
+PVOID ExAllocatePoolFor(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, PVOID Site);
+
+#if NT_CHK
+/* A block changes hands without passing through the pool: it counts as allocated by who returns to Site. */
+VOID ExReassignPool(PVOID Address, PVOID Site);
+BOOLEAN ExIsSpecialPool(VOID); /* some blocks get guard pages */
+#else
+#define ExReassignPool(Address, Site) ((void)0)
+#define ExIsSpecialPool()             FALSE
+#endif
+
 #if NT_CHK
 /* A block and the stack that allocated it. */
 typedef struct _EX_POOL_OWNED {

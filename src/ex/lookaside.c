@@ -10,8 +10,8 @@
  *
  * Source: WDK documentation of the ExInitializeNPagedLookasideList family.
  */
+#include "poolp.h"
 #include <ntos/ke.h>
-#include <ntos/pool.h>
 
 #define DEPTH_MINIMUM 4   /* blocks kept of a list nobody asks: little enough not to be missed */
 #define DEPTH_INITIAL 16  /* enough to ride out a burst */
@@ -93,6 +93,7 @@ VOID ExAdjustLookasideDepth(VOID)
         AdjustDepth(CONTAINING_RECORD(Entry, GENERAL_LOOKASIDE_POOL, ListEntry));
     }
     KeReleaseSpinLock(&ExpLookasideLock, Irql);
+    ExpAdjustCaches();
 }
 
 static VOID NTAPI AdjustRoutine(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)

@@ -3,7 +3,7 @@
  *
  * Small blocks come from pages cut into one of some 20 sizes; a request is rounded up to its size by a table, and taking
  * or giving a block is a push or pop on its page's free list: constant time. Larger requests are runs of whole pages
- * from Mm. A page that becomes empty goes back to Mm, except one a size, so that a caller that allocates
+ * from Mm. Each processor keeps some free blocks of the smaller sizes for itself (poolcache.c). A page that becomes empty goes back to Mm, except one a size, so that a caller that allocates
  * and frees one block does not map and unmap a page each time; ExTrimPool returns those too.
  *
  * Each small block has a header: tag, size, and a check word that binds both to the address. A free whose
@@ -143,6 +143,7 @@ static PEXP_BLOCK ExpTakeBlock(PEXP_PAGE Page)
     } else {
         ASSERT(Page->Untouched != 0);
         Block = (PEXP_BLOCK)((PUCHAR)(Page + 1) + (Page->Total - Page->Untouched) * ExpSizes[Page->Class]);
+        Block->Size = EXP_FREE; /* until its header is filled: searches may come by */
         Page->Untouched--;
     }
     Page->Used++;
@@ -175,10 +176,10 @@ static PEXP_BLOCK ExpTakeFromClass(PEXP_CLASS Class)
     return Block;
 }
 
-static PVOID ExpAllocateSmall(BOOLEAN Paged, ULONG ClassIndex, SIZE_T Bytes, ULONG Tag, BOOLEAN Zero, PVOID Site)
+/* From the pages that all processors share; NULL: memory is short. */
+static PEXP_BLOCK ExpTakeShared(BOOLEAN Paged, ULONG ClassIndex)
 {
     PEXP_CLASS Class = &ExpClasses[Paged][ClassIndex];
-    SIZE_T Room = ExpSizes[ClassIndex] - sizeof(EXP_BLOCK);
     PEXP_BLOCK Block;
     KIRQL Irql;
 
@@ -199,14 +200,42 @@ static PVOID ExpAllocateSmall(BOOLEAN Paged, ULONG ClassIndex, SIZE_T Bytes, ULO
 #endif
         Block = ExpTakeFromClass(Class);
     }
+    KeReleaseSpinLock(&Class->Lock, Irql);
+    return Block;
+}
+
+/* A kept block is as it was when it was freed, but for the link in its first words. */
+static VOID ExpCheckKept(const EXP_BLOCK *Block, SIZE_T Room)
+{
+    const UCHAR *Memory = (const UCHAR *)(Block + 1) + sizeof(PVOID);
+
+    if (Block->Size != EXP_FREE || (NT_CHK && !ExpIsFilled(Memory, Room - sizeof(PVOID), EXP_FILL_FREE))) {
+        ExpBadBlock(BAD_POOL_HEADER, 0x20, (PVOID)(Block + 1), Block->Tag, "written to after it was freed",
+                    EXP_CALLER(Block));
+    }
+}
+
+static PVOID ExpAllocateSmall(BOOLEAN Paged, ULONG ClassIndex, SIZE_T Bytes, ULONG Tag, BOOLEAN Zero, PVOID Site)
+{
+    SIZE_T Room = ExpSizes[ClassIndex] - sizeof(EXP_BLOCK);
+    PEXP_BLOCK Block = ExpTakeKept(Paged, ClassIndex);
+
+    if (Block != NULL) {
+        ExpCheckKept(Block, Room);
+    } else {
+        Block = ExpTakeShared(Paged, ClassIndex);
+    }
+    if (Block == NULL) {
+        return NULL;
+    }
 #if NT_CHK
     Block->Caller = Site;
     Block->Stack = 0;
 #endif
     Block->Tag = Tag;
+    _ReadWriteBarrier(); /* a search for blocks sees an owner first, then that there is a block */
     Block->Size = (ULONG)Bytes;
     Block->Check = ExpCheckWord(Block);
-    KeReleaseSpinLock(&Class->Lock, Irql);
     if (Zero) {
         RtlZeroMemory(Block + 1, Bytes);
     } else if (NT_CHK) {
@@ -251,12 +280,24 @@ static PEXP_PAGE ExpGiveBlock(PEXP_CLASS Class, PEXP_PAGE Page, PEXP_BLOCK Block
     return Spare;
 }
 
+VOID ExpReturnBlock(PEXP_BLOCK Block)
+{
+    PEXP_PAGE Page = PAGE_ALIGN(Block), Spare;
+    PEXP_CLASS Class = &ExpClasses[Page->Paged][Page->Class];
+    KIRQL Irql;
+
+    KeAcquireSpinLock(&Class->Lock, &Irql);
+    Spare = ExpGiveBlock(Class, Page, Block);
+    KeReleaseSpinLock(&Class->Lock, Irql);
+    if (Spare != NULL) {
+        ExpFreePage(Spare);
+    }
+}
+
 static VOID ExpFreeSmall(PVOID Address, ULONG Tag, PVOID Site)
 {
-    PEXP_PAGE Page = ExpPageOf(Address), Spare;
+    PEXP_PAGE Page = ExpPageOf(Address);
     PEXP_BLOCK Block = (PEXP_BLOCK)Address - 1;
-    PEXP_CLASS Class;
-    KIRQL Irql;
 
     if (Page == NULL) {
         ExpBadBlock(BAD_POOL_CALLER, 0x46, Address, Tag, "freed, but not a pool block", NULL);
@@ -288,12 +329,9 @@ static VOID ExpFreeSmall(PVOID Address, ULONG Tag, PVOID Site)
     Block->Caller = Site;
     Block->Stack = 0;
 #endif
-    Class = &ExpClasses[Page->Paged][Page->Class];
-    KeAcquireSpinLock(&Class->Lock, &Irql);
-    Spare = ExpGiveBlock(Class, Page, Block);
-    KeReleaseSpinLock(&Class->Lock, Irql);
-    if (Spare != NULL) {
-        ExpFreePage(Spare);
+    Block->Size = EXP_FREE;
+    if (!ExpKeepBlock(Page->Paged, Page->Class, Block)) {
+        ExpReturnBlock(Block);
     }
 }
 
@@ -409,6 +447,18 @@ VOID ExpMarkQuota(PVOID Address)
     }
 }
 
+#if NT_CHK
+VOID ExReassignPool(PVOID Address, PVOID Site)
+{
+    PEXP_BLOCK Block = (PEXP_BLOCK)Address - 1;
+
+    if (ExpPageOf(Address) != NULL) {
+        Block->Caller = Site;
+        Block->Stack = ExpKeepStack(Site);
+    }
+}
+#endif
+
 static VOID ExpFree(PVOID Address, ULONG Tag, PVOID Site)
 {
     ASSERT_IRQL_MAX(DISPATCH_LEVEL);
@@ -459,6 +509,7 @@ VOID ExInitializePoolPhase0(VOID)
 
 VOID ExTrimPool(VOID)
 {
+    ExpEmptyCaches();
     for (ULONG Index = 0; Index < 2 * EXP_CLASSES; Index++) {
         PEXP_CLASS Class = &ExpClasses[Index / EXP_CLASSES][Index % EXP_CLASSES];
         PEXP_PAGE Page;

@@ -25,6 +25,11 @@ PVOID NTAPI ExAllocatePoolWithTag(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULON
     return ExpAllocateOrRaise(PoolType, NumberOfBytes, Tag, _ReturnAddress());
 }
 
+PVOID ExAllocatePoolFor(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, PVOID Site)
+{
+    return ExpAllocateOrRaise(PoolType, Bytes, Tag, Site);
+}
+
 #undef ExAllocatePool
 PVOID NTAPI ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes)
 {

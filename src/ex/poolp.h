@@ -91,6 +91,17 @@ VOID ExpMarkQuota(PVOID Address); /* its free returns quota */
 VOID ExpCountAllocation(BOOLEAN Paged, ULONG Tag, SIZE_T Bytes);
 VOID ExpCountFree(BOOLEAN Paged, ULONG Tag, SIZE_T Bytes);
 
+VOID ExpReturnBlock(PEXP_BLOCK Block); /* a free block that a processor has kept goes back to its page */
+
+/* ---- poolcache.c; IRQL: <= DISPATCH_LEVEL ---- */
+
+/* A block of a size that this processor has kept; NULL: none. */
+PEXP_BLOCK ExpTakeKept(BOOLEAN Paged, ULONG Class);
+/* Keeps a block, whose Size is EXP_FREE; FALSE: enough are kept. */
+BOOLEAN ExpKeepBlock(BOOLEAN Paged, ULONG Class, PEXP_BLOCK Block);
+VOID ExpEmptyCaches(VOID);
+VOID ExpAdjustCaches(VOID); /* once a second */
+
 /* ---- poolcheck.c ---- */
 
 /* Site, Stack: who allocated (or freed) the block; Site may be NULL. Never returns. */

@@ -181,3 +181,10 @@ BOOLEAN ExpFreeSpecial(PVOID Address, ULONG Tag)
 }
 
 #endif
+
+#if NT_CHK
+BOOLEAN ExIsSpecialPool(VOID)
+{
+    return ExpSpecialTag != 0;
+}
+#endif
