@@ -44,6 +44,7 @@ NTSTATUS IoInitialize(LOADER_BLOCK *LoaderBlock)
     NTSTATUS Status;
 
     ASSERT_IRQL(PASSIVE_LEVEL);
+    IopInitializeIrpLists();
     IopInitializeVolumes();
     IopInitializeShutdown();
     Status = IopCreateDriverType();

@@ -73,6 +73,11 @@ typedef struct _IOP_OPEN_PACKET {
 } IOP_OPEN_PACKET, *PIOP_OPEN_PACKET;
 
 extern KSPIN_LOCK IopDatabaseLock;
+/* Memory for an IRP, and back; Site: who asked, Flags: for AllocationFlags. IRQL: <= DISPATCH_LEVEL. (irpcache.c) */
+PIRP IopTakeIrp(CCHAR StackSize, PVOID Site, PUCHAR Flags);
+VOID IopGiveIrp(PIRP Irp);
+VOID IopInitializeIrpLists(VOID); /* by IoInitialize */
+VOID IopTrimIrps(VOID);           /* gives what is kept back to the pool. IRQL: <= DISPATCH_LEVEL */
 extern volatile LONG64 IopIrpCount, IopMdlCount, IopIrpsCompleted, IopPagingReads, IopPagingWrites;
 extern volatile LONG64 IopDiskReads, IopDiskReadBytes, IopDiskWrites, IopDiskWriteBytes;
 

@@ -10,6 +10,7 @@
  * routine.
  */
 #include "iop.h"
+#include <ntos/pool.h>
 
 volatile LONG64 IopIrpCount;
 
@@ -37,18 +38,19 @@ VOID NTAPI IoInitializeIrp(PIRP Irp, USHORT PacketSize, CCHAR StackSize)
 PIRP NTAPI IoAllocateIrp(CCHAR StackSize, BOOLEAN ChargeQuota)
 {
     USHORT Size = IoSizeOfIrp(StackSize);
+    UCHAR Flags;
     PIRP Irp;
 
     UNREFERENCED_PARAMETER(ChargeQuota);
     if (StackSize <= 0) {
         return NULL;
     }
-    Irp = ExInjectFault(ExFaultIrp) ? NULL : ExAllocatePoolWithTag(NonPagedPool, Size, IOP_TAG_IRP);
+    Irp = ExInjectFault(ExFaultIrp) ? NULL : IopTakeIrp(StackSize, _ReturnAddress(), &Flags);
     if (Irp == NULL) {
         return NULL;
     }
     IoInitializeIrp(Irp, Size, StackSize);
-    Irp->AllocationFlags = IRP_ALLOCATED_FIXED_SIZE; /* from IoAllocateIrp: IoReuseIrp and IoFreeIrp accept it */
+    Irp->AllocationFlags = Flags; /* from IoAllocateIrp: IoReuseIrp and IoFreeIrp accept it */
     InterlockedIncrement64(&IopIrpCount);
     return Irp;
 }
@@ -60,7 +62,7 @@ VOID NTAPI IoFreeIrp(PIRP Irp)
     ASSERT(IsListEmpty(&Irp->ThreadListEntry));
     Irp->Type = 0; /* makes a second free or completion visible */
     InterlockedDecrement64(&IopIrpCount);
-    ExFreePoolWithTag(Irp, IOP_TAG_IRP);
+    IopGiveIrp(Irp);
 }
 
 VOID NTAPI IoReuseIrp(PIRP Irp, NTSTATUS Status)

@@ -6,6 +6,7 @@
  * the lock that one holds. No locks; IRQL <= DISPATCH_LEVEL.
  */
 #include "iop.h"
+#include <ntos/pool.h>
 
 volatile LONG64 IopMdlCount;
 
@@ -26,7 +27,7 @@ PMDL NTAPI IoAllocateMdl(PVOID VirtualAddress, ULONG Length, BOOLEAN SecondaryBu
 
     UNREFERENCED_PARAMETER(ChargeQuota);
 
-    Mdl = ExAllocatePoolWithTag(NonPagedPool, Bytes, IOP_TAG_MDL);
+    Mdl = ExAllocatePoolFor(NonPagedPool, Bytes, IOP_TAG_MDL, _ReturnAddress());
     if (Mdl == NULL) {
         return NULL;
     }

@@ -9,6 +9,7 @@
  * device (IoDeleteDevice stops it first).
  */
 #include "iop.h"
+#include <ntos/pool.h>
 
 struct _IO_WORKITEM {
     WORK_QUEUE_ITEM Item;
@@ -53,7 +54,7 @@ VOID NTAPI IoUninitializeWorkItem(PIO_WORKITEM IoWorkItem)
 
 PIO_WORKITEM NTAPI IoAllocateWorkItem(PDEVICE_OBJECT DeviceObject)
 {
-    PIO_WORKITEM Item = ExAllocatePoolWithTag(NonPagedPool, sizeof(*Item), IOP_TAG_WORK);
+    PIO_WORKITEM Item = ExAllocatePoolFor(NonPagedPool, sizeof(*Item), IOP_TAG_WORK, _ReturnAddress());
 
     if (Item != NULL) {
         IoInitializeWorkItem(DeviceObject, Item);

@@ -14,7 +14,9 @@
 
 #define MAXIMUM_STEPS 400 /* allocations of one kind in one operation: the longest needs some dozens */
 
-extern volatile LONG64 IopIrpCount; /* src/io/irp.c */
+/* src/io/iop.h */
+extern volatile LONG64 IopIrpCount;
+VOID IopTrimIrps(VOID);
 
 static EX_POOL_TAG Before[EX_POOL_TAGS], After[EX_POOL_TAGS];
 
@@ -256,6 +258,7 @@ static ULONG Leaks(LONG64 Irps, PLONG64 Bytes)
     ULONG Tag = 0;
 
     for (ULONG Round = 0; Round < 300; Round++) {
+        IopTrimIrps();
         ExSnapshotPoolTags(After);
         Tag = ExCompareSnapshots(Before, After, Bytes);
         if (Tag == 0 && IopIrpCount <= Irps) {
@@ -278,6 +281,7 @@ static BOOLEAN FailEach(PKTAP_CONTEXT Ktap, const NAMED_OPERATION *Operation, EX
         ULONG Injected = ExFaultsInjected(Kind), Tag;
         NTSTATUS Status;
 
+        IopTrimIrps();
         ExSnapshotPoolTags(Before);
         Irps = IopIrpCount;
         ExSetFaultOnce(Kind, Number);

@@ -8,7 +8,10 @@
 #include <ntos/ke.h>
 #include <ntos/ktap.h>
 #include <ntos/ob.h>
+#include <ntos/pool.h>
 #include <ntos/vf.h>
+
+VOID IopTrimIrps(VOID); /* src/io/irpcache.c */
 
 static DRIVER_OBJECT IrptDriver;
 static PDEVICE_OBJECT IrptDevices[3]; /* [0] is the lowest */
@@ -293,7 +296,7 @@ static VOID IrptMisuse(PKTAP_CONTEXT Ktap)
     ULONG Calls = 0, Before, Reports[3];
     BOOLEAN Caught;
 
-    KTAP_CHECK(Irp != NULL && IrptStart());
+    KTAP_CHECK(Irp != NULL && KTAP_WHOLE(IrptStart()));
     Caught = VfCatchReports(TRUE);
     Before = VfCaughtReports(VfReportIrp);
     IrptCompleteOwn(Irp, STATUS_CANCELLED, &Calls);
@@ -316,8 +319,68 @@ static VOID IrptMisuse(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(Reports[2], Before + 3);
 }
 
+/* IRPs of few locations are kept by the processor that frees them, which finds them again; deep ones go back to the pool. */
+static VOID IrptKeptOnes(PKTAP_CONTEXT Ktap)
+{
+    PIRP First, Same, Other, Deep;
+    UCHAR Flags, DeepFlags;
+    KIRQL Irql;
+
+    if (ExIsSpecialPool()) {
+        Ktap->Skipped = TRUE;
+        Ktap->SkipReason = "with special pool none is kept";
+        return;
+    }
+    KeRaiseIrql(DISPATCH_LEVEL, &Irql); /* nobody else of this processor */
+    First = IoAllocateIrp(1, FALSE);
+    if (First != NULL) {
+        IoFreeIrp(First);
+    }
+    Same = IoAllocateIrp(2, FALSE);
+    Other = IoAllocateIrp(2, FALSE);
+    Deep = IoAllocateIrp(20, FALSE);
+    KeLowerIrql(Irql);
+    KTAP_CHECK(First != NULL && Same != NULL && Other != NULL && Deep != NULL);
+    Flags = Same->AllocationFlags;
+    DeepFlags = Deep->AllocationFlags;
+    IoFreeIrp(Same);
+    IoFreeIrp(Other);
+    IoFreeIrp(Deep);
+    KTAP_EQUAL(Same, First);
+    KTAP_CHECK(Other != First);
+    KTAP_EQUAL(Flags & IRP_LOOKASIDE_ALLOCATION, IRP_LOOKASIDE_ALLOCATION);
+    KTAP_EQUAL(DeepFlags & IRP_LOOKASIDE_ALLOCATION, 0);
+}
+
+/* However many are freed, a list keeps a bounded number, and gives back all of them when asked. */
+static VOID IrptKeptFew(PKTAP_CONTEXT Ktap)
+{
+    static PIRP Many[600];
+    static EX_POOL_TAG Before[EX_POOL_TAGS], After[EX_POOL_TAGS];
+    ULONG Made = 0;
+    LONG64 Bytes = 0;
+
+    IopTrimIrps();
+    ExSnapshotPoolTags(Before);
+    while (Made < RTL_NUMBER_OF(Many) && (Many[Made] = IoAllocateIrp(1, FALSE)) != NULL) {
+        Made++;
+    }
+    for (ULONG Index = 0; Index < Made; Index++) {
+        IoFreeIrp(Many[Index]);
+    }
+    ExSnapshotPoolTags(After);
+    for (ULONG Index = 0; Index < EX_POOL_TAGS; Index++) {
+        Bytes += After[Index].Tag == ' prI' ? (LONG64)(After[Index].Bytes - Before[Index].Bytes) : 0;
+    }
+    IopTrimIrps();
+    KTAP_EQUAL(Made, RTL_NUMBER_OF(Many));
+    KTAP_CHECK(Bytes <= (LONG64)KeQueryActiveProcessorCount(NULL) * 256 * IoSizeOfIrp(6) &&
+               Bytes < 600 * IoSizeOfIrp(2));
+}
+
 static const KTAP_CASE_ENTRY IrptCases[] = {
-    {"device_stack", IrptStack}, {"immediate", IrptImmediate},    {"pended", IrptPended}, {"cancelled", IrptCancelled},
-    {"own_irp", IrptOwn},        {"partial_mdl", IrptPartialMdl}, {"misuse", IrptMisuse},
+    {"device_stack", IrptStack},  {"immediate", IrptImmediate}, {"pended", IrptPended},
+    {"cancelled", IrptCancelled}, {"own_irp", IrptOwn},         {"partial_mdl", IrptPartialMdl},
+    {"misuse", IrptMisuse},       {"kept", IrptKeptOnes},       {"kept_few", IrptKeptFew},
 };
 KTAP_SUITE(IrptSuite, "io.irp", IrptCases);
