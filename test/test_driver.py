@@ -55,8 +55,9 @@ def extra(tmp_path_factory):
     out = scratch / "out"
     out.mkdir()
     run("x86_64-w64-mingw32-dlltool", "-d", "missing.def", "-l", "libmissing.a", cwd=scratch)
-    for name in ("gccdrv", "talker"):
+    for name in ("gccdrv", "talker", "leaver"):
         run(*GCC, "-o", out / f"{name}.sys", f"{name}.c", "-lntoskrnl", "-lhal", cwd=scratch)
+    run(*GCC, "-DLEAVE_DEVICE", "-o", out / "keeper.sys", "leaver.c", "-lntoskrnl", cwd=scratch)
     run(*GCC, "-o", out / "missing.sys", "missing.c", "-L.", "-lmissing", "-lntoskrnl", cwd=scratch)
     run(*CLANG, "clangdrv.c", "-o", "clangdrv.o", cwd=scratch)
     run(*LINK, "clangdrv.o", f"{LIBRARIES}/libntoskrnl.a", "-o", out / "clangdrv.sys", cwd=scratch)
@@ -134,3 +135,18 @@ def test_damaged_images_are_refused(machine, name):
     output = machine.run(rf"load D:\extra\{name}.sys", 60)
     assert "0xC000007B" in output, output  # STATUS_INVALID_IMAGE_FORMAT
     assert counters(machine) == before
+
+
+def test_verifier_names_what_a_driver_leaves(machine):
+    """One report for each thing left at unload, with the driver's name; a device left keeps the image."""
+    machine.run(r"load D:\extra\leaver.sys", 60)
+    output = machine.run("unload leaver", 60)
+    left = re.findall(r"^\*\*\* VERIFIER leak at unload: leaver\.sys has unloaded and left (.*)", output, re.MULTILINE)
+    for what in (r"handle \S+ open", r"a timer armed", r"a block of \d+ bytes, tag 'Irp '", r"a block of \d+ bytes, tag 'Mdl '",
+                 r"a block of \d+ bytes, tag 'IWrk'", r"a block of \d+ bytes, tag 'Lave'"):
+        assert sum(re.match(what, each) is not None for each in left) == 1, (what, output)
+    assert len(left) == 6, output
+    assert "leaver.sys+0x" in output, "no stack names the driver"
+    machine.run(r"load D:\extra\keeper.sys", 60)
+    output = machine.run("unload keeper", 60)
+    assert re.search(r"VERIFIER leak at unload: \\Driver\\keeper has unloaded and left device", output), output

@@ -75,3 +75,8 @@ NTSTATUS NTAPI NtWaitForMultipleObjects(ULONG Count, HANDLE Handles[], WAIT_TYPE
 NTSTATUS NTAPI ZwWaitForMultipleObjects(ULONG Count, HANDLE Handles[], WAIT_TYPE WaitType, BOOLEAN Alertable,
                                         PLARGE_INTEGER Timeout);
 NTSTATUS NTAPI NtAllocateLocallyUniqueId(PLUID Luid);
+
+#if NT_CHK
+/* A work item that is queued, or a routine that a worker runs now, which lies in a range; NULL: none. IRQL: <= DISPATCH_LEVEL. */
+PVOID ExFindWorkItemOf(ULONG64 Begin, ULONG64 End);
+#endif

@@ -77,8 +77,15 @@ typedef struct _VF_CONTEXT { /* what an interrupt interrupted */
 /* The pool block at Base goes back: nothing live may be in it. IRQL: <= DISPATCH_LEVEL. */
 VOID VfFreeMemory(PVOID Base, SIZE_T Bytes);
 
-/* A driver's image is about to go: what it has left is reported. PASSIVE_LEVEL. */
+/* A driver came that can go again; its image is about to go: what it has left is reported; it has gone. PASSIVE_LEVEL. */
+VOID VfDriverLoaded(VOID);
 VOID VfDriverUnloaded(PVOID Base, SIZE_T Bytes, PCSTR Name);
+VOID VfDriverGone(VOID);
+/* It was unloaded by the routine Unload and kept a device. PASSIVE_LEVEL. */
+VOID VfDeviceLeft(PCUNICODE_STRING Driver, PVOID Device, PVOID Unload);
+/* A handle of the kernel's table was made, or closed. PASSIVE_LEVEL. */
+VOID VfHandleMade(HANDLE Handle);
+VOID VfHandleGone(HANDLE Handle);
 
 /* A new thread's stack, from its limit up to what is in use already; and what it had used when it ended. IRQL: <= DISPATCH_LEVEL. */
 VOID VfFillStack(PVOID Limit, PVOID Used);
@@ -136,7 +143,12 @@ VOID VfForgetOrder(PCSTR One, PCSTR Other);
 
 #define VF_NAME_LOCK(Variable, LockName)         C_ASSERT(sizeof(LockName) > 1)
 #define VfInitialize()                           ((void)0)
+#define VfDriverLoaded()                         ((void)0)
 #define VfDriverUnloaded(Base, Bytes, Name)      ((void)0)
+#define VfDriverGone()                           ((void)0)
+#define VfDeviceLeft(Driver, Device, Unload)     ((void)0)
+#define VfHandleMade(Handle)                     ((void)0)
+#define VfHandleGone(Handle)                     ((void)0)
 #define VfFillStack(Limit, Used)                 ((void)0)
 #define VfThreadEnded(Thread)                    ((void)0)
 #define VfFreeMemory(Base, Bytes)                ((void)0)

@@ -10,6 +10,7 @@
  *
  * Source: WDK documentation of ExQueueWorkItem.
  */
+#include <ntos/ex.h>
 #include <ntos/ps.h>
 
 #include <ntos/init.h>
@@ -29,6 +30,10 @@ typedef struct _EX_POOL {
     KPRIORITY Priority;       /* (c) */
     volatile LONG64 Executed; /* interlocked */
     LONG64 LastExecuted;      /* balancer only */
+#if NT_CHK
+    volatile LONG Numbers;                              /* interlocked: threads that began */
+    PWORKER_THREAD_ROUTINE volatile Runs[POOL_MAXIMUM]; /* what each runs, its own; NULL: nothing */
+#endif
 } EX_POOL, *PEX_POOL;
 
 enum { PoolDelayed, PoolCritical, PoolHyperCritical, PoolCount };
@@ -75,9 +80,18 @@ static VOID CheckAfter(PWORKER_THREAD_ROUTINE Routine, PVOID Parameter)
     }
 }
 
+#if NT_CHK
+#define NOTE_RUN(Pool, Number, Routine) ((Pool)->Runs[Number] = (Routine))
+#else
+#define NOTE_RUN(Pool, Number, Routine) ((void)0)
+#endif
+
 static VOID NTAPI Worker(PVOID Context)
 {
     PEX_POOL Pool = Context;
+#if NT_CHK
+    LONG Number = InterlockedIncrement(&Pool->Numbers) - 1;
+#endif
 
     PsGetCurrentThread()->ActiveExWorker = TRUE;
     for (;;) {
@@ -86,7 +100,9 @@ static VOID NTAPI Worker(PVOID Context)
         PWORKER_THREAD_ROUTINE Routine = Item->WorkerRoutine;
         PVOID Parameter = Item->Parameter;
         Item->List.Flink = NULL;
+        NOTE_RUN(Pool, Number, Routine);
         Routine(Parameter);
+        NOTE_RUN(Pool, Number, NULL);
         CheckAfter(Routine, Parameter);
         InterlockedIncrement64(&Pool->Executed);
     }
@@ -153,6 +169,44 @@ VOID NTAPI ExQueueWorkItem(PWORK_QUEUE_ITEM WorkItem, WORK_QUEUE_TYPE QueueType)
         KeSetEvent(&ExpBalance, IO_NO_INCREMENT, FALSE);
     }
 }
+
+#if NT_CHK
+
+static BOOLEAN IsIn(PVOID Address, ULONG64 Begin, ULONG64 End)
+{
+    return (ULONG64)Address >= Begin && (ULONG64)Address < End;
+}
+
+static PVOID FindInPool(PEX_POOL Pool, ULONG64 Begin, ULONG64 End)
+{
+    PVOID Found = NULL;
+    KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&Pool->Lock);
+
+    for (PLIST_ENTRY Entry = Pool->Items.Flink; Entry != &Pool->Items && Found == NULL; Entry = Entry->Flink) {
+        PWORK_QUEUE_ITEM Item = CONTAINING_RECORD(Entry, WORK_QUEUE_ITEM, List);
+        if (IsIn(Item, Begin, End) || IsIn((PVOID)Item->WorkerRoutine, Begin, End)) {
+            Found = Item;
+        }
+    }
+    KeReleaseSpinLock(&Pool->Lock, OldIrql);
+    for (ULONG Number = 0; Number < POOL_MAXIMUM && Found == NULL; Number++) {
+        PVOID Routine = (PVOID)Pool->Runs[Number];
+        Found = IsIn(Routine, Begin, End) ? Routine : NULL;
+    }
+    return Found;
+}
+
+PVOID ExFindWorkItemOf(ULONG64 Begin, ULONG64 End)
+{
+    PVOID Found = NULL;
+
+    for (ULONG Index = 0; Index < PoolCount && Found == NULL; Index++) {
+        Found = FindInPool(&ExpPools[Index], Begin, End);
+    }
+    return Found;
+}
+
+#endif
 
 /* The work queues, before anybody queues. Phase 1, PASSIVE_LEVEL. */
 NTSTATUS ExInitialize(VOID)

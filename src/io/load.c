@@ -60,7 +60,7 @@ static NTSTATUS IopFindDriver(PCUNICODE_STRING Name, PDRIVER_OBJECT *Driver)
         Status = ObReferenceObjectByName(&Path, OBJ_CASE_INSENSITIVE, NULL, 0, IopDriverObjectType, KernelMode, NULL,
                                          (PVOID *)Driver);
         ExFreePoolWithTag(Path.Buffer, IOP_TAG_DRIVER);
-        if (NT_SUCCESS(Status)) {
+        if (Status != STATUS_OBJECT_NAME_NOT_FOUND) { /* found; or there is no saying, for want of memory */
             return Status;
         }
     }
@@ -98,6 +98,10 @@ static NTSTATUS IopReadService(PUNICODE_STRING RegistryPath, PUNICODE_STRING Ima
     if (NT_SUCCESS(Status)) {
         Status = RtlQueryRegistryValues(RTL_REGISTRY_ABSOLUTE, Path.Buffer, Table, NULL, NULL);
         ExFreePoolWithTag(Path.Buffer, IOP_TAG_DRIVER);
+    }
+    if (!NT_SUCCESS(Status) && ImagePath->Buffer != NULL) { /* the first value was there, the second could not be had */
+        ExFreePool(ImagePath->Buffer);
+        ImagePath->Buffer = NULL;
     }
     return Status;
 }
@@ -142,9 +146,13 @@ static NTSTATUS IopLoadHere(PUNICODE_STRING RegistryPath)
     if (Service.Length == 0) {
         return STATUS_OBJECT_NAME_INVALID;
     }
-    if (NT_SUCCESS(IopFindDriver(&Service, &Driver))) {
+    Status = IopFindDriver(&Service, &Driver);
+    if (NT_SUCCESS(Status)) {
         ObfDereferenceObject(Driver);
         return STATUS_IMAGE_ALREADY_LOADED;
+    }
+    if (Status != STATUS_OBJECT_NAME_NOT_FOUND && Status != STATUS_OBJECT_PATH_NOT_FOUND) {
+        return Status;
     }
     Status = IopReadService(RegistryPath, &Given, &Type);
     if (NT_SUCCESS(Status)) {
@@ -175,6 +183,7 @@ static VOID IopUnloadNow(PDRIVER_OBJECT Driver)
     ASSERT_IRQL(PASSIVE_LEVEL);
     IopDropReinits(Driver);
     if (Driver->DeviceObject != NULL) {
+        VfDeviceLeft(&Driver->DriverName, Driver->DeviceObject, (PVOID)Driver->DriverUnload);
         ConPrint("%wZ: unloaded, but did not delete its devices: its image stays\n", &Driver->DriverName);
     }
     ObMakeTemporaryObject(Driver);

@@ -323,6 +323,7 @@ NTSTATUS MmLoadSystemImage(PCUNICODE_STRING Path, PKLDR_DATA_TABLE_ENTRY *Entry)
         return Status;
     }
     *Entry = &Image->Entry;
+    VfDriverLoaded();
     MiNotifyImage(&Image->Entry);
     return STATUS_SUCCESS;
 }
@@ -341,6 +342,7 @@ VOID MiDereferenceImage(PKLDR_DATA_TABLE_ENTRY Entry)
     MiReleaseImports(Image);
     MiUnmapImage(Image);
     ExFreePoolWithTag(Image, MI_TAG_IMAGE);
+    VfDriverGone();
 }
 
 VOID MmUnloadSystemImage(PKLDR_DATA_TABLE_ENTRY Entry)

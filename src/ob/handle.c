@@ -163,6 +163,9 @@ NTSTATUS ObpMakeHandle(PHANDLE_TABLE Table, PVOID Object, ULONG Attributes, ACCE
     if (Table == ObpKernelHandleTable && (Attributes & OBJ_KERNEL_HANDLE) != 0) {
         *Handle = (HANDLE)(OBP_KERNEL_BITS | ((ULONG64)Index * 4));
     }
+    if (Table == ObpKernelHandleTable) {
+        VfHandleMade(ULongToHandle(Index * 4));
+    }
     return STATUS_SUCCESS;
 }
 
@@ -352,6 +355,9 @@ NTSTATUS ObpCloseHandle(PEPROCESS Process, HANDLE Handle, KPROCESSOR_MODE Previo
     }
     Status = ObpRemoveEntry(Table, Index, FALSE, &Object, &Granted);
     if (NT_SUCCESS(Status)) {
+        if (Table == ObpKernelHandleTable) {
+            VfHandleGone(ULongToHandle(Index * 4));
+        }
         ObpUncountHandle(ObpTableProcess(Table), Object, Granted);
     }
     return Status;

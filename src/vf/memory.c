@@ -1,18 +1,14 @@
 /*
- * memory.c - what a block of pool may not hold when it is freed, and a driver when it goes.
+ * memory.c - what a block of pool may not hold when it is freed.
  *
  * A freed block is searched for timers that are armed and DPCs that are queued, which would run from it later; for locks that
  * the freeing thread holds; and for resources that were not deleted. A timer or DPC is known by the form of its header, and believed
  * only if the list it claims to be in points back at it.
  *
- * A driver that unloads must have freed its pool, cancelled its timers, and let its DPCs run: blocks are known by the address that
- * allocated them (src/ex/poolcheck.c), the others by where they or their routines lie.
- *
- * Locks: the dispatcher's and DPC locks in the routines of Ke called here. IRQL: <= DISPATCH_LEVEL; PASSIVE_LEVEL for drivers.
+ * Locks: none of its own. IRQL: <= DISPATCH_LEVEL.
  */
 #include "../ke/kip.h"
 #include "vfp.h"
-#include <ntos/pool.h>
 
 #define SEARCHED_BYTES 0x4000 /* of one block: objects with timers are smaller, and long buffers are data */
 
@@ -85,32 +81,4 @@ VOID VfFreeMemory(PVOID Base, SIZE_T Bytes)
     if (VfForgetRange(Base, Bytes) != 0) {
         ReportFreed(Base, Bytes, "a resource that was not deleted", Base);
     }
-}
-
-/* ---- Drivers ---- */
-
-static VOID ReportLeak(const EX_POOL_OWNED *Block, PVOID Context)
-{
-    CHAR Tag[5] = {(CHAR)Block->Tag, (CHAR)(Block->Tag >> 8), (CHAR)(Block->Tag >> 16), (CHAR)(Block->Tag >> 24), 0};
-
-    VfReport(VfReportLeak, Block->Stack, Block->Depth, NULL, 0,
-             "%s has unloaded and left a block of %llu bytes, tag '%s', at %p", (PCSTR)Context, (ULONG64)Block->Bytes,
-             Tag, Block->Address);
-}
-
-VOID VfDriverUnloaded(PVOID Base, SIZE_T Bytes, PCSTR Name)
-{
-    ULONG64 Begin = (ULONG64)Base, End = Begin + Bytes, Site = Begin;
-    PVOID Found;
-
-    ExFindOwnedPool(Begin, End, ReportLeak, (PVOID)Name);
-    Found = KiFindTimerOf(Begin, End);
-    if (Found != NULL) {
-        VfReport(VfReportLeak, &Site, 1, NULL, 0, "%s has unloaded and left timer %p armed", Name, Found);
-    }
-    Found = KiFindDpcOf(Begin, End);
-    if (Found != NULL) {
-        VfReport(VfReportLeak, &Site, 1, NULL, 0, "%s has unloaded and left DPC %p queued", Name, Found);
-    }
-    VfForgetRange(Base, Bytes);
 }

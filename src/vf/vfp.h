@@ -77,6 +77,10 @@ BOOLEAN VfHoldsPrintLock(PVF_PROCESSOR Processor); /* what is printed now would 
 /* Notes that a lock of class To is taken while one of class From is held; reports a cycle. */
 VOID VfNoteOrder(VF_CLASS_NUMBER From, VF_CLASS_NUMBER To);
 
+/* ---- unload.c ---- */
+
+#define VF_TAG_IRP ' prI' /* src/io/iop.h */
+
 /* ---- stack.c ---- */
 
 VOID VfShowStacks(VOID);

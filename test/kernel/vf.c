@@ -6,6 +6,8 @@
  */
 #include "../../src/ke/kip.h"
 #include "ketest.h"
+#include <ntos/ex.h>
+#include <ntos/io.h>
 #include <ntos/vf.h>
 
 static FAST_MUTEX MutexA, MutexB;
@@ -316,6 +318,90 @@ static VOID VfCaseUnload(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(Provoke(VfReportLeak, UnloadLeaky), 0);
 }
 
+/* What Io allocates for a driver counts as the driver's. */
+static PIRP LeftIrp;
+static PMDL LeftMdl;
+static PIO_WORKITEM LeftItem;
+
+static DECLSPEC_NOINLINE VOID LeakyRequests(VOID)
+{
+    LeftIrp = IoAllocateIrp(2, FALSE);
+    LeftMdl = IoAllocateMdl(&LeftIrp, 8, FALSE, FALSE, NULL);
+    LeftItem = IoAllocateWorkItem(NULL);
+}
+
+static VOID UnloadRequests(VOID)
+{
+    VfDriverUnloaded(LeakyRequests, DRIVER_BYTES + DRIVER_BYTES / 2, "requests.sys");
+}
+
+static NTSTATUS NTAPI LeftCompletion(PDEVICE_OBJECT Device, PIRP Irp, PVOID Context)
+{
+    return STATUS_MORE_PROCESSING_REQUIRED;
+}
+
+static VOID UnloadCompletion(VOID)
+{
+    VfDriverUnloaded(LeftCompletion, 1, "completion.sys");
+}
+
+static KEVENT WorkBegan, WorkMayEnd;
+
+static VOID NTAPI SlowWork(PVOID Context)
+{
+    KeSetEvent(&WorkBegan, IO_NO_INCREMENT, FALSE);
+    TestWait(&WorkMayEnd);
+}
+
+static VOID UnloadWork(VOID)
+{
+    VfDriverUnloaded(SlowWork, 1, "work.sys");
+}
+
+/* An IRP on its way whose completion would call the driver; one not sent yet calls nobody. */
+static VOID VfCaseUnloadIrps(PKTAP_CONTEXT Ktap)
+{
+    KTAP_EQUAL(Provoke(VfReportLeak, UnloadRequests), 0);
+    LeakyRequests();
+    KTAP_CHECK(LeftIrp != NULL && LeftMdl != NULL && LeftItem != NULL);
+    ULONG Requests = Provoke(VfReportLeak, UnloadRequests);
+    IoSetNextIrpStackLocation(LeftIrp);
+    ULONG Before = Provoke(VfReportLeak, UnloadCompletion);
+    IoGetCurrentIrpStackLocation(LeftIrp)->CompletionRoutine = LeftCompletion;
+    ULONG Pending = Provoke(VfReportLeak, UnloadCompletion);
+    IoSkipCurrentIrpStackLocation(LeftIrp);
+    IoFreeIrp(LeftIrp);
+    IoFreeMdl(LeftMdl);
+    IoFreeWorkItem(LeftItem);
+    KTAP_EQUAL(Requests, 3);
+    KTAP_EQUAL(Before, 0);
+    KTAP_EQUAL(Pending, 1);
+    KTAP_EQUAL(Provoke(VfReportLeak, UnloadRequests), 0);
+}
+
+static VOID VfCaseUnloadWork(PKTAP_CONTEXT Ktap)
+{
+    static WORK_QUEUE_ITEM Item;
+
+    KeInitializeEvent(&WorkBegan, NotificationEvent, FALSE);
+    KeInitializeEvent(&WorkMayEnd, NotificationEvent, FALSE);
+    ExInitializeWorkItem(&Item, SlowWork, NULL);
+    ULONG Before = Provoke(VfReportLeak, UnloadWork);
+    ExQueueWorkItem(&Item, DelayedWorkQueue);
+    ULONG Queued = Provoke(VfReportLeak, UnloadWork); /* or running already */
+    NTSTATUS Began = TestWait(&WorkBegan);
+    ULONG Running = Provoke(VfReportLeak, UnloadWork);
+    KeSetEvent(&WorkMayEnd, IO_NO_INCREMENT, FALSE);
+    for (ULONG Turn = 0; Turn < 1000 && ExFindWorkItemOf((ULONG64)SlowWork, (ULONG64)SlowWork + 1) != NULL; Turn++) {
+        TestSleep(TEST_SECOND / 100);
+    }
+    KTAP_EQUAL(Began, STATUS_SUCCESS);
+    KTAP_EQUAL(Before, 0);
+    KTAP_EQUAL(Queued, 1);
+    KTAP_EQUAL(Running, 1);
+    KTAP_EQUAL(Provoke(VfReportLeak, UnloadWork), 0);
+}
+
 /* ---- Threads ---- */
 
 static VOID NTAPI ForgetfulThread(PVOID Context)
@@ -367,7 +453,14 @@ static VOID VfCaseThreads(PKTAP_CONTEXT Ktap)
 }
 
 static const KTAP_CASE_ENTRY Cases[] = {
-    {"order", VfCaseOrder}, {"levels", VfCaseLevels}, {"times", VfCaseTimes},     {"lists", VfCaseLists},
-    {"freed", VfCaseFreed}, {"unload", VfCaseUnload}, {"threads", VfCaseThreads},
+    {"order", VfCaseOrder},
+    {"levels", VfCaseLevels},
+    {"times", VfCaseTimes},
+    {"lists", VfCaseLists},
+    {"freed", VfCaseFreed},
+    {"unload", VfCaseUnload},
+    {"unload_irps", VfCaseUnloadIrps},
+    {"unload_work", VfCaseUnloadWork},
+    {"threads", VfCaseThreads},
 };
 KTAP_SUITE(VfSuite, "vf", Cases);
