@@ -6,6 +6,8 @@ minutes with a fresh seed, which is printed so that a failure can be repeated.
 
 import random
 
+import pytest
+
 from conftest import machines
 from harness import parse_ktap
 
@@ -31,3 +33,15 @@ def test_soak(console):
     seed = random.getrandbits(31)
     output = console.run(f"soak 300 {seed}", 2 * HOUR)
     assert "soak: ok" in output, f"soak 300 {seed}:\n{output}"
+
+
+@machines("qemu-bios-256-4cpu-stress2", "qemu-bios-256-stress2", "bochs-bios-256-2cpu-stress1")
+@pytest.mark.parametrize("fault", [f"{kind}:{interval}" for kind in ("pool", "irp", "object", "frame")
+                                   for interval in (2, 3, 5, 7, 11, 17, 37, 101)])
+def test_all_suites_under_failures(console, fault):
+    """Every suite with every N-th allocation of a kind failing: an error or success, no leak, no report."""
+    output = console.run(f"test --fault {fault}", 2 * HOUR)
+    ktap = parse_ktap(output)
+    told = [f"{result.name}: {' '.join(result.diagnostics)}" for result in ktap.failed()]
+    assert ktap.ok() and "for want of memory" not in output, "\n".join(ktap.problems + told)
+    assert "vf: 0 reports" in console.run("verifier")

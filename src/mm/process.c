@@ -32,12 +32,12 @@ static BOOLEAN MiTakeFirstFrames(PFN_FRAME *Frame)
 {
     KIRQL Irql = MiLockPfn();
 
-    if (MiAvailableFrames < MI_FIRST_FRAMES + MI_RESERVE_FRAMES) {
+    if (MiAvailableFrames < MI_FIRST_FRAMES + MI_RESERVE_FRAMES || ExInjectFault(ExFaultFrame)) {
         MiUnlockPfn(Irql);
         return FALSE;
     }
     for (ULONG Index = 0; Index < MI_FIRST_FRAMES; Index++) {
-        Frame[Index] = MiAllocateFrame(MI_FRAME_ZEROED);
+        Frame[Index] = MiAllocateFrame(MI_FRAME_ZEROED | MI_FRAME_RESERVE); /* counted above: the reserve stays */
         ASSERT(Frame[Index] != 0);
         MiInitializePfn(Frame[Index], MiFirstEntry(Index), Index == 0 ? MI_NO_FRAME32 : (ULONG)Frame[Index - 1],
                         MiMakeDemandZeroPte(MM_READWRITE), MI_U4_MODIFIED);

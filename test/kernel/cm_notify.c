@@ -52,13 +52,13 @@ static VOID NotifyChanges(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(KeReadStateEvent(Object), 0); /* cleared by the call */
 
     KTAP_EQUAL(Make(Home, L"Sub", &Sub), STATUS_SUCCESS);
-    KTAP_EQUAL(SetValue(Sub, L"Below"), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(SetValue(Sub, L"Below")), STATUS_SUCCESS);
     KTAP_EQUAL(KeReadStateEvent(Object), 0); /* neither a new name nor a value below it */
-    KTAP_EQUAL(SetValue(Home, L"Here"), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(SetValue(Home, L"Here")), STATUS_SUCCESS);
     KTAP_EQUAL(KeReadStateEvent(Object), 1);
     KTAP_EQUAL(IoStatus.Status, STATUS_NOTIFY_ENUM_DIR);
 
-    KTAP_EQUAL(SetValue(Home, L"Again"), STATUS_SUCCESS); /* nobody waits: the next call ends at once */
+    KTAP_EQUAL(KTAP_WHOLE(SetValue(Home, L"Again")), STATUS_SUCCESS); /* nobody waits: the next call ends at once */
     KTAP_EQUAL(Watch(Home, Event, REG_NOTIFY_CHANGE_LAST_SET, FALSE), STATUS_PENDING);
     KTAP_EQUAL(KeReadStateEvent(Object), 1);
     KTAP_EQUAL(Watch(Home, Event, REG_NOTIFY_CHANGE_LAST_SET, FALSE), STATUS_PENDING);
@@ -69,7 +69,7 @@ static VOID NotifyChanges(PKTAP_CONTEXT Ktap)
 
     KTAP_EQUAL(Make(NULL, HOME, &Home), STATUS_SUCCESS); /* a subtree, by another handle */
     KTAP_EQUAL(Watch(Home, Event, REG_NOTIFY_CHANGE_NAME | REG_NOTIFY_CHANGE_LAST_SET, TRUE), STATUS_PENDING);
-    KTAP_EQUAL(SetValue(Sub, L"More"), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(SetValue(Sub, L"More")), STATUS_SUCCESS);
     KTAP_EQUAL(KeReadStateEvent(Object), 1);
     KTAP_EQUAL(Watch(Home, Event, REG_NOTIFY_CHANGE_NAME, TRUE), STATUS_PENDING);
     KTAP_EQUAL(Make(Sub, L"Deep", &Second), STATUS_SUCCESS);
@@ -192,7 +192,7 @@ static VOID CallbackOrder(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(CmRegisterCallbackEx(Callback, &None, NULL, "x", &Other, NULL), STATUS_INVALID_PARAMETER);
 
     SeenCount = 0;
-    KTAP_EQUAL(SetValue(Home, L"One"), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(SetValue(Home, L"One")), STATUS_SUCCESS);
     KTAP_EQUAL(SeenCount, 6);
     KTAP_CHECK(*Seen[0].Who == 'h' && *Seen[1].Who == 'l' && *Seen[2].Who == 'o');
     KTAP_CHECK(*Seen[3].Who == 'o' && *Seen[4].Who == 'l' && *Seen[5].Who == 'h');
@@ -202,13 +202,13 @@ static VOID CallbackOrder(PKTAP_CONTEXT Ktap)
 
     SeenCount = 0;
     PreResult = STATUS_ACCESS_DENIED;
-    KTAP_EQUAL(SetValue(Home, L"Two"), STATUS_ACCESS_DENIED);
+    KTAP_EQUAL(KTAP_WHOLE(SetValue(Home, L"Two")), STATUS_ACCESS_DENIED);
     KTAP_EQUAL(SeenCount, 1);
     PreResult = STATUS_CALLBACK_BYPASS;
-    KTAP_EQUAL(SetValue(Home, L"Two"), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(SetValue(Home, L"Two")), STATUS_SUCCESS);
     PreResult = STATUS_SUCCESS;
     PostResult = STATUS_CALLBACK_BYPASS;
-    KTAP_EQUAL(SetValue(Home, L"Three"), STATUS_DISK_FULL);
+    KTAP_EQUAL(KTAP_WHOLE(SetValue(Home, L"Three")), STATUS_DISK_FULL);
 
     KTAP_EQUAL(CmUnRegisterCallback(HighCookie), STATUS_SUCCESS);
     KTAP_EQUAL(CmUnRegisterCallback(HighCookie), STATUS_INVALID_PARAMETER);

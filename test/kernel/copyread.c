@@ -39,6 +39,9 @@ static ULONG64 CopyWholeFile(PTESTFS_FILE File)
     PUCHAR Buffer = ExAllocatePoolWithTag(NonPagedPool, COPY_PIECE, 'tseT');
     ULONG64 Wrong;
 
+    if (Buffer == NULL) {
+        return (ULONG)STATUS_INSUFFICIENT_RESOURCES;
+    }
     __try {
         Wrong = CopyPieces(File, Buffer);
     } __except (EXCEPTION_EXECUTE_HANDLER) {
@@ -108,9 +111,9 @@ static VOID CopyNoWait(PKTAP_CONTEXT Ktap)
     CopyStartCaching(&File, File.FileObject);
     KTAP_CHECK(!CcCopyRead(File.FileObject, &Offset, sizeof(Bytes), FALSE, Bytes, &Io));
     KTAP_EXACT(File.Reads, 0);
-    KTAP_CHECK(CcCopyRead(File.FileObject, &Offset, sizeof(Bytes), TRUE, Bytes, &Io));
+    KTAP_CHECK(KTAP_WHOLE(CcCopyRead(File.FileObject, &Offset, sizeof(Bytes), TRUE, Bytes, &Io))); /* it raises */
     RtlZeroMemory(Bytes, sizeof(Bytes));
-    KTAP_CHECK(CcCopyRead(File.FileObject, &Offset, sizeof(Bytes), FALSE, Bytes, &Io));
+    KTAP_CHECK(KTAP_WHOLE(CcCopyRead(File.FileObject, &Offset, sizeof(Bytes), FALSE, Bytes, &Io))); /* it raises */
     KTAP_EQUAL(TestFsCompare(&File, 100, Bytes, sizeof(Bytes)), 0);
     RtlZeroMemory(Bytes, sizeof(Bytes));
     CcFastCopyRead(File.FileObject, 100, sizeof(Bytes), 1, Bytes, &Io);
@@ -169,7 +172,8 @@ static VOID CopySameFile(PKTAP_CONTEXT Ktap)
 
     KTAP_EQUAL(TestFsOpen(&File, 8 * PAGE_SIZE, 12), STATUS_SUCCESS);
     CopyStartCaching(&File, File.FileObject);
-    KTAP_CHECK(CcMapData(File.FileObject, &Offset, PAGE_SIZE, MAP_WAIT | MAP_NO_READ, &Bcb, &Buffer));
+    KTAP_CHECK(KTAP_WHOLE(
+        CcMapData(File.FileObject, &Offset, PAGE_SIZE, MAP_WAIT | MAP_NO_READ, &Bcb, &Buffer))); /* it raises */
     KTAP_EQUAL(CopyTry(&File, PAGE_SIZE, PAGE_SIZE, Buffer), STATUS_INVALID_USER_BUFFER); /* the view is read-only */
     Mdl = MmCreateMdl(NULL, Buffer, PAGE_SIZE);
     KTAP_CHECK(Mdl != NULL);
@@ -217,7 +221,7 @@ static VOID CopyResizePinned(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(TestFsOpen(&File, 3 * PAGE_SIZE, 15), STATUS_SUCCESS);
     CopyStartCaching(&File, File.FileObject);
     KTAP_EQUAL(CopyWholeFile(&File), 0);
-    KTAP_CHECK(CcMapData(File.FileObject, &Offset, PAGE_SIZE, MAP_WAIT, &Bcb, &Buffer));
+    KTAP_CHECK(KTAP_WHOLE(CcMapData(File.FileObject, &Offset, PAGE_SIZE, MAP_WAIT, &Bcb, &Buffer))); /* it raises */
     KTAP_EQUAL(TestFsCompare(&File, PAGE_SIZE, Buffer, PAGE_SIZE), 0);
     for (ULONG Round = 0; Round < 2; Round++) {
         File.Size = Round == 0 ? PAGE_SIZE : 3 * PAGE_SIZE;

@@ -152,17 +152,17 @@ static VOID LockWaits(PKTAP_CONTEXT Ktap)
     KTAP_CHECK(File != NULL && Holder != NULL && Waiter != NULL && Loser != NULL && Off != NULL && All != NULL &&
                Bad != NULL);
     Completed = Unlocked = 0;
-    KTAP_EQUAL(FsRtlProcessFileLock(File, Holder, NULL), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(FsRtlProcessFileLock(File, Holder, NULL)), STATUS_SUCCESS);
     KTAP_EQUAL(Completed, 1);
-    KTAP_EQUAL(FsRtlProcessFileLock(File, Waiter, NULL), STATUS_PENDING);
-    KTAP_EQUAL(FsRtlProcessFileLock(File, Loser, NULL), STATUS_PENDING);
+    KTAP_EQUAL(KTAP_WHOLE(FsRtlProcessFileLock(File, Waiter, NULL)), STATUS_PENDING);
+    KTAP_EQUAL(KTAP_WHOLE(FsRtlProcessFileLock(File, Loser, NULL)), STATUS_PENDING);
     KTAP_EQUAL(Completed, 1);
     KTAP_CHECK(IoCancelIrp(Loser));
     KTAP_CHECK(Completed == 2 && LastIrp == Loser && Loser->IoStatus.Status == STATUS_CANCELLED);
-    KTAP_EQUAL(FsRtlProcessFileLock(File, Off, NULL), STATUS_SUCCESS); /* makes room for the waiter */
+    KTAP_EQUAL(KTAP_WHOLE(FsRtlProcessFileLock(File, Off, NULL)), STATUS_SUCCESS); /* makes room for the waiter */
     KTAP_EQUAL(Completed, 4);
     KTAP_EQUAL(Waiter->IoStatus.Status, STATUS_SUCCESS);
-    KTAP_EQUAL(FsRtlProcessFileLock(File, Bad, NULL), STATUS_INVALID_DEVICE_REQUEST);
+    KTAP_EQUAL(KTAP_WHOLE(FsRtlProcessFileLock(File, Bad, NULL)), STATUS_INVALID_DEVICE_REQUEST);
 
     Read = Request(FIRST, 0, 5, &Ten, 0);
     KTAP_CHECK(Read != NULL);
@@ -171,7 +171,7 @@ static VOID LockWaits(PKTAP_CONTEXT Ktap)
     IoGetCurrentIrpStackLocation(Read)->Parameters.Read.Key = 1;
     KTAP_CHECK(FsRtlCheckLockForReadAccess(File, Read));
     KTAP_CHECK(!FsRtlCheckLockForWriteAccess(File, Read)); /* a shared lock is there */
-    KTAP_EQUAL(FsRtlProcessFileLock(File, All, NULL), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(FsRtlProcessFileLock(File, All, NULL)), STATUS_SUCCESS);
     KTAP_CHECK(FsRtlCheckLockForWriteAccess(File, Read));
     KTAP_EQUAL(Unlocked, 2);
 
@@ -179,7 +179,7 @@ static VOID LockWaits(PKTAP_CONTEXT Ktap)
     Holder = Request(FIRST, IRP_MN_LOCK, 0, &Ten, SL_EXCLUSIVE_LOCK);
     KTAP_CHECK(Holder != NULL);
     Refuse = STATUS_DISK_FULL;
-    KTAP_EQUAL(FsRtlProcessFileLock(File, Holder, NULL), STATUS_DISK_FULL);
+    KTAP_EQUAL(KTAP_WHOLE(FsRtlProcessFileLock(File, Holder, NULL)), STATUS_DISK_FULL);
     Refuse = STATUS_SUCCESS;
     KTAP_CHECK(!FsRtlAreThereCurrentOrInProgressFileLocks(File));
     FsRtlFreeFileLock(File);

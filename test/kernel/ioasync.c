@@ -118,7 +118,12 @@ static NTSTATUS AsyncMakePort(PVOID Key)
         return Status;
     }
     Info.Port = Async.Port;
-    return ZwSetInformationFile(Async.File, &Iosb, &Info, sizeof(Info), FileCompletionInformation);
+    Status = ZwSetInformationFile(Async.File, &Iosb, &Info, sizeof(Info), FileCompletionInformation);
+    if (!NT_SUCCESS(Status)) {
+        ZwClose(Async.Port);
+        Async.Port = NULL;
+    }
+    return Status;
 }
 
 static NTSTATUS AsyncTake(PVOID *Key, PVOID *Context, PIO_STATUS_BLOCK Iosb)

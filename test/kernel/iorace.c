@@ -332,6 +332,9 @@ static VOID RaceImages(PKTAP_CONTEXT Ktap)
         Entry->Name[0] = (CHAR)('a' + Slot);
         KTAP_EQUAL(KiEnterImage(Entry), STATUS_SUCCESS);
     }
+    for (ULONG Turn = 0; Turn < 1000 && RaceLookups == 0; Turn++) { /* on one processor they may not have run yet */
+        IoTestPause(10);
+    }
     InterlockedExchange(&RaceStop, 1);
     for (ULONG Each = 0; Each < RACE_THREADS; Each++) {
         IoTestJoin(Threads[Each]);

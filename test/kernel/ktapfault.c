@@ -28,7 +28,9 @@
 #define PATIENCE                                                                                                       \
     80 /* pauses of 10 ms until what others still hold is back: threads are reaped, files closed by workers */
 
-extern volatile LONG64 IopIrpCount, IopMdlCount; /* src/io/iop.h */
+/* src/io/iop.h */
+extern volatile LONG64 IopIrpCount, IopMdlCount;
+VOID IopTrimIrps(VOID);
 
 typedef struct _HOLDINGS {
     EX_POOL_TAG Tags[EX_POOL_TAGS];
@@ -49,6 +51,8 @@ static VOID TakeStock(HOLDINGS *Holdings)
 {
     MM_USE Use;
 
+    IopTrimIrps();
+    ExTrimPool();
     ExSnapshotPoolTags(Holdings->Tags);
     Holdings->Irps = IopIrpCount;
     Holdings->Mdls = IopMdlCount;
@@ -100,7 +104,6 @@ static BOOLEAN IsMissing(PSTR Text, ULONG Bytes)
     BOOLEAN Missing = TRUE;
 
     for (ULONG Turn = 0; Turn < PATIENCE && Missing; Turn++) {
-        ExTrimPool();
         TakeStock(&After);
         Missing = Compare(Text, Bytes);
         if (Missing) {
@@ -182,7 +185,6 @@ PCSTR KtapRunFaulted(PKTAP_CONTEXT Ktap, const KTAP_CASE_ENTRY *Case)
     BOOLEAN Missing = TRUE, EndedEarly = FALSE;
 
     for (ULONG Round = 0; Round < KTAP_ROUNDS && Missing; Round++) {
-        ExTrimPool();
         TakeStock(&Before);
         RunOnce(Ktap, Case);
         EndedEarly |= Ktap->Failed;

@@ -62,7 +62,7 @@ static VOID SysPteReusedLate(PKTAP_CONTEXT Ktap)
     PUCHAR First, Next;
     ULONG Turns = 0;
 
-    KTAP_CHECK(OwnRangeReset());
+    KTAP_CHECK(KTAP_WHOLE(OwnRangeReset()));
     First = MiReserveRange(&OwnRange, 1);
     KTAP_CHECK(First != NULL);
     MiReleaseRange(&OwnRange, First, 1);
@@ -82,7 +82,7 @@ static VOID SysPteGrows(PKTAP_CONTEXT Ktap)
     ULONG64 Failures;
     PVOID Held, Run;
 
-    KTAP_CHECK(OwnRangeReset());
+    KTAP_CHECK(KTAP_WHOLE(OwnRangeReset()));
     Held = MiReserveRange(&OwnRange, 3);
     Run = MiReserveRange(&OwnRange, OwnLimit + 1000); /* more than there is below the limit */
     KTAP_CHECK(Held != NULL && Run != NULL);
@@ -118,7 +118,7 @@ static VOID SysPteFlushOnReuse(PKTAP_CONTEXT Ktap)
     PVOID Page;
     KIRQL Irql;
 
-    KTAP_CHECK(OwnRangeReset());
+    KTAP_CHECK(KTAP_WHOLE(OwnRangeReset()));
     KeRaiseIrql(DISPATCH_LEVEL, &Irql);
     KeNumberOfActiveProcessors = max(Processors, 2);
     Flushes = OwnRange.Flushes;

@@ -34,7 +34,7 @@ static VOID ViewShared(PKTAP_CONTEXT Ktap)
 
     KTAP_CHECK(Process[0] != NULL && Process[1] != NULL);
     KTAP_EQUAL(CreateSection(&Section, 20 * PAGE_SIZE, PAGE_READWRITE), STATUS_SUCCESS);
-    KTAP_EQUAL(MiCommit.Charged - Commit, 20);
+    KTAP_EXACT(MiCommit.Charged - Commit, 20);
     for (ULONG Turn = 0; Turn < 2; Turn++) {
         KeStackAttachProcess((PVOID)Process[Turn], &State);
         Size = 0;

@@ -23,8 +23,8 @@ static VOID SectionCluster(PKTAP_CONTEXT Ktap)
     KTAP_EXACT(File.Reads, 1);
     KTAP_EXACT(File.Pages, CLUSTER);
     KTAP_CHECK(MmQuerySectionPages(&File.Pointers, &Pages));
-    KTAP_EQUAL(Pages.Active, 1);
-    KTAP_EQUAL(Pages.Standby, CLUSTER - 1);
+    KTAP_EXACT(Pages.Active, 1);
+    KTAP_EXACT(Pages.Standby, CLUSTER - 1);
 
     /* The neighbours come without a read. */
     KTAP_EQUAL(TestFsCompare(&File, 16 * PAGE_SIZE, View.Base + 16 * PAGE_SIZE, CLUSTER * PAGE_SIZE), 0);
@@ -69,11 +69,11 @@ static VOID SectionStandby(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(TestFsMap(&File, 0, 0, &View), STATUS_SUCCESS);
     KTAP_EQUAL(MmMakeViewResident(View.Base, View.Bytes), STATUS_SUCCESS);
     KTAP_CHECK(MmQuerySectionPages(&File.Pointers, &Pages));
-    KTAP_EQUAL(Pages.Active, 40);
+    KTAP_EXACT(Pages.Active, 40);
     TestFsUnmap(&View);
     KTAP_CHECK(MmQuerySectionPages(&File.Pointers, &Pages));
-    KTAP_EQUAL(Pages.Active, 0);
-    KTAP_EQUAL(Pages.Standby, 40);
+    KTAP_EXACT(Pages.Active, 0);
+    KTAP_EXACT(Pages.Standby, 40);
     KTAP_EQUAL(MiVerify(), 0);
 
     /* Back at another address, without a read. */
@@ -103,7 +103,7 @@ static VOID SectionShared(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(MmGetPhysicalAddress(View.Base).QuadPart, MmGetPhysicalAddress(Other.Base).QuadPart);
     TestFsUnmap(&View);
     KTAP_CHECK(MmQuerySectionPages(&File.Pointers, &Pages));
-    KTAP_EQUAL(Pages.Active, 64);
+    KTAP_EXACT(Pages.Active, 64);
     KTAP_EQUAL(TestFsCompare(&File, 0, Other.Base, Other.Bytes), 0);
     KTAP_EQUAL(MiVerify(), 0);
     TestFsUnmap(&Other);
@@ -132,14 +132,14 @@ static VOID SectionRepurpose(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(MmMakeViewResident(View.Base, View.Bytes), STATUS_SUCCESS);
     TestFsUnmap(&View);
     KTAP_CHECK(MmQuerySectionPages(&File.Pointers, &Pages));
-    KTAP_EQUAL(Pages.Active, 64);
-    KTAP_EQUAL(Pages.Standby, 64);
+    KTAP_EXACT(Pages.Active, 64);
+    KTAP_EXACT(Pages.Standby, 64);
     KTAP_EXACT(File.Pages, 128);
 
     MiSqueeze(MAXULONG64);
     KTAP_CHECK(MmQuerySectionPages(&File.Pointers, &Pages));
-    KTAP_EQUAL(Pages.Active, 64);
-    KTAP_EQUAL(Pages.Standby, 0);
+    KTAP_EXACT(Pages.Active, 64);
+    KTAP_EXACT(Pages.Standby, 0);
     KTAP_EQUAL(MiVerify(), 0);
 
     KTAP_EQUAL(TestFsMap(&File, 0x40000, 1, &View), STATUS_SUCCESS);
@@ -217,7 +217,7 @@ static VOID SectionPurge(PKTAP_CONTEXT Ktap)
     /* A range: pages 4 to 7 only, although its ends lie inside pages. */
     KTAP_CHECK(MmPurgeDataSection(&File.Pointers, 4 * PAGE_SIZE + 1, 3 * PAGE_SIZE));
     KTAP_CHECK(MmQuerySectionPages(&File.Pointers, &Pages));
-    KTAP_EQUAL(Pages.Standby, 28);
+    KTAP_EXACT(Pages.Standby, 28);
     KTAP_CHECK(MmCanFileBeTruncated(&File.Pointers, &Zero));
     KTAP_CHECK(MmFlushImageSection(&File.Pointers, MmFlushForDelete));
     KTAP_EQUAL(TestFsMap(&File, 0, 0, &View), STATUS_SUCCESS);
@@ -333,7 +333,7 @@ static VOID SectionPageFile(PKTAP_CONTEXT Ktap)
 
         KeDelayExecutionThread(KernelMode, FALSE, &Time);
     }
-    KTAP_EQUAL(MmFaultCounters.SegmentsDeleted, Deleted + 1);
+    KTAP_EXACT(MmFaultCounters.SegmentsDeleted, Deleted + 1);
     KTAP_EQUAL(MiVerify(), 0);
 }
 
