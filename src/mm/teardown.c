@@ -12,6 +12,12 @@
 #include "misection.h"
 #include "miprocess.h"
 
+/* TRUE: no entry of the table is in use. A root does not count its entries. */
+static BOOLEAN MiIsTableEmpty(PMI_ADDRESS_SPACE Space, ULONG Frame)
+{
+    return Frame != Space->RootFrame && MiPfn(Frame)->OriginalPte.Soft.UsedEntries == 0;
+}
+
 /* Gives up what one entry of the lowest level holds. PFN lock. */
 static VOID MiDeleteLeaf(PMI_ADDRESS_SPACE Space, MMPTE Pte)
 {
@@ -39,13 +45,17 @@ static VOID MiDeleteLeaves(PMI_ADDRESS_SPACE Space, ULONG TableFrame, ULONG Firs
     KIRQL Irql = MiLockPfn();
     PMMPTE Table = MiMapFrame(TableFrame, MiWriteBack);
 
-    for (ULONG Index = First; Index < First + MI_DELETE_BATCH; Index++) {
-        MMPTE Pte = Table[Index];
+    for (PMMPTE Entry = &Table[First], End = Entry + MI_DELETE_BATCH; Entry < End; Entry++) {
+        MMPTE Pte = *Entry;
 
-        if (Pte.Long != 0) {
-            Table[Index].Long = 0;
-            MiPfn(TableFrame)->OriginalPte.Soft.UsedEntries--;
-            MiDeleteLeaf(Space, Pte);
+        if (Pte.Long == 0) {
+            continue;
+        }
+        Entry->Long = 0;
+        MiPfn(TableFrame)->OriginalPte.Soft.UsedEntries--;
+        MiDeleteLeaf(Space, Pte);
+        if (MiIsTableEmpty(Space, TableFrame)) {
+            break;
         }
     }
     MiUnmapFrame(Table);
@@ -75,35 +85,47 @@ static VOID MiDeleteTable(PMI_ADDRESS_SPACE Space, ULONG Frame, ULONG Parent, UL
     MiUnlockPfn(Irql);
 }
 
-static MMPTE MiReadEntry(ULONG TableFrame, ULONG Index)
+/* Looks for a valid entry in [*Index, End) of a table, which stays mapped meanwhile. FALSE: there is none. */
+static BOOLEAN MiNextEntry(PMI_ADDRESS_SPACE Space, ULONG TableFrame, PULONG Index, ULONG End, PMMPTE Entry)
 {
+    BOOLEAN Found;
+    PMMPTE Table;
     KIRQL Irql;
-    MMPTE Entry;
 
+    if (MiIsTableEmpty(Space, TableFrame)) {
+        return FALSE;
+    }
     KeRaiseIrql(DISPATCH_LEVEL, &Irql);
-    Entry = MiReadPteInFrame(TableFrame, (PMMPTE)((ULONG64)Index * sizeof(MMPTE)));
+    Table = MiMapFrame(TableFrame, MiWriteBack);
+    while (*Index < End && !Table[*Index].Hard.Valid) {
+        (*Index)++;
+    }
+    Found = *Index < End;
+    if (Found) {
+        *Entry = Table[*Index];
+    }
+    MiUnmapFrame(Table);
     KeLowerIrql(Irql);
-    return Entry;
+    return Found;
 }
 
 /* Empties the entries [First, End) of a table; Level 3: PML4 ... 0: page table. Own: level 0 names pages of the list. */
 static VOID MiEmptyTable(PMI_ADDRESS_SPACE Space, ULONG Frame, ULONG Level, ULONG First, ULONG End, BOOLEAN Own)
 {
+    MMPTE Entry;
+
     if (Level == 0 && !Own) {
-        for (ULONG Index = First; Index < End; Index += MI_DELETE_BATCH) {
+        for (ULONG Index = First; Index < End && MiPfn(Frame)->OriginalPte.Soft.UsedEntries != 0;
+             Index += MI_DELETE_BATCH) {
             MiDeleteLeaves(Space, Frame, Index);
         }
         return;
     }
-    for (ULONG Index = First; Index < End; Index++) {
-        MMPTE Entry = MiReadEntry(Frame, Index);
-
-        if (Entry.Hard.Valid) {
-            if (Level != 0) {
-                MiEmptyTable(Space, (ULONG)MiPteFrame(Entry), Level - 1, 0, 512, Own);
-            }
-            MiDeleteTable(Space, (ULONG)MiPteFrame(Entry), Frame, Index);
+    for (ULONG Index = First; MiNextEntry(Space, Frame, &Index, End, &Entry); Index++) {
+        if (Level != 0) {
+            MiEmptyTable(Space, (ULONG)MiPteFrame(Entry), Level - 1, 0, 512, Own);
         }
+        MiDeleteTable(Space, (ULONG)MiPteFrame(Entry), Frame, Index);
     }
 }
 

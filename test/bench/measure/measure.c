@@ -219,6 +219,24 @@ static VOID CreateThread(ULONG Count)
     }
 }
 
+static VOID CreateProcess(ULONG Count)
+{
+    static const WCHAR Path[] = L"\\SystemRoot\\extra\\tiny.exe";
+    PS_ATTRIBUTE_LIST List = {
+        sizeof(List),
+        {{.Attribute = PS_ATTRIBUTE_IMAGE_NAME, .Size = sizeof(Path) - sizeof(WCHAR), .ValuePtr = (PVOID)Path}}};
+
+    while (Count-- != 0) {
+        HANDLE Process = NULL, Thread = NULL;
+
+        NtCreateUserProcess(&Process, &Thread, PROCESS_ALL_ACCESS, THREAD_ALL_ACCESS, NULL, NULL, 0, 0, NULL, NULL,
+                            &List);
+        NtWaitForSingleObject(Process, FALSE, NULL);
+        NtClose(Thread);
+        NtClose(Process);
+    }
+}
+
 /* A second of computing at a billion instructions a second: whatever the kernel runs in it is the tick's. */
 static VOID Compute(ULONG Count)
 {
@@ -246,6 +264,7 @@ static const MEASURE Measures[] = {
     {"protect a page", 1000, 1, 3, HaveWrittenArea, ProtectPage, DropArea},
     {"thread switch", 4000, 1, 3, NULL, Switch, NULL},
     {"thread create, exit, wait", 100, 1, 3, NULL, CreateThread, NULL},
+    {"process create, exit, wait", 20, 1, 3, NULL, CreateProcess, NULL},
 };
 
 static BOOLEAN RunMeasure(const MEASURE *Measure)
