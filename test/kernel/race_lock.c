@@ -1,9 +1,8 @@
 /*
  * race_lock.c - suite race.lock: a counter under each kind of lock, sharers beside owners, rundown, abandoned mutants.
  *
- * The counter is read, held for a moment and written back: two threads inside at once lose an increment. Spin locks go round
- * 100,000 times in all, queued ones a hundredth of that, since an emulator's processor that is next and does not run holds up
- * all others; locks that put threads to sleep a fifth or less, since a switch costs a hundred times as much.
+ * The counter is read, held for a moment and written back: two threads inside at once lose an increment. Two threads a processor
+ * go round 100,000 times in all for each lock.
  */
 #include "ketest.h"
 

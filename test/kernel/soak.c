@@ -4,7 +4,8 @@
  * Each thread draws one action after the other from its own sequence, which the seed and its number determine: it waits with and without
  * time-outs, for one, any or all, signals, sleeps, takes and gives locks, allocates and frees, queues work, timers, DPCs and APCs, makes
  * and closes handles, changes its priority and its processors, visits another process. What can be checked on the way is: who is
- * inside a lock, that memory keeps its pattern, that a status is one that may come. At the end pool, threads and handles are what they were.
+ * inside a lock, that memory keeps its pattern, that a status is one that may come. At the end pool, threads and handles are what they were,
+ * and the verifier has reported nothing.
  *
  * Every wait on something that another thread may never signal has a time-out, so that a thread always gets to its next action.
  */
@@ -498,6 +499,7 @@ static VOID Finish(ULONG Count)
 static BOOLEAN Soak(ULONG Seconds, ULONG64 Seed)
 {
     SOAK_BALANCE Before = Balance(), After;
+    ULONG Reports = VfReports();
 
     ConPrint("# soak: %u threads, %u s, seed %llu\n", SOAK_THREADS, (unsigned)Seconds, Seed);
     Threads = ExAllocatePoolWithTag(NonPagedPool, SOAK_THREADS * sizeof(*Threads), SOAK_TAG);
@@ -526,6 +528,7 @@ static BOOLEAN Soak(ULONG Seconds, ULONG64 Seed)
     Check(After.Bytes == Before.Bytes, "memory is left");
     Check(After.Threads <= Before.Threads, "threads are left");
     Check(After.Handles == Before.Handles, "handles are left");
+    Check(VfReports() == Reports, "the verifier has something to report");
     ConPrint("# soak: %lld actions, %lld wrong%s%s\n", Actions, Wrong, Wrong != 0 ? ": " : "",
              Wrong != 0 ? FirstWrong : "");
     return Wrong == 0;
