@@ -13,6 +13,8 @@ KINDS = {
     "invalid": (0x1E, 0xC000001D, "KiCrashInvalid"),
     "null": (0x1E, 0xC0000005, "KiCrashNull"),
     "overrun": (0x19, 0x21, "ExpBadBlock"),
+    "irpstack": (0x35, None, "IofCallDriver"),
+    "irptwice": (0x44, None, "IofCompleteRequest"),
     "stack": (0x7F, 8, "KiRecurse"),
     "twice": (0xC2, 7, "ExpBadBlock"),
 }

@@ -24,6 +24,7 @@ def test_kernel_suites(console):
     assert len(SUITES) > 40, SUITES
     for suite in SUITES:
         assert any(name.startswith(suite + ".") for name in names), f"suite {suite} did not run"
+    assert "vf: 0 reports" in console.run("verifier")
 
 
 @machines("qemu-bios-256-4cpu-icount-stress1")

@@ -78,6 +78,36 @@ static VOID KiCrashOverrun(VOID)
     ExFreePoolWithTag(Block, 'nrvO');
 }
 
+/* A driver passes a request on to more devices than it was made for. */
+static NTSTATUS NTAPI KiPassOn(PDEVICE_OBJECT Device, PIRP Irp)
+{
+    return IofCallDriver(Device, Irp);
+}
+
+static VOID KiCrashIrpStack(VOID)
+{
+    static DRIVER_OBJECT Driver;
+    static DEVICE_OBJECT Device;
+    PIRP Irp = IoAllocateIrp(1, FALSE);
+
+    Driver.MajorFunction[IRP_MJ_CREATE] = KiPassOn;
+    Device.DriverObject = &Driver;
+    if (Irp != NULL) {
+        IofCallDriver(&Device, Irp);
+    }
+}
+
+/* A driver completes a request again that was completed and has gone. */
+static VOID KiCrashIrpTwice(VOID)
+{
+    PIRP Irp = IoAllocateIrp(1, FALSE);
+
+    if (Irp != NULL) {
+        IoFreeIrp(Irp);
+        IofCompleteRequest(Irp, IO_NO_INCREMENT);
+    }
+}
+
 /* A processor that takes no interrupt any more, for the watchdog of the others to find. */
 static VOID NTAPI KiGoDeaf(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
 {
@@ -99,9 +129,10 @@ static VOID KiCrashDeaf(VOID)
 }
 
 static const KI_CRASH_KIND KiCrashKinds[] = {
-    {"assert", KiCrashAssert},   {"bugcheck", KiCrashBugCheck}, {"deaf", KiCrashDeaf}, {"divide", KiCrashDivide},
-    {"hang", KiCrashHang},       {"invalid", KiCrashInvalid},   {"null", KiCrashNull}, {"stack", KiCrashStack},
-    {"twice", KiCrashFreeTwice}, {"overrun", KiCrashOverrun},
+    {"assert", KiCrashAssert},   {"bugcheck", KiCrashBugCheck}, {"deaf", KiCrashDeaf},
+    {"divide", KiCrashDivide},   {"hang", KiCrashHang},         {"invalid", KiCrashInvalid},
+    {"null", KiCrashNull},       {"stack", KiCrashStack},       {"twice", KiCrashFreeTwice},
+    {"overrun", KiCrashOverrun}, {"irpstack", KiCrashIrpStack}, {"irptwice", KiCrashIrpTwice},
 };
 
 static BOOLEAN KiSameText(PCSTR First, PCSTR Second)
@@ -129,4 +160,5 @@ static VOID KiCrashCommand(ULONG ArgumentCount, PCSTR *Arguments)
     ConPrint("\n");
 }
 CONSOLE_COMMAND(KiCrashConsole, "crash", "[KIND]",
-                "stop the kernel: assert bugcheck deaf divide hang invalid null overrun stack twice", KiCrashCommand);
+                "stop the kernel: assert bugcheck deaf divide hang invalid irpstack irptwice null overrun stack twice",
+                KiCrashCommand);
