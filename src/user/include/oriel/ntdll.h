@@ -129,6 +129,16 @@ ULONG NTAPI RtlRemoveVectoredContinueHandler(PVOID Handle);
 PVECTORED_EXCEPTION_HANDLER NTAPI RtlSetUnhandledExceptionFilter(PVECTORED_EXCEPTION_HANDLER Filter);
 LONG NTAPI RtlUnhandledExceptionFilter(struct _EXCEPTION_POINTERS *Pointers);
 
+/* ---- Environments, threads (environ.c) ---- */
+
+NTSTATUS NTAPI RtlCreateEnvironment(BOOLEAN Inherit, PWSTR *Environment);
+NTSTATUS NTAPI RtlDestroyEnvironment(PWSTR Environment);
+NTSTATUS NTAPI RtlQueryEnvironmentVariable_U(PWSTR Environment, PUNICODE_STRING Name, PUNICODE_STRING Value);
+NTSTATUS NTAPI RtlSetEnvironmentVariable(PWSTR *Environment, PUNICODE_STRING Name, PUNICODE_STRING Value);
+NTSTATUS NTAPI RtlCreateUserThread(HANDLE Process, PSECURITY_DESCRIPTOR SecurityDescriptor, BOOLEAN Suspended,
+                                   ULONG ZeroBits, SIZE_T Reserve, SIZE_T Commit, PVOID Routine, PVOID Argument,
+                                   PHANDLE Thread, PCLIENT_ID ClientId);
+
 /* ---- Text ---- */
 
 int __cdecl _snprintf(char *Buffer, size_t Count, const char *Format, ...);
