@@ -19,7 +19,9 @@ typedef struct _MI_ALLOCATION {
     ULONG Protection;   /* MM_... */
 } MI_ALLOCATION, *PMI_ALLOCATION;
 
-#define MI_ALLOCATION_TYPES  (MEM_COMMIT | MEM_RESERVE | MEM_TOP_DOWN | MEM_RESET | MEM_RESET_UNDO | MEM_WRITE_WATCH)
+#define MI_LARGE_TYPES (MEM_RESERVE | MEM_COMMIT | MEM_LARGE_PAGES)
+#define MI_ALLOCATION_TYPES                                                                                            \
+    (MEM_COMMIT | MEM_RESERVE | MEM_TOP_DOWN | MEM_RESET | MEM_RESET_UNDO | MEM_WRITE_WATCH | MEM_LARGE_PAGES)
 #define MI_PLACEHOLDER_TYPES (MEM_RESERVE_PLACEHOLDER | MEM_REPLACE_PLACEHOLDER)
 #define MI_MOST_ZERO_BITS    21
 
@@ -53,6 +55,9 @@ static BOOLEAN MiTypeIsValid(ULONG Type, ULONG Allowed)
     if (Reset != 0) {
         return Type == Reset && Reset != (MEM_RESET | MEM_RESET_UNDO);
     }
+    if ((Type & MEM_LARGE_PAGES) != 0) {
+        return (Type & ~(ULONG)MEM_TOP_DOWN) == MI_LARGE_TYPES;
+    }
     if ((Type & MI_PLACEHOLDER_TYPES) != 0) {
         ULONG Rest = Type & ~(ULONG)MEM_TOP_DOWN;
 
@@ -60,6 +65,23 @@ static BOOLEAN MiTypeIsValid(ULONG Type, ULONG Allowed)
                (Type & ~(ULONG)MEM_COMMIT) == (MEM_RESERVE | MEM_REPLACE_PLACEHOLDER);
     }
     return (Type & (MEM_COMMIT | MEM_RESERVE)) != 0 && ((Type & MEM_WRITE_WATCH) == 0 || (Type & MEM_RESERVE) != 0);
+}
+
+/* What large pages ask for beyond the rest; their place is a multiple of their size. */
+static NTSTATUS MiCheckLarge(ULONG64 Base, ULONG64 Size, PMI_ALLOCATION Allocation)
+{
+    if (MiUserPteBits(Allocation->Protection) == 0 || MiProtectionCacheType(Allocation->Protection) != MiWriteBack) {
+        return STATUS_INVALID_PAGE_PROTECTION;
+    }
+    if (Base % MM_LARGE_PAGE != 0) {
+        return STATUS_INVALID_PARAMETER_2;
+    }
+    if (Size % MM_LARGE_PAGE != 0) {
+        return STATUS_INVALID_PARAMETER_4;
+    }
+    Allocation->Place.Alignment = max(Allocation->Place.Alignment, MM_LARGE_PAGE);
+    return SeSinglePrivilegeCheck(SeExports->SeLockMemoryPrivilege, ExGetPreviousMode()) ? STATUS_SUCCESS
+                                                                                         : STATUS_PRIVILEGE_NOT_HELD;
 }
 
 /* Everything that can be told without looking at the process. @Allowed: types that the service has. */
@@ -81,6 +103,13 @@ static NTSTATUS MiDecodeAllocation(PVOID Base, SIZE_T Size, ULONG AllocationType
     }
     if (Size == 0 || Size > MI_HIGHEST_VAD + 1 - (ULONG64)Base) {
         return STATUS_INVALID_PARAMETER_4;
+    }
+    if ((AllocationType & MEM_LARGE_PAGES) != 0) {
+        NTSTATUS Status = MiCheckLarge((ULONG64)Base, Size, Allocation);
+
+        if (!NT_SUCCESS(Status)) {
+            return Status;
+        }
     }
     Allocation->Base = (ULONG64)Base;
     Allocation->Size = Size;
@@ -114,6 +143,21 @@ static NTSTATUS MiPlaceRange(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocation,
     return MiVadsOverlap(Space, *First, *Last) ? STATUS_CONFLICTING_ADDRESSES : STATUS_SUCCESS;
 }
 
+/* The frames of a region of large pages that is in the tree; without them it goes again. Address lock held. */
+static NTSTATUS MiFillOrForget(PMI_ADDRESS_SPACE Space, PMI_VAD Vad)
+{
+    NTSTATUS Status = MiFillLargeVad(Space, Vad);
+
+    if (!NT_SUCCESS(Status)) {
+        ExAcquireFastMutex(&Space->WorkingSetLock);
+        MiRemoveVad(Space, Vad);
+        ExReleaseFastMutex(&Space->WorkingSetLock);
+        MiReturnCommit(&Space->Commit, Vad->Commit);
+        ExFreePoolWithTag(Vad, MI_TAG_VAD);
+    }
+    return Status;
+}
+
 static NTSTATUS MiReserveMemory(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocation, PULONG64 First, PULONG64 Last)
 {
     PMI_VAD Vad = MiCreateVad(MiVadPrivate, 0, 0, Allocation->Protection);
@@ -128,6 +172,7 @@ static NTSTATUS MiReserveMemory(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocati
         Vad->EndVpn = *Last;
         Vad->CommitAll = (Allocation->Type & MEM_COMMIT) != 0;
         Vad->WriteWatch = (Allocation->Type & MEM_WRITE_WATCH) != 0;
+        Vad->LargePages = (Allocation->Type & MEM_LARGE_PAGES) != 0;
         Vad->Placeholder = (Allocation->Type & MEM_RESERVE_PLACEHOLDER) != 0;
         if (Vad->CommitAll && !MiChargeCommit(&Space->Commit, *Last - *First + 1)) {
             Status = STATUS_COMMITMENT_LIMIT;
@@ -145,7 +190,7 @@ static NTSTATUS MiReserveMemory(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocati
     ExAcquireFastMutex(&Space->WorkingSetLock);
     MiInsertVad(Space, Vad);
     ExReleaseFastMutex(&Space->WorkingSetLock);
-    return STATUS_SUCCESS;
+    return Vad->LargePages ? MiFillOrForget(Space, Vad) : STATUS_SUCCESS;
 }
 
 /* ---- Committing ---- */
@@ -235,6 +280,9 @@ static NTSTATUS MiCommitMemory(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocatio
     if (Vad->Type != MiVadPrivate) {
         return STATUS_ALREADY_COMMITTED;
     }
+    if (Vad->LargePages) {
+        return Allocation->Protection == Vad->Protection ? STATUS_SUCCESS : STATUS_INVALID_PAGE_PROTECTION;
+    }
     ExAcquireFastMutex(&Space->WorkingSetLock);
     Committed = MiCountCommitted(Vad, *First, *Last);
     ExReleaseFastMutex(&Space->WorkingSetLock);
@@ -304,12 +352,13 @@ static NTSTATUS MiAllocateInProcess(HANDLE ProcessHandle, PVOID *BaseAddress, PS
  * @BaseAddress     in: where, NULL: anywhere; out: the start of the region
  * @ZeroBits        high bits of the low 4 GB that must be 0 (at most 21), or above 32 a mask; for NULL only
  * @RegionSize      bytes in; out: what the region has
- * @AllocationType  MEM_RESERVE, MEM_COMMIT, both; MEM_TOP_DOWN, MEM_WRITE_WATCH; or MEM_RESET, or MEM_RESET_UNDO
+ * @AllocationType  MEM_RESERVE, MEM_COMMIT, both; MEM_TOP_DOWN, MEM_WRITE_WATCH; both and MEM_LARGE_PAGES (base and size multiples
+ *                  of 2 MB; needs SeLockMemoryPrivilege); or MEM_RESET, or MEM_RESET_UNDO
  * @Protect         PAGE_...
  *
  * IRQL: PASSIVE_LEVEL. Fails: STATUS_INVALID_PARAMETER_2 (base), _3 (zero bits), _4 (size), _5 (type),
- * STATUS_INVALID_PAGE_PROTECTION, STATUS_CONFLICTING_ADDRESSES, STATUS_NO_MEMORY (addresses), STATUS_COMMITMENT_LIMIT,
- * STATUS_ALREADY_COMMITTED (a mapped view), STATUS_PROCESS_IS_TERMINATING, STATUS_ACCESS_VIOLATION (the pointers).
+ * STATUS_INVALID_PAGE_PROTECTION, STATUS_CONFLICTING_ADDRESSES, STATUS_NO_MEMORY (addresses), STATUS_COMMITMENT_LIMIT, STATUS_PRIVILEGE_NOT_HELD,
+ * STATUS_INSUFFICIENT_RESOURCES (no run of frames for a large page), STATUS_ALREADY_COMMITTED (a mapped view), STATUS_PROCESS_IS_TERMINATING, STATUS_ACCESS_VIOLATION (the pointers).
  */
 NTSTATUS NTAPI NtAllocateVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress, ULONG_PTR ZeroBits, PSIZE_T RegionSize,
                                        ULONG AllocationType, ULONG Protect)

@@ -173,6 +173,9 @@ static NTSTATUS MiReleaseRangeOfVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG6
     }
     ExAcquireFastMutex(&Space->WorkingSetLock);
     Pages = Whole ? Vad->Commit : MiCommitOfPart(Vad, First, Last);
+    if (Vad->LargePages) {
+        MiEmptyLargeVad(Space, Vad);
+    }
     MiDeleteUserRange(Space, First, Last, (MMPTE){.Long = 0});
     MiUnchargeVad(Space, Vad, Pages);
     if (Whole) {
@@ -205,6 +208,9 @@ static NTSTATUS MiFreeRange(PMI_ADDRESS_SPACE Space, PVOID Base, SIZE_T Size, UL
     }
     if (Vad->Placeholder && (FreeType == MEM_DECOMMIT || *First != Vad->StartVpn || *Last != Vad->EndVpn)) {
         return STATUS_CONFLICTING_ADDRESSES; /* it is released as a whole, or split */
+    }
+    if (Vad->LargePages && (FreeType == MEM_DECOMMIT || *First != Vad->StartVpn || *Last != Vad->EndVpn)) {
+        return STATUS_UNABLE_TO_FREE_VM; /* it comes and goes as a whole */
     }
     if (FreeType == MEM_DECOMMIT) {
         MiDecommitRange(Space, Vad, *First, *Last);

@@ -34,12 +34,12 @@ static NTSTATUS MiDecodePages(PVOID Base, SIZE_T Size, PMI_PAGES Pages)
 
 /* ---- Locking ---- */
 
-/* A page that an MDL has mapped here is locked by it, and has no entry in the list. Working-set lock held. */
+/* A page that an MDL has mapped here is locked by it, as large pages always are; neither is in the list. Working-set lock held. */
 static BOOLEAN MiIsAlias(ULONG64 Vpn)
 {
     PMMPTE Pte = MiResidentUserPte(MI_VPN_ADDRESS(Vpn));
 
-    return Pte != NULL && Pte->Hard.Valid && (Pte->Long & MI_PTE_ALIAS) != 0;
+    return (Pte != NULL && Pte->Hard.Valid && (Pte->Long & MI_PTE_ALIAS) != 0) || MiIsLargeAddress(MI_VPN_ADDRESS(Vpn));
 }
 
 /* The entry of a page in the working-set list; NULL: the page is not valid. Working-set lock held. */

@@ -54,6 +54,7 @@ typedef struct _MI_VAD {
     ULONG Protection;         /* (c) MM_... given at allocation */
     BOOLEAN CommitAll;        /* (a)(w) a PTE of 0 is a committed page */
     BOOLEAN WriteWatch;       /* (c) Dirty says which pages were written, also in MI_PTE_WRITTEN of transition PTEs */
+    BOOLEAN LargePages;       /* (c) mapped by page-directory entries, all of it, always */
     BOOLEAN Placeholder;      /* (c) addresses kept for a view or an allocation that replaces it */
     ULONG Secured;            /* (a) MmSecureVirtualMemory handles that lie in it */
     ULONG64 Commit;           /* (p) pages charged */
@@ -146,6 +147,7 @@ ULONG64 MiFindGap(PMI_ADDRESS_SPACE Space, ULONG64 Pages, const MI_PLACE *Place,
 PMMPTE MiResidentUserPte(const VOID *Address);
 /* Makes the tables above a user or hyperspace address exist. FALSE: no frame now: drop the locks, MiWaitForFrames, again. */
 BOOLEAN MiMakeProcessTables(PMI_ADDRESS_SPACE Space, PVOID Address);
+BOOLEAN MiMakeUpperTables(PMI_ADDRESS_SPACE Space, PVOID Address); /* the same without the page table */
 /* Counts PTEs that became non-zero (or zero again) in the page table that holds Pte. PFN lock. */
 VOID MiAddUsedEntries(PMMPTE Pte, LONG Delta);
 /* Frees the page table of Address, and those above, that hold nothing any more. */
@@ -261,6 +263,12 @@ typedef struct _MI_ACCESS {
 /* One step towards a valid page of the current process; as MiMakeSystemPageValid. IRQL: <= APC_LEVEL; no locks. */
 NTSTATUS MiMakeUserPageValid(PVOID Address, const MI_ACCESS *Access);
 VOID MiSetFrameCacheType(PFN_FRAME Frame, ULONG Protection); /* of a frame that is nobody's content yet. PFN lock */
+
+/* ---- largevm.c ---- */
+BOOLEAN MiIsLargeAddress(const VOID *Address);                 /* in a large page. (w) held, process current */
+NTSTATUS MiFillLargeVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad); /* (a) held */
+VOID MiEmptyLargeVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad);    /* (a) and (w) held */
+VOID MiDeleteLargeEntry(MMPTE Entry); /* frees the frames of a page-directory entry that is gone. PFN lock */
 
 /* ---- placeholder.c ---- */
 /* The placeholder that a range is, exactly; NULL: it is none. (a) held. */

@@ -88,7 +88,7 @@ NTSTATUS MiPreservePlaceholder(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 L
         return First == Vad->StartVpn && Last == Vad->EndVpn ? STATUS_CONFLICTING_ADDRESSES
                                                              : MiSplitPlaceholder(Space, Vad, First, Last);
     }
-    if (First != Vad->StartVpn || Last != Vad->EndVpn) {
+    if (First != Vad->StartVpn || Last != Vad->EndVpn || Vad->LargePages) {
         return STATUS_CONFLICTING_ADDRESSES;
     }
     return Vad->Secured != 0 ? STATUS_INVALID_PAGE_PROTECTION : MiBecomePlaceholder(Space, Vad);

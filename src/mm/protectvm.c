@@ -141,7 +141,7 @@ static NTSTATUS MiProtect(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 Last, 
     if (Vad->Type == MiVadMapped) {
         Protection = MiViewProtection(Vad, First, Protection);
     }
-    if (Vad->Type == MiVadLocked || (Vad->Type == MiVadMapped && !MiViewMayHave(Vad, Protection))) {
+    if (Vad->Type == MiVadLocked || Vad->LargePages || (Vad->Type == MiVadMapped && !MiViewMayHave(Vad, Protection))) {
         return STATUS_INVALID_PAGE_PROTECTION;
     }
     ExAcquireFastMutex(&Space->WorkingSetLock);

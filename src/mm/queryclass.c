@@ -111,6 +111,11 @@ static ULONG_PTR MiDescribePage(PMI_ADDRESS_SPACE Space, PVOID Address)
         return 0;
     }
     MiQueryPage(Vad, MI_VPN(Address), &Info);
+    if (Vad->LargePages) {
+        Block.Valid = Block.Locked = Block.LargePage = 1;
+        Block.Win32Protection = MiPageProtection(Info.Protection);
+        return Block.Flags;
+    }
     if (!Info.Pte.Hard.Valid || (Info.Pte.Long & MI_PTE_ALIAS) != 0) {
         Block.SharedOriginal = Vad->Type == MiVadMapped && !MiIsTransitionPte(Info.Pte);
         return Block.Flags;

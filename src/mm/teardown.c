@@ -85,6 +85,17 @@ static VOID MiDeleteTable(PMI_ADDRESS_SPACE Space, ULONG Frame, ULONG Parent, UL
     MiUnlockPfn(Irql);
 }
 
+/* A large page, which the entry of a page directory maps. */
+static VOID MiDeleteLargePage(MMPTE Entry, ULONG Directory, ULONG Index)
+{
+    KIRQL Irql = MiLockPfn();
+
+    MiWritePteInFrame(Directory, (PMMPTE)((ULONG64)Index * sizeof(MMPTE)), (MMPTE){.Long = 0});
+    MiPfn(Directory)->OriginalPte.Soft.UsedEntries--;
+    MiDeleteLargeEntry(Entry);
+    MiUnlockPfn(Irql);
+}
+
 /* Looks for a valid entry in [*Index, End) of a table, which stays mapped meanwhile. FALSE: there is none. */
 static BOOLEAN MiNextEntry(PMI_ADDRESS_SPACE Space, ULONG TableFrame, PULONG Index, ULONG End, PMMPTE Entry)
 {
@@ -122,6 +133,10 @@ static VOID MiEmptyTable(PMI_ADDRESS_SPACE Space, ULONG Frame, ULONG Level, ULON
         return;
     }
     for (ULONG Index = First; MiNextEntry(Space, Frame, &Index, End, &Entry); Index++) {
+        if (Level == 1 && Entry.Hard.Large) {
+            MiDeleteLargePage(Entry, Frame, Index);
+            continue;
+        }
         if (Level != 0) {
             MiEmptyTable(Space, (ULONG)MiPteFrame(Entry), Level - 1, 0, 512, Own);
         }

@@ -118,6 +118,10 @@ static NTSTATUS MiResolveUserFault(PMI_ADDRESS_SPACE Space, PVOID Address, const
     if (!Info.Committed) {
         return STATUS_ACCESS_VIOLATION;
     }
+    if (Vad->LargePages) { /* nothing can be missing: another translation was looked at, or the access is not allowed */
+        return MiIsLargeAddress(Address) && MiProtectionAllows(Info.Protection, Access) ? STATUS_SUCCESS
+                                                                                        : STATUS_ACCESS_VIOLATION;
+    }
     if (Info.Pte.Hard.Valid) {
         return MiUserFaultOnValid(Space, Info.Pte, Address, Access);
     }

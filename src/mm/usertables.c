@@ -16,7 +16,8 @@
 
 PMMPTE MiResidentUserPte(const VOID *Address)
 {
-    if (!MiPxeOf(Address)->Hard.Valid || !MiPpeOf(Address)->Hard.Valid || !MiPdeOf(Address)->Hard.Valid) {
+    if (!MiPxeOf(Address)->Hard.Valid || !MiPpeOf(Address)->Hard.Valid || !MiPdeOf(Address)->Hard.Valid ||
+        MiPdeOf(Address)->Hard.Large) {
         return NULL;
     }
     return MiPteOf(Address);
@@ -53,12 +54,13 @@ static BOOLEAN MiMakeProcessTable(PMI_ADDRESS_SPACE Space, PMMPTE Entry, ULONG64
     return Frame != 0;
 }
 
-BOOLEAN MiMakeProcessTables(PMI_ADDRESS_SPACE Space, PVOID Address)
+/* The tables of the first so many levels below the PML4. */
+static BOOLEAN MiMakeTables(PMI_ADDRESS_SPACE Space, PVOID Address, ULONG Levels)
 {
     PMMPTE Entry[3] = {MiPxeOf(Address), MiPpeOf(Address), MiPdeOf(Address)};
     ULONG64 Bits = MI_TABLE_BITS | ((LONG64)Address >= 0 ? PTE_USER : 0);
 
-    for (ULONG Level = 0; Level < RTL_NUMBER_OF(Entry); Level++) {
+    for (ULONG Level = 0; Level < Levels; Level++) {
         if (!Entry[Level]->Hard.Valid && !MiMakeProcessTable(Space, Entry[Level], Bits)) {
             if ((LONG64)Address >= 0) {
                 MiReleaseEmptyTables(Space, Address);
@@ -67,6 +69,17 @@ BOOLEAN MiMakeProcessTables(PMI_ADDRESS_SPACE Space, PVOID Address)
         }
     }
     return TRUE;
+}
+
+BOOLEAN MiMakeProcessTables(PMI_ADDRESS_SPACE Space, PVOID Address)
+{
+    ASSERT(!MiIsLargeAddress(Address));
+    return MiMakeTables(Space, Address, 3);
+}
+
+BOOLEAN MiMakeUpperTables(PMI_ADDRESS_SPACE Space, PVOID Address)
+{
+    return MiMakeTables(Space, Address, 2);
 }
 
 static ULONG64 MiUsedEntries(PMMPTE Entry)
@@ -121,7 +134,7 @@ BOOLEAN MiNextResidentTable(PULONG64 Vpn, ULONG64 Last)
             Shift = 27;
         } else if (!MiPpeOf(Address)->Hard.Valid) {
             Shift = 18;
-        } else if (!MiPdeOf(Address)->Hard.Valid) {
+        } else if (!MiPdeOf(Address)->Hard.Valid || MiPdeOf(Address)->Hard.Large) {
             Shift = 9;
         } else {
             return TRUE;

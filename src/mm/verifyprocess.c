@@ -53,6 +53,9 @@ static VOID MiVerifyProcessLeaf(PMI_WALK Walk, PVOID Address, PMMPTE Entry, ULON
 {
     PMI_SPACE_WALK Space = (PMI_SPACE_WALK)Walk;
 
+    if (Level != 0) {
+        return; /* a large page is not in the list */
+    }
     if ((LONG64)Address < 0) {
         Space->Tables++;
     } else if ((Entry->Long & MI_PTE_ALIAS) == 0) {

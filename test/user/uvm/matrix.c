@@ -110,6 +110,7 @@ ULONG MatrixAllocate(VOID)
                                  MEM_RESET | MEM_COMMIT,
                                  MEM_COMMIT | MEM_WRITE_WATCH,
                                  MEM_RESERVE | MEM_RESERVE_PLACEHOLDER,
+                                 MEM_RESERVE | MEM_LARGE_PAGES,
                                  MEM_RESERVE | 1};
 
     for (STATE State = 0; State < StateMax; State++) {

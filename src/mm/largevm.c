@@ -1,0 +1,154 @@
+/*
+ * largevm.c - private memory in large pages: MEM_LARGE_PAGES.
+ *
+ * Such a region is reserved and committed at once, zeroed, in runs of 512 frames that page-directory entries map; it stays in memory until
+ * it is released as a whole. Its frames are nobody's in the PFN database: no PTE owns them, none may take them. They are not in the
+ * working-set list. What works on single pages leaves the region alone: MiResidentUserPte and MiNextResidentTable see no table there.
+ *
+ * Locks: address lock; working-set lock for each large page; PFN lock while frames are claimed or given up. IRQL: <= APC_LEVEL.
+ *
+ * Source: "Large-Page Support" in the Windows documentation of memory management.
+ */
+#include "misection.h"
+#include "miprocess.h"
+
+#define MI_LARGE_FRAMES (MM_LARGE_PAGE / MM_PAGE_SIZE)
+
+BOOLEAN MiIsLargeAddress(const VOID *Address)
+{
+    return MiPxeOf(Address)->Hard.Valid && MiPpeOf(Address)->Hard.Valid && MiPdeOf(Address)->Hard.Valid &&
+           MiPdeOf(Address)->Hard.Large;
+}
+
+/* ---- Frames ---- */
+
+static BOOLEAN MiRunIsAvailable(PFN_FRAME First)
+{
+    for (ULONG64 Index = 0; Index < MI_LARGE_FRAMES; Index++) {
+        if (!MiFrameIsAvailable(First + Index)) {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
+static BOOLEAN MiClaimLargeRun(PFN_FRAME First)
+{
+    KIRQL Irql = MiLockPfn();
+    BOOLEAN Free = MiAvailableFrames >= (LONG64)MI_LARGE_FRAMES + MI_RESERVE_FRAMES && MiRunIsAvailable(First);
+
+    for (ULONG64 Index = 0; Free && Index < MI_LARGE_FRAMES; Index++) {
+        MiClaimFrame(First + Index);
+        MiInitializePfn(First + Index, NULL, MI_NO_FRAME32, MiMakeDemandZeroPte(MM_READWRITE), MI_U4_MODIFIED);
+    }
+    MiUnlockPfn(Irql);
+    return Free;
+}
+
+/* 512 frames in a row, zeroed; 0: there are none. The scan takes no lock; what it finds is looked at again under the PFN lock. */
+static PFN_FRAME MiTakeLargeRun(VOID)
+{
+    KIRQL Irql;
+
+    for (ULONG Run = MiRamRunCount; Run-- != 0;) {
+        PFN_FRAME End = MiRamRuns[Run].Base + MiRamRuns[Run].Count;
+
+        for (PFN_FRAME First = ALIGN_UP_BY(max(MiRamRuns[Run].Base, 1), MI_LARGE_FRAMES);
+             First + MI_LARGE_FRAMES <= End; First += MI_LARGE_FRAMES) {
+            if (!MiRunIsAvailable(First) || !MiClaimLargeRun(First)) {
+                continue;
+            }
+            for (ULONG64 Index = 0; Index < MI_LARGE_FRAMES; Index++) {
+                KeRaiseIrql(DISPATCH_LEVEL, &Irql);
+                MiZeroFrame(First + Index);
+                KeLowerIrql(Irql);
+            }
+            return First;
+        }
+    }
+    return 0;
+}
+
+/* PFN lock. */
+static VOID MiGiveLargeRun(PFN_FRAME First)
+{
+    for (ULONG64 Index = 0; Index < MI_LARGE_FRAMES; Index++) {
+        MiDeletePfn(First + Index);
+        MiDecrementShareCount(First + Index);
+    }
+}
+
+VOID MiDeleteLargeEntry(MMPTE Entry)
+{
+    ASSERT_PFN_LOCKED();
+    MiGiveLargeRun(MiPteFrame(Entry));
+}
+
+/* ---- Regions ---- */
+
+/* One large page; FALSE: no run of frames. */
+static BOOLEAN MiMapLargePage(PMI_ADDRESS_SPACE Space, PVOID Address, ULONG Protection)
+{
+    PMMPTE Pde = MiPdeOf(Address);
+    BOOLEAN Tables;
+    PFN_FRAME First;
+    KIRQL Irql;
+
+    ExAcquireFastMutex(&Space->WorkingSetLock);
+    while (!(Tables = MiMakeUpperTables(Space, Address))) {
+        ExReleaseFastMutex(&Space->WorkingSetLock);
+        MiWaitForFrames();
+        ExAcquireFastMutex(&Space->WorkingSetLock);
+    }
+    First = MiTakeLargeRun();
+    if (First != 0) {
+        Irql = MiLockPfn();
+        MiWriteValidPte(Pde, MiMakeValidPte(First, MiUserPteBits(Protection) | PTE_LARGE));
+        MiAddUsedEntries(Pde, 1);
+        MiUnlockPfn(Irql);
+    } else {
+        MiReleaseEmptyTables(Space, Address);
+    }
+    ExReleaseFastMutex(&Space->WorkingSetLock);
+    return First != 0;
+}
+
+VOID MiEmptyLargeVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad)
+{
+    for (ULONG64 Vpn = Vad->StartVpn; Vpn <= Vad->EndVpn; Vpn += MI_LARGE_FRAMES) {
+        PVOID Address = MI_VPN_ADDRESS(Vpn);
+        MI_TLB_FLUSH Flush;
+        MMPTE Old;
+        KIRQL Irql;
+
+        if (!MiIsLargeAddress(Address)) {
+            continue;
+        }
+        Irql = MiLockPfn();
+        MiBeginTlbFlush(&Flush, MiTlbUser);
+        Old = MiDowngradePte(&Flush, MiPdeOf(Address), Address, (MMPTE){.Long = 0});
+        MiFlushTlb(&Flush);
+        MiAddUsedEntries(MiPdeOf(Address), -1);
+        MiGiveLargeRun(MiPteFrame(Old));
+        MiUnlockPfn(Irql);
+        MiReleaseEmptyTables(Space, Address);
+    }
+}
+
+/**
+ * MiFillLargeVad - gives all large pages of a new region their frames, or none.
+ *
+ * Address lock held. Fails: STATUS_INSUFFICIENT_RESOURCES (no run of frames), with the VAD empty.
+ */
+NTSTATUS MiFillLargeVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad)
+{
+    for (ULONG64 Vpn = Vad->StartVpn; Vpn <= Vad->EndVpn; Vpn += MI_LARGE_FRAMES) {
+        if (!MiMapLargePage(Space, MI_VPN_ADDRESS(Vpn), Vad->Protection)) {
+            ExAcquireFastMutex(&Space->WorkingSetLock);
+            MiEmptyLargeVad(Space, Vad);
+            ExReleaseFastMutex(&Space->WorkingSetLock);
+            return STATUS_INSUFFICIENT_RESOURCES;
+        }
+    }
+    return STATUS_SUCCESS;
+}
