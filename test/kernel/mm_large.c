@@ -1,7 +1,8 @@
 /*
  * mm_large.c - suite mm.large: private memory in large pages: made, used, locked, refused, left to the end of the process.
  *
- * MiVerify runs while large pages are mapped and after they are gone; frames and commit are back afterwards.
+ * MiVerify runs while large pages are mapped and after they are gone; frames and commit are back afterwards. A case takes two runs of
+ * 512 frames at most, which a machine of 128 MB has.
  */
 #include "ketest.h"
 #include "proctest.h"
