@@ -94,10 +94,10 @@ static VOID CompareBody(PKTAP_CONTEXT Ktap, HANDLE Section, PEPROCESS *Process)
 
     for (ULONG Turn = 0; Turn < 2; Turn++) {
         KeStackAttachProcess((PVOID)Process[Turn], &State);
-        KTAP_EQUAL(MapImage(Section, &Base[Turn], &Size), STATUS_SUCCESS);
+        KTAP_EQUAL(KTAP_WHOLE(MapImage(Section, &Base[Turn], &Size)), STATUS_SUCCESS);
         if (Turn == 0) {
-            Copy = ExAllocatePoolWithTag(PagedPool, Size, 'tseT');
-            Wanted = BuildImageOf(&NtdllPath, &View, (ULONG64)Base[0]);
+            Copy = KTAP_WHOLE(ExAllocatePoolWithTag(PagedPool, Size, 'tseT'));
+            Wanted = KTAP_WHOLE(BuildImageOf(&NtdllPath, &View, (ULONG64)Base[0]));
             KTAP_CHECK(Copy != NULL && Wanted != NULL);
             KTAP_EQUAL(Size, View.Header.SizeOfImage);
         }
@@ -115,7 +115,7 @@ static VOID CompareBody(PKTAP_CONTEXT Ktap, HANDLE Section, PEPROCESS *Process)
         }
     }
     KTAP_EQUAL(Base[0], Base[1]);
-    KTAP_EQUAL(Soft[1], 0); /* the second process read nothing and relocated nothing */
+    KTAP_EXACT(Soft[1], 0); /* the second process read nothing and relocated nothing */
     KTAP_EQUAL(MiVerify(), 0);
     ExFreePoolWithTag(Copy, 'tseT');
     ExFreePoolWithTag(Wanted, 'tseT');
@@ -123,11 +123,11 @@ static VOID CompareBody(PKTAP_CONTEXT Ktap, HANDLE Section, PEPROCESS *Process)
 
 static VOID ImageShared(PKTAP_CONTEXT Ktap)
 {
-    PEPROCESS Process[2] = {TestCreateProcess(), TestCreateProcess()};
+    PEPROCESS Process[2] = {KTAP_WHOLE(TestCreateProcess()), KTAP_WHOLE(TestCreateProcess())};
     HANDLE File, Section;
 
     KTAP_CHECK(Process[0] != NULL && Process[1] != NULL);
-    KTAP_EQUAL(OpenImage(&File, &Section, SEC_IMAGE), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(OpenImage(&File, &Section, SEC_IMAGE)), STATUS_SUCCESS);
     CompareBody(Ktap, Section, Process);
     ZwClose(Section);
     ZwClose(File);
@@ -146,9 +146,9 @@ static VOID WriteBody(PKTAP_CONTEXT Ktap, PEPROCESS Unused)
     SIZE_T Size, Length;
     ULONG Data, Old;
 
-    KTAP_EQUAL(OpenImage(&File, &Section, SEC_IMAGE), STATUS_SUCCESS);
-    KTAP_EQUAL(MapImage(Section, &Base, &Size), STATUS_SUCCESS);
-    KTAP_EQUAL(MapImage(Section, &Again, &Size), STATUS_IMAGE_NOT_AT_BASE); /* its place is taken */
+    KTAP_EQUAL(KTAP_WHOLE(OpenImage(&File, &Section, SEC_IMAGE)), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(MapImage(Section, &Base, &Size)), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(MapImage(Section, &Again, &Size)), STATUS_IMAGE_NOT_AT_BASE); /* its place is taken */
     KTAP_CHECK(Base != Again);
     Data = FindSection(Section, MM_WRITECOPY);
     KTAP_CHECK(Data != 0);
@@ -195,8 +195,8 @@ static VOID QueryBody(PKTAP_CONTEXT Ktap, PEPROCESS Unused)
     PVOID Base = NULL;
     SIZE_T Size;
 
-    KTAP_EQUAL(OpenImage(&File, &Section, SEC_IMAGE), STATUS_SUCCESS);
-    KTAP_EQUAL(MapImage(Section, &Base, &Size), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(OpenImage(&File, &Section, SEC_IMAGE)), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(MapImage(Section, &Base, &Size)), STATUS_SUCCESS);
     KTAP_EQUAL(NtQuerySection(Section, SectionBasicInformation, &Basic, sizeof(Basic), &Size), STATUS_SUCCESS);
     KTAP_EQUAL(Size, sizeof(Basic));
     KTAP_EQUAL(Basic.AllocationAttributes, SEC_IMAGE | SEC_FILE);
@@ -259,7 +259,7 @@ static VOID ReserveBody(PKTAP_CONTEXT Ktap, PEPROCESS Process)
     KTAP_EQUAL(
         ZwMapViewOfSection(Section, ZwCurrentProcess(), &Again, 0, 0, &Offset, &Size, ViewUnmap, 0, PAGE_READONLY),
         STATUS_SUCCESS);
-    KTAP_EQUAL(MiCommit.Sections - Charged, 3);
+    KTAP_EXACT(MiCommit.Sections - Charged, 3);
     KTAP_CHECK(MiMappedFrames(MmRegionPagedPool) - Pool < 64); /* prototype PTEs of the mapped part: 64 KB */
     KTAP_EQUAL(ZwQueryVirtualMemory(ZwCurrentProcess(), Again, MemoryBasicInformation, &Basic, sizeof(Basic), NULL),
                STATUS_SUCCESS);
@@ -273,7 +273,7 @@ static VOID ReserveBody(PKTAP_CONTEXT Ktap, PEPROCESS Process)
     KTAP_EQUAL(TestWrite((PUCHAR)Base + 0x5000, 1), STATUS_ACCESS_VIOLATION);
     Part = (PUCHAR)Base + 0x2000;
     KTAP_EQUAL(TestAllocate(&Part, &Length, MEM_COMMIT, PAGE_READWRITE), STATUS_SUCCESS);
-    KTAP_EQUAL(MiCommit.Sections - Charged, 10); /* one of them was committed */
+    KTAP_EXACT(MiCommit.Sections - Charged, 10); /* one of them was committed */
     KTAP_EQUAL(TestWrite((PUCHAR)Base + 0x5000, 4711), STATUS_SUCCESS);
     KTAP_EQUAL(TestRead((PUCHAR)Again + 0x5000, &Value), STATUS_SUCCESS);
     KTAP_EQUAL(Value, 4711);
@@ -325,13 +325,13 @@ static VOID AroundBody(PKTAP_CONTEXT Ktap, PEPROCESS Process)
     SIZE_T Size;
     ULONG Text;
 
-    KTAP_EQUAL(OpenImage(&File, &Section, SEC_IMAGE), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(OpenImage(&File, &Section, SEC_IMAGE)), STATUS_SUCCESS);
     Text = FindSection(Section, MM_EXECUTE_READ);
-    KTAP_EQUAL(MapImage(Section, &First, &Size), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(MapImage(Section, &First, &Size)), STATUS_SUCCESS);
     for (ULONG64 Offset = 0; Offset < Size; Offset += PAGE_SIZE) {
         KTAP_EQUAL(TestRead((PUCHAR)First + Offset, &Value), STATUS_SUCCESS);
     }
-    KTAP_EQUAL(MapImage(Section, &Second, &Size), STATUS_IMAGE_NOT_AT_BASE);
+    KTAP_EQUAL(KTAP_WHOLE(MapImage(Section, &Second, &Size)), STATUS_IMAGE_NOT_AT_BASE);
     Before = Space->WorkingSet;
     Around = MmFaultCounters.Around;
     KTAP_EQUAL(TestRead((PUCHAR)Second + Text, &Value), STATUS_SUCCESS);
@@ -418,9 +418,9 @@ static VOID ImageStorm(PKTAP_CONTEXT Ktap)
     HANDLE Section;
 
     StormErrors = 0;
-    KTAP_CHECK(BuildImageOf(&Path, &StormView[0], 0x10000000) != NULL);
-    KTAP_CHECK(BuildImageOf(&Path, &StormView[1], 0x7FF600000000) != NULL);
-    KTAP_EQUAL(OpenImageOf(&Path, &StormFile, &Section, SEC_IMAGE), STATUS_SUCCESS);
+    KTAP_CHECK(KTAP_WHOLE(BuildImageOf(&Path, &StormView[0], 0x10000000)) != NULL);
+    KTAP_CHECK(KTAP_WHOLE(BuildImageOf(&Path, &StormView[1], 0x7FF600000000)) != NULL);
+    KTAP_EQUAL(KTAP_WHOLE(OpenImageOf(&Path, &StormFile, &Section, SEC_IMAGE)), STATUS_SUCCESS);
     ZwClose(Section);
     KTAP_EQUAL(
         ObReferenceObjectByHandle(StormFile, FILE_READ_DATA, *IoFileObjectType, KernelMode, (PVOID *)&FileObject, NULL),

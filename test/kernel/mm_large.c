@@ -18,7 +18,7 @@ static VOID UseBody(PKTAP_CONTEXT Ktap, PEPROCESS Process)
     PVOID Base = NULL, Part;
     ULONG Old;
 
-    KTAP_EQUAL(TestAllocate(&Base, &Size, LARGE_TYPES, PAGE_READWRITE), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(TestAllocate(&Base, &Size, LARGE_TYPES, PAGE_READWRITE)), STATUS_SUCCESS);
     KTAP_EQUAL((ULONG64)Base % MM_LARGE_PAGE, 0);
     KTAP_CHECK(MiIsLargeAddress(Base) && MiIsLargeAddress((PUCHAR)Base + Size - 1));
     KTAP_EQUAL(MiSpaceOf(Process)->WorkingSet, 0);
@@ -44,7 +44,7 @@ static VOID UseBody(PKTAP_CONTEXT Ktap, PEPROCESS Process)
     One = 0;
     KTAP_EQUAL(ZwFreeVirtualMemory(ZwCurrentProcess(), &Base, &One, MEM_RELEASE), STATUS_SUCCESS);
     KTAP_EQUAL(TestRead(Base, &Value), STATUS_ACCESS_VIOLATION);
-    KTAP_EQUAL(MiCommit.Charged, Commit);
+    KTAP_EXACT(MiCommit.Charged, Commit);
     KTAP_EQUAL(MiVerify(), 0);
 }
 
@@ -92,7 +92,7 @@ static VOID LeftBody(PKTAP_CONTEXT Ktap, PEPROCESS Process)
     SIZE_T Size = MM_LARGE_PAGE;
     PVOID Base = (PVOID)0x40000000, Small = (PVOID)0x40400000;
 
-    KTAP_EQUAL(TestAllocate(&Base, &Size, LARGE_TYPES, PAGE_EXECUTE_READWRITE), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(TestAllocate(&Base, &Size, LARGE_TYPES, PAGE_EXECUTE_READWRITE)), STATUS_SUCCESS);
     Size = 1;
     KTAP_EQUAL(TestAllocate(&Small, &Size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE), STATUS_SUCCESS);
     KTAP_EQUAL(TestWrite(Base, 1), STATUS_SUCCESS);
@@ -105,7 +105,7 @@ static VOID LargeLeft(PKTAP_CONTEXT Ktap)
     ULONG64 Commit = MiCommit.Charged;
 
     TestInProcess(Ktap, LeftBody);
-    KTAP_EQUAL(MiCommit.Charged, Commit);
+    KTAP_EXACT(MiCommit.Charged, Commit);
     KTAP_EQUAL(MiVerify(), 0);
 }
 
