@@ -25,16 +25,18 @@
  */
 static VOID MiFillViewPtes(PCONTROL_AREA ControlArea, ULONG64 FirstPage, PMMPTE Pte, ULONG64 Count, ULONG Protection)
 {
-    KIRQL OldIrql;
+    ULONG64 Run;
 
-    for (ULONG64 Index = 0; Index < Count; Index++) {
+    for (ULONG64 Index = 0; Index < Count; Index += Run) {
         PSUBSECTION Subsection = MiSubsectionOfPage(ControlArea, FirstPage + Index);
+        ULONG64 Place = FirstPage + Index - Subsection->StartingPage;
+        KIRQL OldIrql = MiLockPfn();
 
-        ASSERT(Subsection != NULL);
-        OldIrql = MiLockPfn();
-        if (Pte[Index].Long == 0 && Subsection->Prototypes != NULL) {
-            Pte[Index] =
-                MiMakeProtoPte(&Subsection->Prototypes[FirstPage + Index - Subsection->StartingPage], Protection);
+        Run = min(min(Count - Index, (ULONG64)MI_VIEW_BATCH), Subsection->PteCount - Place);
+        for (ULONG64 Next = Index; Subsection->Prototypes != NULL && Next < Index + Run; Next++, Place++) {
+            if (Pte[Next].Long == 0) {
+                Pte[Next] = MiMakeProtoPte(&Subsection->Prototypes[Place], Protection);
+            }
         }
         MiUnlockPfn(OldIrql);
     }
