@@ -86,6 +86,9 @@ typedef struct _EPROCESS {
     LONG UserThreads;       /* (ExitLock) threads that have not begun to end */
     LONG UnreapedThreads;   /* (ExitLock) threads whose stacks exist */
     BOOLEAN Exiting;        /* (ExitLock) ExitStatus is final; no more threads */
+    BOOLEAN LeftJob;        /* (job's lock) it has ended, as far as its job knows */
+    struct _PSP_JOB *Job;   /* set once, interlocked; referenced until the process is deleted */
+    LIST_ENTRY JobLinks;    /* (job's lock) until LeftJob */
     CHAR ImageFileName[16]; /* (c) for displays */
 } EPROCESS;
 C_ASSERT(FIELD_OFFSET(EPROCESS, Pcb) == 0);
@@ -128,6 +131,9 @@ VOID PspInitializePhase0(VOID);
  */
 PEPROCESS PsGetNextProcess(PEPROCESS Process);
 PETHREAD PsGetNextProcessThread(PEPROCESS Process, PETHREAD Thread);
+
+/* Whether the process's job lets it commit Pages more than Committed. Called by Mm. IRQL: <= DISPATCH_LEVEL. (src/ps/job.c) */
+BOOLEAN PspMayCommit(PEPROCESS Process, ULONG64 Committed, ULONG64 Pages);
 
 /* ---- The end of programs' threads (src/ps/exit.c); PASSIVE_LEVEL ---- */
 

@@ -174,7 +174,7 @@ static NTSTATUS MiReserveMemory(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocati
         Vad->WriteWatch = (Allocation->Type & MEM_WRITE_WATCH) != 0;
         Vad->LargePages = (Allocation->Type & MEM_LARGE_PAGES) != 0;
         Vad->Placeholder = (Allocation->Type & MEM_RESERVE_PLACEHOLDER) != 0;
-        if (Vad->CommitAll && !MiChargeCommit(&Space->Commit, *Last - *First + 1)) {
+        if (Vad->CommitAll && !MiChargeProcess(Space, *Last - *First + 1)) {
             Status = STATUS_COMMITMENT_LIMIT;
         }
     }
@@ -289,7 +289,7 @@ static NTSTATUS MiCommitMemory(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocatio
     if (Committed != 0 && Vad->Secured != 0) {
         return STATUS_INVALID_PAGE_PROTECTION;
     }
-    if (!MiChargeCommit(&Space->Commit, *Last - *First + 1 - Committed)) {
+    if (!MiChargeProcess(Space, *Last - *First + 1 - Committed)) {
         return STATUS_COMMITMENT_LIMIT;
     }
     MiCommitPages(Space, Vad, *First, *Last, Allocation->Protection);

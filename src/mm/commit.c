@@ -59,6 +59,18 @@ BOOLEAN MiChargeCommit(PULONG64 Counter, ULONG64 Pages)
     return Charged;
 }
 
+BOOLEAN MiChargeProcess(PMI_ADDRESS_SPACE Space, ULONG64 Pages)
+{
+    return PspMayCommit(Space->Process, Space->Commit, Pages) && MiChargeCommit(&Space->Commit, Pages);
+}
+
+ULONG64 MmQueryProcessCommit(PEPROCESS Process)
+{
+    PMI_ADDRESS_SPACE Space = MiSpaceOf(Process);
+
+    return Space == NULL ? 0 : Space->Commit;
+}
+
 VOID MiReturnCommit(PULONG64 Counter, ULONG64 Pages)
 {
     KIRQL Irql;

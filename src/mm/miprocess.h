@@ -109,6 +109,7 @@ extern MI_COMMIT MiCommit;
 ULONG64 MiCommitLimit(VOID); /* pages that may be charged now. IRQL: any; a snapshot */
 /* Takes the PFN lock. FALSE: the limit would be exceeded. Counter: the owner's own count (Space->Commit, ...). */
 BOOLEAN MiChargeCommit(PULONG64 Counter, ULONG64 Pages);
+BOOLEAN MiChargeProcess(PMI_ADDRESS_SPACE Space, ULONG64 Pages); /* what its job lets it have, too */
 VOID MiReturnCommit(PULONG64 Counter, ULONG64 Pages);
 /* The same with the PFN lock held; the charge is never refused (page tables that a promised page needs). */
 VOID MiForceCommitLocked(PULONG64 Counter, ULONG64 Pages);

@@ -65,7 +65,7 @@ BOOLEAN MiChargeCopies(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 Pages)
     if (More == 0) {
         return TRUE;
     }
-    if (!MiChargeCommit(&Space->Commit, More)) {
+    if (!MiChargeProcess(Space, More)) {
         return FALSE;
     }
     Irql = MiLockPfn();
@@ -135,7 +135,7 @@ static NTSTATUS MiInsertView(PMI_ADDRESS_SPACE Space, PMI_VIEW_REQUEST Request, 
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    if (Copied != 0 && !MiChargeCommit(&Space->Commit, Copied)) {
+    if (Copied != 0 && !MiChargeProcess(Space, Copied)) {
         return STATUS_COMMITMENT_LIMIT;
     }
     Vad->Commit = Copied;

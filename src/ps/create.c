@@ -75,6 +75,9 @@ NTSTATUS PspCreateProcessFrom(PEPROCESS Parent, PEPROCESS *Process, PCSTR Name)
         Status = CreateTable(Parent, New);
     }
     SeInheritToken(PsGetCurrentThreadProcess(), New);
+    if (NT_SUCCESS(Status) && PsGetCurrentThreadProcess()->Job != NULL) {
+        Status = PspJoinJob(PsGetCurrentThreadProcess()->Job, New);
+    }
     if (NT_SUCCESS(Status)) {
         New->UniqueProcessId = PspNewId();
         PspPublishProcess(New);
@@ -97,6 +100,7 @@ VOID PspDeleteProcess(PVOID Object)
         PspNotifyProcess(Process, NULL);
     }
     PspUnpublishProcess(Process);
+    PspForgetJob(Process);
     if (Process->ObjectTable != NULL) {
         ObDestroyHandleTable(Process->ObjectTable);
     }

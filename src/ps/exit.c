@@ -103,6 +103,16 @@ DECLSPEC_NORETURN VOID PspExitProcess(NTSTATUS ExitStatus)
     PspExitThread(ExitStatus);
 }
 
+BOOLEAN PspTerminateProcess(PEPROCESS Process, NTSTATUS ExitStatus)
+{
+    BOOLEAN First = BeginExit(Process, ExitStatus);
+
+    if (First) {
+        KeRequestProcessExit(&Process->Pcb, NULL, TRUE);
+    }
+    return First;
+}
+
 /* From the reaper: a thread of a program has left its stack for good. */
 VOID PspReapUserThread(PETHREAD Thread)
 {
@@ -117,6 +127,7 @@ VOID PspReapUserThread(PETHREAD Thread)
     Last = --Process->UnreapedThreads == 0 && Process->Exiting && Process->UserThreads == 0;
     ExReleaseFastMutex(&Process->ExitLock);
     if (Last) {
+        PspLeaveJob(Process);
         ExWaitForRundownProtectionRelease(&Process->RundownProtect);
         MmDeleteProcessAddressSpace(Process);
         KeQuerySystemTime(&Process->ExitTime);
@@ -155,10 +166,8 @@ NTSTATUS NTAPI NtTerminateProcess(HANDLE Handle, NTSTATUS ExitStatus)
     } else if (Process == Own) {
         ObDereferenceObject(Process);
         PspExitProcess(ExitStatus);
-    } else if (!BeginExit(Process, ExitStatus)) {
+    } else if (!PspTerminateProcess(Process, ExitStatus)) {
         Status = STATUS_PROCESS_IS_TERMINATING;
-    } else {
-        KeRequestProcessExit(&Process->Pcb, NULL, TRUE);
     }
     ObDereferenceObject(Process);
     return Status;

@@ -100,7 +100,7 @@ NTSTATUS PsInitialize(VOID)
 {
     PspStartReaper();
     PspInitializePrograms();
-    return STATUS_SUCCESS;
+    return PspInitializeJobs();
 }
 
 PEPROCESS PsGetNextProcess(PEPROCESS Process)

@@ -22,6 +22,7 @@ extern POBJECT_TYPE PspProcessType, PspThreadType; /* (c) from phase 0 on */
 #define PSP_PROCESS_VM_OPERATION      0x0008
 #define PSP_PROCESS_VM_READ           0x0010
 #define PSP_PROCESS_VM_WRITE          0x0020
+#define PSP_PROCESS_SET_QUOTA         0x0100
 #define PSP_PROCESS_SET_INFORMATION   0x0200
 #define PSP_PROCESS_QUERY_INFORMATION 0x0400
 #define PSP_PROCESS_SUSPEND_RESUME    0x0800
@@ -98,6 +99,17 @@ NTSTATUS PspCreateUserThread(PEPROCESS Process, const PSP_USER_START *Start, PET
 VOID PspAbandonUserThread(PETHREAD Thread);
 NTSTATUS PspCreateUserStack(SIZE_T Reserve, SIZE_T Commit, PPSP_USER_STACK Stack);
 VOID PspReleaseUserPart(PETHREAD Thread);
+
+/* Asks a process other than the system's to end. FALSE: it was ending. (exit.c) */
+BOOLEAN PspTerminateProcess(PEPROCESS Process, NTSTATUS ExitStatus);
+
+/* ---- job.c ---- */
+
+NTSTATUS PspInitializeJobs(VOID); /* phase 1 */
+/* STATUS_ACCESS_DENIED, STATUS_QUOTA_EXCEEDED, STATUS_PROCESS_IS_TERMINATING. */
+NTSTATUS PspJoinJob(struct _PSP_JOB *Job, PEPROCESS Process);
+VOID PspLeaveJob(PEPROCESS Process);  /* it has ended; also if it has no job */
+VOID PspForgetJob(PEPROCESS Process); /* it is deleted */
 
 /* ---- threadsvc.c ---- */
 

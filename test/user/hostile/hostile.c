@@ -67,6 +67,11 @@ static VOID OnlyBad(PULONG64 Argument)
     Argument[0] = BadPointer();
 }
 
+static VOID NobodyAtAll(PULONG64 Argument)
+{
+    Argument[1] = Random(0x1000) | 0x40000000;
+}
+
 static VOID OnlySecondBad(PULONG64 Argument)
 {
     Argument[1] = BadPointer();
@@ -144,6 +149,7 @@ static const struct {
     {"NtTerminateThread", NotMyself},
     {"NtSuspendThread", NotMyself},
     {"NtSuspendProcess", NotMyself},
+    {"NtAssignProcessToJobObject", NobodyAtAll}, /* a job may end its processes when it is closed */
     {"NtSetContextThread", OnlySecondBad},
     {"NtQueueApcThread", SafeRoutine},
     {"NtSetTimer", SafeTimerRoutine},

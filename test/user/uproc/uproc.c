@@ -292,6 +292,73 @@ static ULONG AlertWakes(VOID)
     return 0;
 }
 
+/* ---- Jobs ---- */
+
+static ULONG Active(HANDLE Job)
+{
+    JOBOBJECT_BASIC_ACCOUNTING_INFORMATION Info = {.ActiveProcesses = MAXULONG};
+
+    NtQueryInformationJobObject(Job, JobObjectBasicAccountingInformation, &Info, sizeof(Info), NULL);
+    return Info.ActiveProcesses;
+}
+
+/* A job for two takes no third, and ends both. */
+static ULONG JobProcesses(VOID)
+{
+    JOBOBJECT_BASIC_LIMIT_INFORMATION Limit = {.LimitFlags = JOB_OBJECT_LIMIT_ACTIVE_PROCESS, .ActiveProcessLimit = 2};
+    CHILD Child[3];
+    HANDLE Job;
+
+    CHECK(NtCreateJobObject(&Job, JOB_OBJECT_ALL_ACCESS, NULL) == STATUS_SUCCESS);
+    CHECK(NtSetInformationJobObject(Job, JobObjectBasicLimitInformation, &Limit, sizeof(Limit)) == STATUS_SUCCESS);
+    for (ULONG Index = 0; Index < 3; Index++) {
+        CHECK(StartWith(&Child[Index], L"uproc forever", 0, 0, NULL, NULL) == STATUS_SUCCESS);
+        CHECK(NtIsProcessInJob(Child[Index].Process, NULL) == STATUS_PROCESS_NOT_IN_JOB);
+        CHECK(NtAssignProcessToJobObject(Job, Child[Index].Process) ==
+              (Index < 2 ? STATUS_SUCCESS : STATUS_QUOTA_EXCEEDED));
+    }
+    CHECK(NtAssignProcessToJobObject(Job, Child[0].Process) == STATUS_ACCESS_DENIED);
+    CHECK(NtIsProcessInJob(Child[0].Process, Job) == STATUS_PROCESS_IN_JOB);
+    CHECK(Active(Job) == 2);
+    CHECK(NtTerminateJobObject(Job, 6) == STATUS_SUCCESS);
+    for (ULONG Index = 0; Index < 2; Index++) {
+        CHECK(NtWaitForSingleObject(Child[Index].Process, FALSE, NULL) == STATUS_SUCCESS);
+        CHECK(ExitStatusOf(Child[Index].Process) == 6);
+    }
+    CHECK(Active(Job) == 0);
+    CHECK(ExitStatusOf(Child[2].Process) == STATUS_PENDING);
+    CHECK(NtTerminateProcess(Child[2].Process, 1) == STATUS_SUCCESS);
+    CHECK(NtWaitForSingleObject(Child[2].Process, FALSE, NULL) == STATUS_SUCCESS);
+    for (ULONG Index = 0; Index < 3; Index++) {
+        CHECK(CloseChild(&Child[Index]) == 0);
+    }
+    CHECK(NtClose(Job) == STATUS_SUCCESS);
+    return 0;
+}
+
+/* A child that is given 4 MB gets some, and not more; a job that is closed ends it. */
+static ULONG JobMemory(VOID)
+{
+    JOBOBJECT_EXTENDED_LIMIT_INFORMATION Limit = {.ProcessMemoryLimit = 4 << 20};
+    CHILD Child;
+    HANDLE Job;
+
+    CHECK(NtCreateJobObject(&Job, JOB_OBJECT_ALL_ACCESS, NULL) == STATUS_SUCCESS);
+    Limit.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_PROCESS_MEMORY | JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
+    CHECK(NtSetInformationJobObject(Job, JobObjectExtendedLimitInformation, &Limit, sizeof(Limit)) == STATUS_SUCCESS);
+    CHECK(StartWith(&Child, L"uproc commit", PROCESS_CREATE_FLAGS_SUSPENDED, 0, NULL, NULL) == STATUS_SUCCESS);
+    CHECK(NtAssignProcessToJobObject(Job, Child.Process) == STATUS_SUCCESS);
+    CHECK(NtResumeThread(Child.Thread, NULL) == STATUS_SUCCESS);
+    CHECK(NtWaitForSingleObject(Child.Process, FALSE, NULL) == STATUS_SUCCESS);
+    CHECK(ExitStatusOf(Child.Process) == STATUS_COMMITMENT_LIMIT);
+    CHECK(CloseChild(&Child) == 0);
+    CHECK(StartWith(&Child, L"uproc forever", 0, 0, NULL, NULL) == STATUS_SUCCESS);
+    CHECK(NtAssignProcessToJobObject(Job, Child.Process) == STATUS_SUCCESS);
+    CHECK(NtClose(Job) == STATUS_SUCCESS);
+    CHECK(NtWaitForSingleObject(Child.Process, FALSE, NULL) == STATUS_SUCCESS);
+    return CloseChild(&Child);
+}
+
 static const USER_CASE Cases[] = {
     {"user.process.exit", CreateExit},
     {"user.process.crash", CreateCrash},
@@ -304,6 +371,8 @@ static const USER_CASE Cases[] = {
     {"user.thread.priority", SetPriority},
     {"user.thread.context", ContextRedirect},
     {"user.thread.alert", AlertWakes},
+    {"user.job.processes", JobProcesses},
+    {"user.job.memory", JobMemory},
 };
 
 /* ---- Storms ---- */
@@ -374,6 +443,22 @@ static NTSTATUS ChildEnvironment(PPEB Peb)
         return STATUS_UNSUCCESSFUL;
     }
     return 7;
+}
+
+/* Commits until it is refused; at least once it is not. */
+static NTSTATUS ChildCommit(VOID)
+{
+    NTSTATUS Status = STATUS_SUCCESS;
+    ULONG Times = 0;
+
+    for (; NT_SUCCESS(Status) && Times < 64; Times++) {
+        PVOID Base = NULL;
+        SIZE_T Bytes = 256 << 10;
+
+        Status =
+            NtAllocateVirtualMemory(ZwCurrentProcess(), &Base, 0, &Bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    }
+    return Times > 1 ? Status : STATUS_UNSUCCESSFUL;
 }
 
 static VOID Forever(VOID)
@@ -447,6 +532,9 @@ NTSTATUS NTAPI NtProcessStartup(PPEB Peb)
     }
     if (BeginsWith(What, L"inherit")) {
         return NtSetEvent(Peb->ProcessParameters->StandardOutput, NULL);
+    }
+    if (BeginsWith(What, L"commit")) {
+        return ChildCommit();
     }
     if (BeginsWith(What, L"forever")) {
         Forever();
