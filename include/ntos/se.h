@@ -50,8 +50,14 @@ NTSTATUS SeInitialize(VOID);
  */
 NTSTATUS SeCreateToken(const SE_TOKEN_PLAN *Plan, PACCESS_TOKEN *Token);
 
-/* A new process runs as its parent does: shares its token. The child's delete procedure gives it up. IRQL: <= APC_LEVEL. */
-VOID SeInheritToken(PEPROCESS Parent, PEPROCESS Child);
+/**
+ * SeInheritToken - a new process runs as its parent does, with a copy of its token; the child's delete procedure gives it up.
+ *
+ * returns  STATUS_SUCCESS; STATUS_INSUFFICIENT_RESOURCES
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS SeInheritToken(PEPROCESS Parent, PEPROCESS Child);
 VOID SeReleaseToken(PEPROCESS Process);
 
 /**

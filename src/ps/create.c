@@ -74,7 +74,9 @@ NTSTATUS PspCreateProcessFrom(PEPROCESS Parent, PEPROCESS *Process, PCSTR Name)
     if (NT_SUCCESS(Status)) {
         Status = CreateTable(Parent, New);
     }
-    SeInheritToken(PsGetCurrentThreadProcess(), New);
+    if (NT_SUCCESS(Status)) {
+        Status = SeInheritToken(PsGetCurrentThreadProcess(), New);
+    }
     if (NT_SUCCESS(Status) && PsGetCurrentThreadProcess()->Job != NULL) {
         Status = PspJoinJob(PsGetCurrentThreadProcess()->Job, New);
     }

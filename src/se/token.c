@@ -3,7 +3,7 @@
  *
  * A token's identity (user, groups, type) is fixed when it is made; which groups and privileges are enabled, and the defaults for new
  * objects, may change under its lock. All of variable length is in one pool block behind the object. The system's token belongs to
- * PsInitialSystemProcess; a process that has none of its own runs as the system.
+ * PsInitialSystemProcess; every other process begins with a copy of its creator's, so that what it changes is its own.
  *
  * Lock: the token's ERESOURCE, shared by readers, which may keep it over a whole access check (SeLockSubjectContext).
  * Source: WDK documentation of the Se token routines; Windows SDK documentation of TOKEN_INFORMATION_CLASS.
@@ -270,9 +270,32 @@ NTSTATUS SeInitialize(VOID)
     return NT_SUCCESS(Status) ? SepCreateSystemToken() : Status;
 }
 
-VOID SeInheritToken(PEPROCESS Parent, PEPROCESS Child)
+NTSTATUS SeInheritToken(PEPROCESS Parent, PEPROCESS Child)
 {
-    Child->Token = PsReferencePrimaryToken(Parent);
+    PTOKEN Own = PsReferencePrimaryToken(Parent);
+    SE_TOKEN_PLAN Plan = {.User = Own->Sids[0].Sid,
+                          .GroupCount = Own->SidCount - 1,
+                          .Groups = Own->Sids + 1,
+                          .PrivilegeCount = Own->PrivilegeCount,
+                          .Privileges = Own->Privileges,
+                          .Type = TokenPrimary,
+                          .AuthenticationId = Own->AuthenticationId};
+    NTSTATUS Status;
+
+    RtlCopyMemory(Plan.Source, Own->Source.SourceName, TOKEN_SOURCE_LENGTH);
+    KeEnterCriticalRegion();
+    ExAcquireResourceSharedLite(&Own->Lock, TRUE);
+    Plan.Owner = Own->Sids[Own->OwnerIndex].Sid;
+    Plan.PrimaryGroup = Own->Sids[Own->GroupIndex].Sid;
+    Plan.DefaultDacl = Own->DefaultDacl;
+    Status = SeCreateToken(&Plan, &Child->Token);
+    ExReleaseResourceLite(&Own->Lock);
+    KeLeaveCriticalRegion();
+    if (NT_SUCCESS(Status)) {
+        ((PTOKEN)Child->Token)->SessionId = Own->SessionId;
+    }
+    PsDereferencePrimaryToken(Own);
+    return Status;
 }
 
 VOID SeReleaseToken(PEPROCESS Process)
