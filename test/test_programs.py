@@ -52,7 +52,7 @@ def extra(tmp_path_factory):
     return out
 
 
-@pytest.fixture(scope="module", params=MACHINES)
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=pytest.mark.xdist_group(f"programs-{name}")) for name in MACHINES])
 def machine(request, extra):
     with Session(Machine.named(request.param, cmdline="test", extra=str(extra)), log=f"programs-{request.param}") as session:
         session.wait_prompt()

@@ -2,7 +2,7 @@
  * node.c - keys and values in memory.
  *
  * Subkeys stand in an array sorted by upper-cased name (found by bisection, enumerated in that order, as in NT); values in an
- * array in the order of their making. Arrays grow by doubling. What a change needs is allocated before anything is changed, so a
+ * array in the order of their making. Arrays grow by doubling and shrink as they grew. What a change needs is allocated before anything is changed, so a
  * shortage leaves a key as it was.
  *
  * Lock: CmpRegistryLock, held by the callers as cmp.h says. IRQL: PASSIVE_LEVEL (APC at most).
@@ -51,6 +51,30 @@ static NTSTATUS CmpGrow(PVOID **Array, ULONG Count, PULONG Room)
     *Array = New;
     *Room = NewRoom;
     return STATUS_SUCCESS;
+}
+
+/* Gives back room that an array does not need, as if it had just grown to Count; it stays as it is if there is no memory. */
+static VOID CmpShrink(PVOID **Array, ULONG Count, PULONG Room)
+{
+    ULONG NewRoom = (Count == 0) ? 0 : CMP_FIRST_ROOM;
+    PVOID *New = NULL;
+
+    while (NewRoom < Count) {
+        NewRoom *= 2;
+    }
+    if (NewRoom == *Room) {
+        return;
+    }
+    if (NewRoom != 0) {
+        New = ExAllocatePoolWithTag(PagedPool, NewRoom * sizeof(PVOID), CMP_TAG);
+        if (New == NULL) {
+            return;
+        }
+        RtlCopyMemory(New, *Array, Count * sizeof(PVOID));
+    }
+    CmpFree(*Array);
+    *Array = New;
+    *Room = NewRoom;
 }
 
 /* Marks a change of the key's own contents. */
@@ -186,6 +210,7 @@ VOID CmpRemoveSubKey(PCM_NODE Child)
 
     ASSERT(Child->SubKeyCount == 0);
     CmpTake(Parent, Child);
+    CmpShrink((PVOID **)&Parent->SubKeys, Parent->SubKeyCount, &Parent->SubKeyRoom);
     CmpTouchNode(Parent);
     Child->Parent = NULL;
     Child->Flags |= CMP_NODE_DELETED;
@@ -286,5 +311,6 @@ VOID CmpRemoveValue(PCM_NODE Node, ULONG Index)
     CmpFreeValue(Node->Values[Index]);
     Node->ValueCount--;
     RtlMoveMemory(&Node->Values[Index], &Node->Values[Index + 1], (Node->ValueCount - Index) * sizeof(PCM_VALUE));
+    CmpShrink((PVOID **)&Node->Values, Node->ValueCount, &Node->ValueRoom);
     CmpTouchNode(Node);
 }

@@ -232,45 +232,6 @@ static NTSTATUS NTAPI Scribble(PVOID Argument)
     return STATUS_SUCCESS;
 }
 
-/* ---- The key that other keys are made under ---- */
-
-static VOID DeleteTree(HANDLE Key, ULONG Depth)
-{
-    union {
-        KEY_BASIC_INFORMATION Basic;
-        UCHAR Room[1024];
-    } Info;
-    OBJECT_ATTRIBUTES Attributes;
-    UNICODE_STRING Name;
-    ULONG Length;
-    HANDLE Child;
-
-    while (Depth < 20 && NT_SUCCESS(NtEnumerateKey(Key, 0, KeyBasicInformation, &Info, sizeof(Info), &Length))) {
-        Name.Buffer = Info.Basic.Name;
-        Name.Length = Name.MaximumLength = (USHORT)Info.Basic.NameLength;
-        InitializeObjectAttributes(&Attributes, &Name, OBJ_CASE_INSENSITIVE, Key, NULL);
-        if (!NT_SUCCESS(NtOpenKeyEx(&Child, KEY_ALL_ACCESS, &Attributes, REG_OPTION_OPEN_LINK))) {
-            break;
-        }
-        DeleteTree(Child, Depth + 1);
-        NtClose(Child);
-    }
-    NtDeleteKey(Key);
-}
-
-static VOID DeleteKeys(VOID)
-{
-    UNICODE_STRING Name = RTL_CONSTANT_STRING(L"\\Registry\\Machine\\Hostile");
-    OBJECT_ATTRIBUTES Attributes;
-    HANDLE Key;
-
-    InitializeObjectAttributes(&Attributes, &Name, OBJ_CASE_INSENSITIVE, NULL, NULL);
-    if (NT_SUCCESS(NtOpenKey(&Key, KEY_ALL_ACCESS, &Attributes))) {
-        DeleteTree(Key, 0);
-        NtClose(Key);
-    }
-}
-
 /* ---- The program ---- */
 
 /* The word of the command line with this number, as a number; 0: there is none. */
@@ -300,6 +261,7 @@ NTSTATUS NTAPI NtProcessStartup(PPEB Peb)
     HANDLE Thread = NULL;
     NTSTATUS Status = MakeMemory();
 
+    RememberKeys();
     RandomState = (Word(Line, 1) + 1) * 0x9E3779B97F4A7C15ULL;
     if (NT_SUCCESS(Status)) {
         Status =
@@ -312,7 +274,7 @@ NTSTATUS NTAPI NtProcessStartup(PPEB Peb)
         CallOne(Word(Line, 3) != 0);
     }
     Stop = 1;
-    DeleteKeys();
+    DeleteNewKeys();
     DbgPrint("hostile: %llu calls of %lu services, %lu succeeded\n", Calls, ServiceCount, Successes);
     return Status;
 }

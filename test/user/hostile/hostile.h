@@ -33,3 +33,8 @@ ULONG64 RandomHandle(VOID);
 
 /* Objects of every kind that a program can have, anew each time; what was open before is closed. */
 VOID RenewHandles(VOID);
+
+/* ---- keys.c ---- */
+
+VOID RememberKeys(VOID);  /* what \Registry\Machine holds now... */
+VOID DeleteNewKeys(VOID); /* ...is what it holds afterwards */
