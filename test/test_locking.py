@@ -66,8 +66,9 @@ def test_differences_are_found():
 
 @machines("qemu-bios-256-4cpu")
 def test_order_is_as_documented(console):
-    ktap = parse_ktap(console.run("test", 600))
-    assert ktap.ok(), "\n".join(ktap.problems + [result.name for result in ktap.failed()])
+    if not re.search(r"^oriel> test$", console.text, re.MULTILINE):  # else test_ktap.py has run all suites in this boot
+        ktap = parse_ktap(console.run("test", 900))
+        assert ktap.ok(), "\n".join(ktap.problems + [result.name for result in ktap.failed()])
     found = differences(*documented(DOC.read_text(encoding="utf-8")), *observed(console.run("locks order")))
     assert found == [], "\n".join(found)
     assert "vf: 0 reports" in console.run("verifier")
