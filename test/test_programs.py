@@ -119,8 +119,11 @@ def test_hostile_arguments(machine):
     """Every service with random arguments while another thread writes into what they point to: no bug check, no report of the verifier
     (harness), no hang, and pool, objects and commit as before. 100,000 calls over the machines; Bochs makes few."""
     def state():
-        text = machine.run("objects") + machine.run("memstat")
-        return re.findall(r"^(\w+) +(\d+) +(\d+)$", text, re.MULTILINE) + re.findall(r"\d+ bytes asked for|\d+ blocks live", text)
+        """Objects by type; pool by tag, but for IRPs, of which each processor keeps some for the next request."""
+        objects = re.findall(r"^(\w+) +(\d+) +(\d+)$", machine.run("objects"), re.MULTILINE)
+        pool = re.findall(r"^(\S+) +\d+ +\d+ +(\d+) +(\d+)$", machine.run("pooltags"), re.MULTILINE)
+        assert len(objects) > 10 and len(pool) > 10
+        return objects, [tag for tag in pool if tag[0] != "Irp"]
 
     what = machine.machine
     calls = 800 if what.emulator == "bochs" else 64000 if what.cpus == 1 else 32000

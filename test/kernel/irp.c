@@ -332,6 +332,7 @@ static VOID IrptKeptOnes(PKTAP_CONTEXT Ktap)
         return;
     }
     KeRaiseIrql(DISPATCH_LEVEL, &Irql); /* nobody else of this processor */
+    IopTrimIrps();                      /* a list that is full would give First back to the pool */
     First = IoAllocateIrp(1, FALSE);
     if (First != NULL) {
         IoFreeIrp(First);

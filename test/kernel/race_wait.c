@@ -19,16 +19,19 @@ static VOID PingBody(ULONG Number)
 {
     PKEVENT Mine = Number == 0 ? &Ping : &Pong, Other = Number == 0 ? &Pong : &Ping;
 
+    LONG Wrong = 0;
+
     for (LONG64 i = 0; i < Rounds; i++) {
         if (Number == 0) {
             KeSetEvent(Other, 1, i % 2 == 0);
-            Bad += KeWaitForSingleObject(Mine, Executive, KernelMode, FALSE, NULL) != STATUS_SUCCESS;
+            Wrong += KeWaitForSingleObject(Mine, Executive, KernelMode, FALSE, NULL) != STATUS_SUCCESS;
         } else {
-            Bad += KeWaitForSingleObject(Mine, Executive, KernelMode, FALSE, NULL) != STATUS_SUCCESS;
+            Wrong += KeWaitForSingleObject(Mine, Executive, KernelMode, FALSE, NULL) != STATUS_SUCCESS;
             KeSetEvent(Other, 1, FALSE);
+            Passed++; /* this thread's alone */
         }
-        Passed += Number;
     }
+    InterlockedAdd(&Bad, Wrong);
 }
 
 static VOID PingPong(PKTAP_CONTEXT Ktap)
