@@ -192,6 +192,7 @@ static PFSRTLP_LOCKS FsRtlpLocks(PFILE_LOCK FileLock, BOOLEAN Create)
         return NULL;
     }
     KeInitializeSpinLock(&New->Lock);
+    VfNameLock(&New->Lock, "FSRTLP_LOCKS.Lock");
     InitializeListHead(&New->Granted);
     InitializeListHead(&New->Waiting);
     Locks = InterlockedCompareExchangePointer(&FileLock->LockInformation, New, NULL);
