@@ -171,23 +171,43 @@ static VOID ObtReferences(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(ExpEventObjectType->ObjectCount, Before);
 }
 
-/* The last reference, given up where no delete procedure may run. */
+static struct {
+    PVOID Object;
+    volatile LONG Calls;
+    KIRQL Irql;
+    PKTHREAD Thread;
+} ObtDeleted;
+
+static VOID NTAPI ObtSeeDelete(PVOID Object)
+{
+    if (Object == ObtDeleted.Object) {
+        ObtDeleted.Irql = KeGetCurrentIrql();
+        ObtDeleted.Thread = KeGetCurrentThread();
+        InterlockedIncrement(&ObtDeleted.Calls);
+    }
+}
+
+/* The last reference, given up where no delete procedure may run: another thread calls it, at PASSIVE_LEVEL, perhaps at once. */
 static VOID ObtDeferred(PKTAP_CONTEXT Ktap)
 {
-    LONG64 Before = ExpEventObjectType->ObjectCount, During;
+    LONG64 Before = ExpEventObjectType->ObjectCount;
     HANDLE Handle;
-    PVOID Event;
     KIRQL Irql;
 
+    RtlZeroMemory(&ObtDeleted, sizeof(ObtDeleted));
+    KTAP_CHECK(ExpEventObjectType->Info.DeleteProcedure == NULL);
     KTAP_EQUAL(ObtEvent(&Handle, NULL, 0), STATUS_SUCCESS);
-    KTAP_EQUAL(ObReferenceObjectByHandle(Handle, 0, NULL, KernelMode, &Event, NULL), STATUS_SUCCESS);
+    KTAP_EQUAL(ObReferenceObjectByHandle(Handle, 0, NULL, KernelMode, &ObtDeleted.Object, NULL), STATUS_SUCCESS);
     KTAP_EQUAL(ZwClose(Handle), STATUS_SUCCESS);
+    ExpEventObjectType->Info.DeleteProcedure = ObtSeeDelete;
     KeRaiseIrql(DISPATCH_LEVEL, &Irql);
-    ObDereferenceObject(Event);
-    During = ExpEventObjectType->ObjectCount;
+    ObDereferenceObject(ObtDeleted.Object);
     KeLowerIrql(Irql);
-    KTAP_EQUAL(During, Before + 1);
     ObFlushDeferredDeletes();
+    ExpEventObjectType->Info.DeleteProcedure = NULL;
+    KTAP_EQUAL(ObtDeleted.Calls, 1);
+    KTAP_EQUAL(ObtDeleted.Irql, PASSIVE_LEVEL);
+    KTAP_CHECK(ObtDeleted.Thread != KeGetCurrentThread());
     KTAP_EQUAL(ExpEventObjectType->ObjectCount, Before);
 }
 
