@@ -18,6 +18,7 @@
 #define MM_HYPERSPACE_SIZE 0x0000008000000000ULL
 
 #define MM_SHARED_USER_DATA 0xFFFFF78000000000ULL /* KUSER_SHARED_DATA, one page */
+#define MM_SHARED_USER_VA   0x000000007FFE0000ULL /* the same page in programs, read-only */
 #define MM_WINDOW_BASE      0xFFFFF78000200000ULL /* per-CPU windows, MM_WINDOW_STRIDE bytes a processor */
 #define MM_WINDOW_STRIDE    0x0000000000200000ULL /* one page table a processor: other CPUs never touch it */
 

@@ -104,6 +104,9 @@ NTSTATUS MmReadImageFile(PCUNICODE_STRING Path, PVOID *File, PULONG Bytes);
  */
 NTSTATUS MmCreateProcessAddressSpace(PEPROCESS Process);
 
+/* Shows KUSER_SHARED_DATA at MM_SHARED_USER_VA, for as long as the address space lives. IRQL: PASSIVE_LEVEL. Fails: as MmMapViewOfSection. */
+NTSTATUS MmMapSharedUserPage(PEPROCESS Process);
+
 /*
  * Takes it apart, with everything in it. No processor may have it loaded, no thread be attached or about to attach; does
  * nothing for a process that has none. IRQL: <= APC_LEVEL; no locks.

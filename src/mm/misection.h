@@ -134,6 +134,7 @@ FORCEINLINE PMI_IMAGE_PART MiPartOf(const SUBSECTION *Subsection)
 
 /* ---- sectobj.c ---- */
 NTSTATUS MiInitializeSectionObjects(VOID); /* after ObInitialize */
+VOID MiInitializeSharedPage(VOID);         /* after that (sharedpage.c) */
 
 /* ---- subsection.c ---- */
 PMI_SUBSECTION_BLOCK MiCreateSubsectionBlock(PCONTROL_AREA ControlArea, ULONG64 StartingPage, ULONG64 Pages);

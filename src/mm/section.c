@@ -38,6 +38,7 @@ VOID MmInitializeSections(VOID)
     if (!NT_SUCCESS(MiInitializeSectionObjects())) {
         KeBugCheckEx(MEMORY1_INITIALIZATION_FAILED, 2, 0, 0, 0);
     }
+    MiInitializeSharedPage();
 }
 
 /* ---- Reasons to live ---- */

@@ -201,7 +201,10 @@ NTSTATUS PspCreateProgram(const PSP_PROGRAM *Program, PEPROCESS *Process, PETHRE
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Status = PspMapImage(New, &Program->ImagePath, &Image, NULL, 0);
+    Status = MmMapSharedUserPage(New);
+    if (NT_SUCCESS(Status)) {
+        Status = PspMapImage(New, &Program->ImagePath, &Image, NULL, 0);
+    }
     if (NT_SUCCESS(Status) && (Image.EntryRva == 0 || Image.IsDll)) {
         Status = STATUS_INVALID_IMAGE_FORMAT;
     }

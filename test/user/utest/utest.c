@@ -5,6 +5,7 @@
  * is judged by time.
  */
 #include "../ktap.h"
+#include "utest.h"
 
 /* ---- System calls ---- */
 
@@ -436,6 +437,8 @@ static const USER_CASE Cases[] = {
     {"user.exception.guard", ExceptionGuard},
     {"user.stack.grows", StackGrows},
     {"user.memory.zero", MemoryIsZero},
+    {"user.shared_page.lives", SharedPageLives},
+    {"user.shared_page.fixed", SharedPageIsFixed},
 };
 
 NTSTATUS NTAPI NtProcessStartup(PPEB Peb)
