@@ -24,6 +24,9 @@ typedef struct _CONSOLE_COMMAND_ENTRY {
 /* Formatted output to the console (all its devices). IRQL: <= HIGH_LEVEL. Format as DbgPrint's. */
 VOID ConPrint(PCSTR Format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Waits for a key typed on the console, which is taken; FALSE: none came in time. PASSIVE_LEVEL, in a command. */
+BOOLEAN ConWaitKey(ULONG Milliseconds);
+
 /*
  * The display, once it is open (src/console/screen.c); NULL before. Called with every piece of text that goes to the
  * serial console, at HIGH_LEVEL under the print lock, or without it in a bug check; never faults or waits.

@@ -123,3 +123,29 @@ UCHAR ConpReadByte(VOID)
     }
     return Byte;
 }
+
+/* Without an interrupt it looks once, at the end. */
+BOOLEAN ConWaitKey(ULONG Milliseconds)
+{
+    LARGE_INTEGER End = {.QuadPart = (LONG64)KeQueryInterruptTime() + (LONG64)Milliseconds * 10000};
+    UCHAR Byte;
+
+    if (ConpInterrupt == NULL) {
+        End.QuadPart = -(LONG64)Milliseconds * 10000;
+        KeDelayExecutionThread(KernelMode, FALSE, &End);
+        return HalSerialGet(0, &Byte);
+    }
+    while (ConpWritten == ConpTaken) {
+        LARGE_INTEGER Left = {.QuadPart = (LONG64)KeQueryInterruptTime() - End.QuadPart};
+
+        if (Left.QuadPart >= 0 ||
+            KeWaitForSingleObject(&ConpArrived, Executive, KernelMode, FALSE, &Left) == STATUS_TIMEOUT) {
+            break;
+        }
+    }
+    if (ConpWritten == ConpTaken) {
+        return FALSE;
+    }
+    ConpReadByte();
+    return TRUE;
+}

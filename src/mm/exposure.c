@@ -42,6 +42,15 @@ MM_REGION MiRegionOf(PVOID Address)
     return MmRegionOther;
 }
 
+PCSTR MiRegionName(MM_REGION Region)
+{
+    static const PCSTR Names[MmRegionMax] = {"images",     "page tables", "PFN database", "nonpaged pool",
+                                             "paged pool", "system PTEs", "system cache", "window",
+                                             "processes",  "other"};
+
+    return Names[Region];
+}
+
 static VOID MiRaisePeak(LONG64 Total)
 {
     LONG64 Peak = MiMappedPeak;

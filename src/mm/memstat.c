@@ -3,13 +3,15 @@
  *
  * memstat prints frames by state as bars and counts, the pools, what the kernel half maps by region against all of
  * RAM, and what the page tables and the PFN database cost. Counters are printed beside a walk of the tables, so that a
- * wrong counter is seen at once. Lines begin with a fixed word: tests read them.
+ * wrong counter is seen at once. Lines begin with a fixed word: tests read them. With a number it is a live view: frames, commit and
+ * pools as bars and faults a second, every so many seconds until a key is typed.
  *
  * Runs at PASSIVE_LEVEL in the console's thread; the figures are one moment's, taken without stopping anybody.
  */
 #include <ntos/console.h>
 #include <ntos/pool.h>
 #include "bootp.h"
+#include "frameuse.h"
 #include "miprocess.h"
 #include "range.h"
 
@@ -28,23 +30,28 @@ static VOID MiPrintBar(PCSTR Name, ULONG64 Count, ULONG64 Of)
     ConPrint("  %-16s %s %9llu %9llu KB\n", Name, Bar, (unsigned long long)Count, MI_KB(Count));
 }
 
-static VOID MiPrintFrames(VOID)
+static VOID MiCountStates(PULONG64 Count)
 {
-    static const PCSTR Names[] = {"Zeroed",          "Free", "Standby", "Modified",
-                                  "ModifiedNoWrite", "Bad",  "Active",  "Transition"};
-    ULONG64 Count[MiStateMax] = {0};
     KIRQL Irql = MiLockPfn();
 
+    RtlZeroMemory(Count, MiStateMax * sizeof(*Count));
     for (ULONG Run = 0; Run < MiRamRunCount; Run++) {
         for (ULONG64 Index = 0; Index < MiRamRuns[Run].Count; Index++) {
             Count[MiPfnState(MiPfn(MiRamRuns[Run].Base + Index))]++;
         }
     }
     MiUnlockPfn(Irql);
+}
+
+static VOID MiPrintFrames(VOID)
+{
+    ULONG64 Count[MiStateMax];
+
+    MiCountStates(Count);
     ConPrint("frames %llu (%llu MB) in %u runs, highest 0x%llx\n", (unsigned long long)MiRamFrames,
              (unsigned long long)MiRamFrames >> 8, (unsigned)MiRamRunCount, (unsigned long long)MiHighestFrame);
     for (ULONG State = 0; State < MiStateMax; State++) {
-        MiPrintBar(Names[State], Count[State], MiRamFrames);
+        MiPrintBar(MiStateName(State), Count[State], MiRamFrames);
     }
     ConPrint("events: soft faults %llu, standby repurposed %llu, zeroed %llu, PFN lock %llu (%llu contended)\n",
              (unsigned long long)MiSoftFaults, (unsigned long long)MiStandbyRepurposed,
@@ -74,14 +81,11 @@ static VOID MiPrintShare(PCSTR Name, ULONG64 Frames, ULONG64 Of)
 
 static VOID MiPrintExposure(const MM_EXPOSURE *Counted, const MM_EXPOSURE *Walked)
 {
-    static const PCSTR Names[MmRegionMax] = {"images",     "page tables", "PFN database", "nonpaged pool",
-                                             "paged pool", "system PTEs", "system cache", "window",
-                                             "processes",  "other"};
     BOOLEAN Equal = TRUE;
 
     ConPrint("exposure: RAM that the kernel half maps\n");
     for (ULONG Region = 0; Region < MmRegionMax; Region++) {
-        MiPrintShare(Names[Region], Counted->Frames[Region], Counted->RamFrames);
+        MiPrintShare(MiRegionName(Region), Counted->Frames[Region], Counted->RamFrames);
         Equal = Equal && Counted->Frames[Region] == Walked->Frames[Region];
     }
     MiPrintShare("total", Counted->Total, Counted->RamFrames);
@@ -108,7 +112,7 @@ VOID MmQueryUse(PMM_USE Use)
     Use->PeakCommitment = MiCommit.Peak;
 }
 
-static VOID MiMemStat(ULONG ArgumentCount, PCSTR *Arguments)
+static VOID MiPrintOnce(VOID)
 {
     MM_EXPOSURE Counted, Walked;
     MI_PFN_COSTS Costs;
@@ -131,7 +135,91 @@ static VOID MiMemStat(ULONG ArgumentCount, PCSTR *Arguments)
     MiPrintRange("paged", &MiPagedArea);
 }
 
-CONSOLE_COMMAND(MiMemStatCommand, "memstat", "", "frames by state, pools, and what the kernel maps", MiMemStat);
+/* ---- The live view ---- */
+
+#define MI_MOST_SECONDS 3600 /* longer is no live view */
+
+typedef struct _MI_MOMENT { /* what the live view shows the growth of */
+    LONG64 Time;            /* 100 ns since start */
+    ULONG64 Faults;         /* of all processors */
+    MM_FAULT_COUNTERS Kinds;
+} MI_MOMENT, *PMI_MOMENT;
+
+static VOID MiTakeMoment(PMI_MOMENT Moment)
+{
+    Moment->Time = (LONG64)KeQueryInterruptTime();
+    Moment->Kinds = MmFaultCounters;
+    Moment->Faults = 0;
+    for (ULONG Index = 0; Index < KeNumberOfActiveProcessors; Index++) {
+        Moment->Faults += KiProcessorBlock[Index]->PageFaults;
+    }
+}
+
+/* Growth a second, rounded. */
+static ULONG64 MiRate(ULONG64 Before, ULONG64 Now, LONG64 Time)
+{
+    return Time <= 0 ? 0 : ((Now - Before) * 10000000 + (ULONG64)Time / 2) / (ULONG64)Time;
+}
+
+static VOID MiPrintRates(const MI_MOMENT *Before, const MI_MOMENT *Now)
+{
+    LONG64 Time = Now->Time - Before->Time;
+
+    ConPrint("faults a second: %llu; of these zeroed %llu, soft %llu, copied %llu; read %llu pages\n",
+             (unsigned long long)MiRate(Before->Faults, Now->Faults, Time),
+             (unsigned long long)MiRate(Before->Kinds.DemandZero, Now->Kinds.DemandZero, Time),
+             (unsigned long long)MiRate(Before->Kinds.Soft, Now->Kinds.Soft, Time),
+             (unsigned long long)MiRate(Before->Kinds.CopyOnWrite, Now->Kinds.CopyOnWrite, Time),
+             (unsigned long long)MiRate(Before->Kinds.PagesRead, Now->Kinds.PagesRead, Time));
+}
+
+/* One screen: bars of frames, commit and pools, then what happened since the last. */
+static VOID MiPrintView(const MI_MOMENT *Before, const MI_MOMENT *Now)
+{
+    EX_POOL_USE NonPaged, Paged;
+    MM_USE Use;
+
+    MiPrintFrames();
+    MmQueryUse(&Use);
+    ExQueryPoolUse(FALSE, &NonPaged);
+    ExQueryPoolUse(TRUE, &Paged);
+    MiPrintBar("commit", Use.CommittedPages, Use.CommitLimit);
+    MiPrintBar("nonpaged pool", NonPaged.Pages, MiRamFrames);
+    MiPrintBar("paged pool", Paged.Pages, MiRamFrames);
+    MiPrintRates(Before, Now);
+}
+
+/* Every so many seconds until a key is typed. */
+static VOID MiWatchMemory(ULONG Seconds)
+{
+    MI_MOMENT Before, Now;
+
+    MiTakeMoment(&Before);
+    do {
+        MiTakeMoment(&Now);
+        ConPrint("memstat: every %u s, any key ends it\n", (unsigned)Seconds);
+        MiPrintView(&Before, &Now);
+        Before = Now;
+    } while (!ConWaitKey(Seconds * 1000));
+}
+
+static VOID MiMemStat(ULONG ArgumentCount, PCSTR *Arguments)
+{
+    ULONG Seconds = 0;
+
+    if (ArgumentCount == 1) {
+        MiPrintOnce();
+        return;
+    }
+    if (!NT_SUCCESS(RtlCharToInteger(Arguments[1], 10, &Seconds)) || Seconds == 0 || Seconds > MI_MOST_SECONDS) {
+        ConPrint("memstat: %s: a number of seconds from 1 to %u\n", Arguments[1], MI_MOST_SECONDS);
+        return;
+    }
+    MiWatchMemory(Seconds);
+}
+
+CONSOLE_COMMAND(MiMemStatCommand, "memstat", "[SECONDS]",
+                "frames by state, pools, what the kernel maps; or a live view", MiMemStat);
 
 static VOID MiVerifyRun(ULONG ArgumentCount, PCSTR *Arguments)
 {

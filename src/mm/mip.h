@@ -190,6 +190,7 @@ ULONG64 MiSystemRoot(VOID); /* the system process's; 0: it does not exist yet */
 
 /* The region a kernel address belongs to; MmRegionMax: none. IRQL: any. (exposure.c) */
 MM_REGION MiRegionOf(PVOID Address);
+PCSTR MiRegionName(MM_REGION Region);
 
 /* ---- Windows (window.c) ---- */
 

@@ -8,7 +8,7 @@
  *
  * Locks: MiStackLock (DISPATCH_LEVEL, never held over an allocation). IRQL <= APC_LEVEL, deletion <= DISPATCH_LEVEL.
  */
-#include "mip.h"
+#include "frameuse.h"
 #include "range.h"
 
 #define MI_STACK_CACHE 2 /* 48 KB at most: one thread ending while two start is the common case */
@@ -41,6 +41,16 @@ static PVOID MiTakeCachedStack(SIZE_T Bytes)
     return Top;
 }
 
+/* Says of fresh frames what they are for, which nobody else writes while they are owned. */
+static VOID MiMarkStack(PVOID Base, SIZE_T Pages)
+{
+    PMMPTE Pte = MiPteOf(Base);
+
+    for (SIZE_T Index = 0; Index < Pages; Index++) {
+        MiPfn(MiPteFrame(Pte[Index]))->OriginalPte.Long = MI_STACK_MARK;
+    }
+}
+
 PVOID MmCreateKernelStack(SIZE_T Bytes)
 {
     SIZE_T Size = ALIGN_UP_BY(Bytes, MM_PAGE_SIZE), Pages = Size / MM_PAGE_SIZE;
@@ -61,6 +71,7 @@ PVOID MmCreateKernelStack(SIZE_T Bytes)
         MiReleaseRange(&MiSystemPtes, Guard, Pages + 1);
         return NULL;
     }
+    MiMarkStack(Guard + MM_PAGE_SIZE, Pages);
     return Guard + MM_PAGE_SIZE + Size;
 }
 
