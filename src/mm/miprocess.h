@@ -161,7 +161,8 @@ FORCEINLINE ULONG MiTableFrameOf(const MMPTE *Pte)
 }
 
 /* What a group of PTEs is replaced by, and what that changed. */
-#define MI_DELETE_BATCH 64 /* PTEs under one hold of the PFN lock: about 10,000 instructions */
+#define MI_TABLE_ENTRIES 512
+#define MI_DELETE_BATCH  64 /* PTEs under one hold of the PFN lock: about 10,000 instructions */
 /* Gives up all pages of a range; PTEs that are not 0 become New. Returns private pages (non-zero, not decommitted PTEs) given up. */
 ULONG64 MiDeleteUserRange(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 Last, MMPTE New);
 /* PTEs of a range that are not 0, and of those the decommitted ones. */

@@ -39,27 +39,42 @@ static VOID MiDeleteLeaf(PMI_ADDRESS_SPACE Space, MMPTE Pte)
     }
 }
 
-/* Takes the entries [First, First + MI_DELETE_BATCH) of a table of user pages. */
-static VOID MiDeleteLeaves(PMI_ADDRESS_SPACE Space, ULONG TableFrame, ULONG First)
+/* The next index, up to 512, whose entry is not zero: most tables are nearly empty, so eight entries are looked at together. */
+static ULONG MiSkipEmpty(const MMPTE *Table, ULONG Index)
+{
+    while (Index < MI_TABLE_ENTRIES && Table[Index].Long == 0) {
+        const MMPTE *Pte = &Table[Index];
+
+        if (Index % 8 == 0 && (Pte[0].Long | Pte[1].Long | Pte[2].Long | Pte[3].Long | Pte[4].Long | Pte[5].Long |
+                               Pte[6].Long | Pte[7].Long) == 0) {
+            Index += 8;
+        } else {
+            Index++;
+        }
+    }
+    return Index;
+}
+
+/* Takes up to MI_DELETE_BATCH entries of a table of user pages, from First on; returns where to go on. */
+static ULONG MiDeleteLeaves(PMI_ADDRESS_SPACE Space, ULONG TableFrame, ULONG First)
 {
     KIRQL Irql = MiLockPfn();
     PMMPTE Table = MiMapFrame(TableFrame, MiWriteBack);
+    ULONG Index = First;
 
-    for (PMMPTE Entry = &Table[First], End = Entry + MI_DELETE_BATCH; Entry < End; Entry++) {
-        MMPTE Pte = *Entry;
+    for (ULONG Count = 0; Count < MI_DELETE_BATCH && !MiIsTableEmpty(Space, TableFrame); Count++) {
+        MMPTE Pte;
 
-        if (Pte.Long == 0) {
-            continue;
-        }
-        Entry->Long = 0;
+        Index = MiSkipEmpty(Table, Index);
+        ASSERT(Index < MI_TABLE_ENTRIES);
+        Pte = Table[Index];
+        Table[Index++].Long = 0;
         MiPfn(TableFrame)->OriginalPte.Soft.UsedEntries--;
         MiDeleteLeaf(Space, Pte);
-        if (MiIsTableEmpty(Space, TableFrame)) {
-            break;
-        }
     }
     MiUnmapFrame(Table);
     MiUnlockPfn(Irql);
+    return Index;
 }
 
 /* Frees the frame of a table. PFN lock. */
@@ -108,8 +123,9 @@ static BOOLEAN MiNextEntry(PMI_ADDRESS_SPACE Space, ULONG TableFrame, PULONG Ind
     }
     KeRaiseIrql(DISPATCH_LEVEL, &Irql);
     Table = MiMapFrame(TableFrame, MiWriteBack);
+    *Index = MiSkipEmpty(Table, *Index);
     while (*Index < End && !Table[*Index].Hard.Valid) {
-        (*Index)++;
+        *Index = MiSkipEmpty(Table, *Index + 1);
     }
     Found = *Index < End;
     if (Found) {
@@ -126,9 +142,8 @@ static VOID MiEmptyTable(PMI_ADDRESS_SPACE Space, ULONG Frame, ULONG Level, ULON
     MMPTE Entry;
 
     if (Level == 0 && !Own) {
-        for (ULONG Index = First; Index < End && MiPfn(Frame)->OriginalPte.Soft.UsedEntries != 0;
-             Index += MI_DELETE_BATCH) {
-            MiDeleteLeaves(Space, Frame, Index);
+        for (ULONG Index = First; !MiIsTableEmpty(Space, Frame);) {
+            Index = MiDeleteLeaves(Space, Frame, Index);
         }
         return;
     }
@@ -138,7 +153,7 @@ static VOID MiEmptyTable(PMI_ADDRESS_SPACE Space, ULONG Frame, ULONG Level, ULON
             continue;
         }
         if (Level != 0) {
-            MiEmptyTable(Space, (ULONG)MiPteFrame(Entry), Level - 1, 0, 512, Own);
+            MiEmptyTable(Space, (ULONG)MiPteFrame(Entry), Level - 1, 0, MI_TABLE_ENTRIES, Own);
         }
         MiDeleteTable(Space, (ULONG)MiPteFrame(Entry), Frame, Index);
     }

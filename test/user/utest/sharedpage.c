@@ -1,5 +1,7 @@
 /*
  * sharedpage.c - cases of utest: KUSER_SHARED_DATA at 0x7FFE0000 is the kernel's own, lives, and can only be read.
+ *
+ * What a program reads there is compared with what the services say; every way to change or remove the page is tried.
  */
 #include "../ktap.h"
 #include <oriel/ntdll.h>
