@@ -122,6 +122,8 @@ NTSTATUS MmCopyToUser(PVOID Destination, const VOID *Source, SIZE_T Bytes);
 /* TRUE: [Address, Address + Bytes) lies below the user limit and does not wrap. IRQL: any. */
 /* Pages that a process commits, as of now. IRQL: any, while the address space is there. (src/mm/commit.c) */
 ULONG64 MmQueryProcessCommit(PEPROCESS Process);
+/* What ProcessVmCounters tells. IRQL: PASSIVE_LEVEL; no locks. (src/mm/queryvm.c) */
+VOID MmQueryProcessMemory(PEPROCESS Process, PVM_COUNTERS Counters);
 BOOLEAN MmIsUserRange(const VOID *Address, SIZE_T Bytes);
 
 /* Services that the DDK's headers do not declare. */

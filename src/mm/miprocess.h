@@ -290,6 +290,10 @@ VOID MiEmptyVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad);
 /* Makes two of a VAD: [.., First - 1] stays, [First, ..] becomes Upper. (a) and (w) held. */
 VOID MiSplitVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 First, PMI_VAD Upper);
 
+/* ---- queryvm.c ---- */
+/* MemoryBasicInformation of the pages from Vpn on, but for BaseAddress; Basic is zeroed. (a) and (w) held, process current. */
+VOID MiDescribeVad(PMI_VAD Vad, ULONG64 Vpn, PMEMORY_BASIC_INFORMATION Basic);
+
 /* ---- queryclass.c: NtQueryVirtualMemory, all classes but MemoryBasicInformation ---- */
 NTSTATUS MiAnswerClass(HANDLE ProcessHandle, PVOID BaseAddress, MI_MEMORY_INFORMATION_CLASS Class, PVOID Buffer,
                        SIZE_T Length, PSIZE_T ReturnLength);

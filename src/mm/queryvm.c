@@ -54,7 +54,7 @@ static ULONG64 MiFindChange(PMI_VAD Vad, ULONG64 Vpn, const MI_PAGE_INFO *Info)
     return Vad->EndVpn + 1;
 }
 
-static VOID MiDescribeVad(PMI_VAD Vad, ULONG64 Vpn, PMEMORY_BASIC_INFORMATION Basic)
+VOID MiDescribeVad(PMI_VAD Vad, ULONG64 Vpn, PMEMORY_BASIC_INFORMATION Basic)
 {
     MI_PAGE_INFO Info;
 
@@ -84,6 +84,30 @@ static VOID MiDescribe(PMI_ADDRESS_SPACE Space, PVOID Address, PMEMORY_BASIC_INF
     }
     ExReleaseFastMutex(&Space->WorkingSetLock);
     ExReleaseFastMutex(&Space->AddressLock);
+}
+
+/* Sizes in bytes. Faults and the highest size of all are not counted for a process: zero, and the size now. */
+VOID MmQueryProcessMemory(PEPROCESS Process, PVM_COUNTERS Counters)
+{
+    PMI_ADDRESS_SPACE Space;
+
+    RtlZeroMemory(Counters, sizeof(*Counters));
+    if (!NT_SUCCESS(PsAcquireProcessExitSynchronization(Process))) {
+        return; /* it has ended: nothing is left */
+    }
+    Space = MiSpaceOf(Process);
+    if (Space != NULL) {
+        ExAcquireFastMutex(&Space->AddressLock);
+        for (PMI_VAD Vad = MiNextVad(Space, NULL); Vad != NULL; Vad = MiNextVad(Space, Vad)) {
+            Counters->VirtualSize += (Vad->EndVpn - Vad->StartVpn + 1) << PAGE_SHIFT;
+        }
+        Counters->PeakVirtualSize = Counters->VirtualSize;
+        Counters->WorkingSetSize = Space->WorkingSet << PAGE_SHIFT;
+        Counters->PeakWorkingSetSize = Space->PeakWorkingSet << PAGE_SHIFT;
+        Counters->PagefileUsage = Counters->PeakPagefileUsage = Space->Commit << PAGE_SHIFT;
+        ExReleaseFastMutex(&Space->AddressLock);
+    }
+    PsReleaseProcessExitSynchronization(Process);
 }
 
 /* MemoryBasicInformation of the page at an address. */

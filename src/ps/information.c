@@ -19,6 +19,7 @@
 /* Room for any answer or wish. */
 typedef union _PSP_INFORMATION {
     PROCESS_BASIC_INFORMATION Basic;
+    VM_COUNTERS Memory;
     KERNEL_USER_TIMES Times;
     THREAD_BASIC_INFORMATION ThreadBasic;
     ULONG Number;
@@ -69,12 +70,24 @@ static VOID FillHandleCount(PVOID Object, PPSP_INFORMATION Information)
     Information->Number = Table == NULL ? 0 : ObGetTableHandleCount(Table);
 }
 
+static VOID FillMemory(PVOID Object, PPSP_INFORMATION Information)
+{
+    PEPROCESS Process = Object;
+
+    MmQueryProcessMemory(Process, &Information->Memory);
+    Information->Memory.QuotaNonPagedPoolUsage = (SIZE_T)Process->PoolQuota[0].Usage;
+    Information->Memory.QuotaPeakNonPagedPoolUsage = (SIZE_T)Process->PoolQuota[0].Peak;
+    Information->Memory.QuotaPagedPoolUsage = (SIZE_T)Process->PoolQuota[1].Usage;
+    Information->Memory.QuotaPeakPagedPoolUsage = (SIZE_T)Process->PoolQuota[1].Peak;
+}
+
 static VOID FillZero(PVOID Object, PPSP_INFORMATION Information)
 {
 }
 
 static const PSP_QUERY ProcessQueries[] = {
     {ProcessBasicInformation, sizeof(PROCESS_BASIC_INFORMATION), FillProcessBasic},
+    {ProcessVmCounters, sizeof(VM_COUNTERS), FillMemory},
     {ProcessTimes, sizeof(KERNEL_USER_TIMES), FillProcessTimes},
     {ProcessHandleCount, sizeof(ULONG), FillHandleCount},
     {ProcessSessionInformation, sizeof(ULONG), FillZero}, /* there is one session */
