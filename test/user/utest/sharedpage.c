@@ -1,7 +1,8 @@
 /*
  * sharedpage.c - cases of utest: KUSER_SHARED_DATA at 0x7FFE0000 is the kernel's own, lives, and can only be read.
  *
- * What a program reads there is compared with what the services say; every way to change or remove the page is tried.
+ * What a program reads there is compared with what the services say, several times while the clock runs; every way to change or
+ * remove the page is tried. Time is never judged by how long anything took.
  */
 #include "../ktap.h"
 #include <oriel/ntdll.h>
