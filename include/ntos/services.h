@@ -156,6 +156,11 @@ NTSTATUS NTAPI NtSignalAndWaitForSingleObject(HANDLE SignalHandle, HANDLE WaitHa
                                               PLARGE_INTEGER Timeout);
 
 /* ---- src/io ---- */
+NTSTATUS NTAPI NtCreateNamedPipeFile(PHANDLE FileHandle, ULONG DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
+                                     PIO_STATUS_BLOCK IoStatusBlock, ULONG ShareAccess, ULONG CreateDisposition,
+                                     ULONG CreateOptions, ULONG NamedPipeType, ULONG ReadMode, ULONG CompletionMode,
+                                     ULONG MaximumInstances, ULONG InboundQuota, ULONG OutboundQuota,
+                                     PLARGE_INTEGER DefaultTimeout);
 NTSTATUS NTAPI NtOpenIoCompletion(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes);
 NTSTATUS NTAPI NtSetIoCompletion(HANDLE Handle, PVOID KeyContext, PVOID ApcContext, NTSTATUS IoStatus,
                                  ULONG_PTR IoStatusInformation);

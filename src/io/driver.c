@@ -31,7 +31,7 @@ VF_NAME_LOCK(IopReinitLock, "IopReinitLock");
 static LIST_ENTRY IopReinits = {&IopReinits, &IopReinits}, IopBootReinits = {&IopBootReinits, &IopBootReinits};
 
 /* Images that implement file systems: their objects live in \FileSystem, as a service key would say. */
-static const PCSTR IopFileSystemImages[] = {"cdfs.sys", "fastfat.sys"};
+static const PCSTR IopFileSystemImages[] = {"cdfs.sys", "fastfat.sys", "npfs.sys"};
 
 static const WCHAR IopServicesKey[] = L"\\Registry\\Machine\\System\\CurrentControlSet\\Services\\";
 

@@ -29,6 +29,8 @@ static const IOP_INFO_CLASS IopQueryClasses[] = {
     {FileAllInformation, sizeof(FILE_ALL_INFORMATION), FILE_READ_ATTRIBUTES},
     {FileAlternateNameInformation, FIELD_OFFSET(FILE_NAME_INFORMATION, FileName), 0},
     {FileStreamInformation, 24, 0}, /* the fixed part of FILE_STREAM_INFORMATION */
+    {FilePipeInformation, sizeof(FILE_PIPE_INFORMATION), FILE_READ_ATTRIBUTES},
+    {FilePipeLocalInformation, sizeof(FILE_PIPE_LOCAL_INFORMATION), FILE_READ_ATTRIBUTES},
     {FileNetworkOpenInformation, sizeof(FILE_NETWORK_OPEN_INFORMATION), FILE_READ_ATTRIBUTES},
     {FileAttributeTagInformation, sizeof(FILE_ATTRIBUTE_TAG_INFORMATION), FILE_READ_ATTRIBUTES},
 };
@@ -40,6 +42,7 @@ static const IOP_INFO_CLASS IopSetClasses[] = {
     {FileModeInformation, sizeof(FILE_MODE_INFORMATION), 0},
     {FileAllocationInformation, sizeof(LARGE_INTEGER), FILE_WRITE_DATA},
     {FileEndOfFileInformation, sizeof(FILE_END_OF_FILE_INFORMATION), FILE_WRITE_DATA},
+    {FilePipeInformation, sizeof(FILE_PIPE_INFORMATION), FILE_WRITE_ATTRIBUTES},
     {FileCompletionInformation, sizeof(FILE_COMPLETION_INFORMATION), 0},
 };
 

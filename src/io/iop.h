@@ -63,6 +63,8 @@ typedef struct _IOP_OPEN_PACKET {
     ULONG Options; /* IO_* of IoCreateFile */
     ULONG EaLength;
     PVOID EaBuffer; /* pool or NULL */
+    CREATE_FILE_TYPE Kind;
+    PVOID Parameters; /* NAMED_PIPE_CREATE_PARAMETERS of a named pipe */
     ACCESS_MASK DesiredAccess;
     LARGE_INTEGER AllocationSize;
     PFILE_OBJECT RelatedFileObject; /* the open is relative to this file */

@@ -9,6 +9,7 @@
  * Decode first, then act: everything that can be refused is, before the file object exists; after that errors undo in reverse
  * order. IRQL: PASSIVE_LEVEL. Locks: none held; mounting takes DeviceLock.
  */
+#include <ntos/services.h>
 #include <ntos/user.h>
 
 #include "iop.h"
@@ -104,7 +105,7 @@ static NTSTATUS IopSendCreate(PIOP_OPEN_PACKET Packet, PFILE_OBJECT File, PDEVIC
     Irp->Overlay.AllocationSize = Packet->AllocationSize;
     Irp->AssociatedIrp.SystemBuffer = Packet->EaBuffer;
     Stack = IoGetNextIrpStackLocation(Irp);
-    Stack->MajorFunction = IRP_MJ_CREATE;
+    Stack->MajorFunction = (Packet->Kind == CreateFileTypeNamedPipe) ? IRP_MJ_CREATE_NAMED_PIPE : IRP_MJ_CREATE;
     Stack->Flags = (UCHAR)((((Attributes & OBJ_CASE_INSENSITIVE) == 0) ? SL_CASE_SENSITIVE : 0) |
                            (Packet->Options & (SL_OPEN_PAGING_FILE | SL_OPEN_TARGET_DIRECTORY)));
     Stack->FileObject = File;
@@ -113,6 +114,9 @@ static NTSTATUS IopSendCreate(PIOP_OPEN_PACKET Packet, PFILE_OBJECT File, PDEVIC
     Stack->Parameters.Create.FileAttributes = (USHORT)Packet->FileAttributes;
     Stack->Parameters.Create.ShareAccess = (USHORT)Packet->ShareAccess;
     Stack->Parameters.Create.EaLength = Packet->EaLength;
+    if (Packet->Kind == CreateFileTypeNamedPipe) { /* the same layout but for the end */
+        Stack->Parameters.CreatePipe.Parameters = Packet->Parameters;
+    }
     Status = IofCallDriver(Top, Irp);
     if (Status == STATUS_PENDING) {
         KeWaitForSingleObject(&Done, Executive, KernelMode, FALSE, NULL);
@@ -232,6 +236,24 @@ static NTSTATUS IopCheckOpen(PIOP_OPEN_PACKET Packet, ULONG EaLength)
     return (EaLength != 0) ? STATUS_EAS_NOT_SUPPORTED : STATUS_SUCCESS;
 }
 
+/* The same for the server end of a named pipe. Source: documentation of CreateNamedPipe, [MS-FSCC] 2.4.33. */
+static NTSTATUS IopCheckCreatePipe(PIOP_OPEN_PACKET Packet)
+{
+    PNAMED_PIPE_CREATE_PARAMETERS Pipe = Packet->Parameters;
+
+    if (Pipe == NULL || (Packet->ShareAccess & FILE_SHARE_DELETE) != 0 ||
+        (Packet->CreateOptions & ~FILE_VALID_PIPE_OPTION_FLAGS) != 0 ||
+        (Packet->Disposition != FILE_CREATE && Packet->Disposition != FILE_OPEN &&
+         Packet->Disposition != FILE_OPEN_IF)) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    if ((Pipe->NamedPipeType & ~FILE_PIPE_TYPE_VALID_MASK) != 0 || Pipe->ReadMode > FILE_PIPE_MESSAGE_MODE ||
+        Pipe->CompletionMode > FILE_PIPE_COMPLETE_OPERATION) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    return STATUS_SUCCESS;
+}
+
 NTSTATUS NTAPI IoCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                             PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER AllocationSize, ULONG FileAttributes,
                             ULONG ShareAccess, ULONG Disposition, ULONG CreateOptions, PVOID EaBuffer, ULONG EaLength,
@@ -243,20 +265,24 @@ NTSTATUS NTAPI IoCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJE
                               .FileAttributes = FileAttributes,
                               .ShareAccess = ShareAccess,
                               .Options = Options,
+                              .Kind = CreateFileType,
+                              .Parameters = InternalParameters,
                               .DesiredAccess = DesiredAccess};
     NTSTATUS Status;
 
     ASSERT_IRQL(PASSIVE_LEVEL);
     UNREFERENCED_PARAMETER(EaBuffer);
-    UNREFERENCED_PARAMETER(InternalParameters);
     *FileHandle = NULL;
-    if (CreateFileType != CreateFileTypeNone) {
-        return STATUS_NOT_IMPLEMENTED; /* named pipes and mailslots */
+    if (CreateFileType == CreateFileTypeMailslot) {
+        return STATUS_NOT_IMPLEMENTED;
     }
     if (AllocationSize != NULL) {
         Packet.AllocationSize = *AllocationSize;
     }
     Status = IopCheckOpen(&Packet, EaLength);
+    if (NT_SUCCESS(Status) && CreateFileType == CreateFileTypeNamedPipe) {
+        Status = IopCheckCreatePipe(&Packet);
+    }
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
@@ -272,29 +298,25 @@ NTSTATUS NTAPI IoCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJE
     return Status;
 }
 
-NTSTATUS NTAPI NtCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
-                            PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER AllocationSize, ULONG FileAttributes,
-                            ULONG ShareAccess, ULONG CreateDisposition, ULONG CreateOptions, PVOID EaBuffer,
-                            ULONG EaLength)
+/* What NtCreateFile and NtCreateNamedPipeFile have in common: Packet has what is not a pointer of the caller's. */
+static NTSTATUS IopCreateForCaller(PHANDLE FileHandle, POBJECT_ATTRIBUTES ObjectAttributes,
+                                   PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER Allocation, PVOID EaBuffer,
+                                   ULONG EaLength, PIOP_OPEN_PACKET Packet)
 {
     EX_CAPTURED_ATTRIBUTES Attributes;
     IO_STATUS_BLOCK Iosb = {.Status = STATUS_PENDING};
-    LARGE_INTEGER Allocation;
     HANDLE Opened = NULL;
     NTSTATUS Status = ExProbeForWrite(IoStatusBlock, sizeof(Iosb)), Told;
 
-    if (NT_SUCCESS(Status) && AllocationSize != NULL) {
-        Status = ExCopyFromCaller(&Allocation, AllocationSize, sizeof(Allocation));
-    }
     if (NT_SUCCESS(Status)) {
         Status = ExCaptureObjectAttributes(&Attributes, ObjectAttributes);
     }
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Status = IoCreateFile(&Opened, DesiredAccess, Attributes.Address, &Iosb,
-                          AllocationSize == NULL ? NULL : &Allocation, FileAttributes, ShareAccess, CreateDisposition,
-                          CreateOptions, EaBuffer, EaLength, CreateFileTypeNone, NULL, 0);
+    Status = IoCreateFile(&Opened, Packet->DesiredAccess, Attributes.Address, &Iosb, Allocation, Packet->FileAttributes,
+                          Packet->ShareAccess, Packet->Disposition, Packet->CreateOptions, EaBuffer, EaLength,
+                          Packet->Kind, Packet->Parameters, 0);
     ExFreeCapturedAttributes(&Attributes);
     if (ExGetPreviousMode() == KernelMode) {
         *FileHandle = Opened; /* NULL after an error */
@@ -306,6 +328,70 @@ NTSTATUS NTAPI NtCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJE
     Iosb.Status = Status;
     Told = ExCopyToCaller(IoStatusBlock, &Iosb, sizeof(Iosb));
     return NT_SUCCESS(Told) ? Status : Told;
+}
+
+NTSTATUS NTAPI NtCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
+                            PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER AllocationSize, ULONG FileAttributes,
+                            ULONG ShareAccess, ULONG CreateDisposition, ULONG CreateOptions, PVOID EaBuffer,
+                            ULONG EaLength)
+{
+    IOP_OPEN_PACKET Packet = {.DesiredAccess = DesiredAccess,
+                              .FileAttributes = FileAttributes,
+                              .ShareAccess = ShareAccess,
+                              .Disposition = CreateDisposition,
+                              .CreateOptions = CreateOptions};
+    LARGE_INTEGER Allocation;
+
+    if (AllocationSize != NULL) {
+        NTSTATUS Status = ExCopyFromCaller(&Allocation, AllocationSize, sizeof(Allocation));
+
+        if (!NT_SUCCESS(Status)) {
+            return Status;
+        }
+    }
+    return IopCreateForCaller(FileHandle, ObjectAttributes, IoStatusBlock, AllocationSize == NULL ? NULL : &Allocation,
+                              EaBuffer, EaLength, &Packet);
+}
+
+/**
+ * NtCreateNamedPipeFile - creates a named pipe, or a further instance of one, and opens its server end.
+ *
+ * @ShareAccess       what clients may do: FILE_SHARE_READ (outbound), FILE_SHARE_WRITE (inbound), or both
+ * @CreateDisposition FILE_CREATE: the first instance; FILE_OPEN: a further one; FILE_OPEN_IF: either
+ * @MaximumInstances  MAXULONG: no limit
+ * @DefaultTimeout    of FSCTL_PIPE_WAIT, 100 ns, negative; may be missing for a further instance
+ * returns            STATUS_SUCCESS; STATUS_INVALID_PARAMETER; as NtCreateFile; what the file system of pipes says
+ *
+ * IRQL: PASSIVE_LEVEL. Source: documentation of CreateNamedPipe.
+ */
+NTSTATUS NTAPI NtCreateNamedPipeFile(PHANDLE FileHandle, ULONG DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
+                                     PIO_STATUS_BLOCK IoStatusBlock, ULONG ShareAccess, ULONG CreateDisposition,
+                                     ULONG CreateOptions, ULONG NamedPipeType, ULONG ReadMode, ULONG CompletionMode,
+                                     ULONG MaximumInstances, ULONG InboundQuota, ULONG OutboundQuota,
+                                     PLARGE_INTEGER DefaultTimeout)
+{
+    NAMED_PIPE_CREATE_PARAMETERS Pipe = {.NamedPipeType = NamedPipeType,
+                                         .ReadMode = ReadMode,
+                                         .CompletionMode = CompletionMode,
+                                         .MaximumInstances = MaximumInstances,
+                                         .InboundQuota = InboundQuota,
+                                         .OutboundQuota = OutboundQuota,
+                                         .TimeoutSpecified = DefaultTimeout != NULL};
+    IOP_OPEN_PACKET Packet = {.DesiredAccess = DesiredAccess,
+                              .ShareAccess = ShareAccess,
+                              .Disposition = CreateDisposition,
+                              .CreateOptions = CreateOptions,
+                              .Kind = CreateFileTypeNamedPipe,
+                              .Parameters = &Pipe};
+
+    if (DefaultTimeout != NULL) {
+        NTSTATUS Status = ExCopyFromCaller(&Pipe.DefaultTimeout, DefaultTimeout, sizeof(Pipe.DefaultTimeout));
+
+        if (!NT_SUCCESS(Status)) {
+            return Status;
+        }
+    }
+    return IopCreateForCaller(FileHandle, ObjectAttributes, IoStatusBlock, NULL, NULL, 0, &Packet);
 }
 
 NTSTATUS NTAPI NtOpenFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
