@@ -107,6 +107,18 @@ NTSTATUS MmCreateProcessAddressSpace(PEPROCESS Process);
 /* Shows KUSER_SHARED_DATA at MM_SHARED_USER_VA, for as long as the address space lives. IRQL: PASSIVE_LEVEL. Fails: as MmMapViewOfSection. */
 NTSTATUS MmMapSharedUserPage(PEPROCESS Process);
 
+/**
+ * MmCloneProcessAddressSpace - gives a process a copy of another's address space, whose private pages are copied when either writes.
+ *
+ * @Parent  its threads may run on; its views with ViewUnmap and what drivers have mapped into it are left out
+ * @Child   its address space is there and empty; nobody runs in it yet
+ *
+ * IRQL: PASSIVE_LEVEL; neither address space goes away meanwhile (PsAcquireProcessExitSynchronization). Fails, with the child empty:
+ * STATUS_INVALID_PARAMETER (the child is not empty, or one has no address space), STATUS_PROCESS_IS_TERMINATING,
+ * STATUS_COMMITMENT_LIMIT, STATUS_INSUFFICIENT_RESOURCES.
+ */
+NTSTATUS MmCloneProcessAddressSpace(PEPROCESS Parent, PEPROCESS Child);
+
 /*
  * Takes it apart, with everything in it. No processor may have it loaded, no thread be attached or about to attach; does
  * nothing for a process that has none. IRQL: <= APC_LEVEL; no locks.

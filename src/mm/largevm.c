@@ -152,3 +152,23 @@ NTSTATUS MiFillLargeVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad)
     }
     return STATUS_SUCCESS;
 }
+
+/* The parent's threads that write to it meanwhile fault, and wait for the working-set lock. */
+VOID MiCopyLargePage(PFN_FRAME To, PVOID Address)
+{
+    PMMPTE Pde = MiPdeOf(Address);
+    MMPTE Whole = *Pde, ReadOnly = Whole;
+    MI_TLB_FLUSH Flush;
+    KIRQL Irql;
+
+    ReadOnly.Hard.Write = FALSE;
+    MiBeginTlbFlush(&Flush, MiTlbUser);
+    MiDowngradePte(&Flush, Pde, Address, ReadOnly);
+    MiFlushTlb(&Flush);
+    for (ULONG64 Index = 0; Index < MI_LARGE_FRAMES; Index++) {
+        KeRaiseIrql(DISPATCH_LEVEL, &Irql);
+        MiCopyFrame(To + Index, MiPteFrame(Whole) + Index);
+        KeLowerIrql(Irql);
+    }
+    InterlockedExchange64((volatile LONG64 *)&Pde->Long, (LONG64)Whole.Long);
+}

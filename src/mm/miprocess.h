@@ -255,6 +255,43 @@ NTSTATUS MiCopyOnWrite(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address);
 /* The same: the page must be read first. The control area of the VAD is referenced. */
 #define MI_FAULT_READ STATUS_MORE_PROCESSING_REQUIRED
 
+/* ---- fork.c: fork prototype PTEs; (w) held, process current, PFN lock unless said otherwise ---- */
+
+typedef struct _MI_FORK_PAGE {
+    MMPTE Pte;        /* (p) the fork prototype PTE: valid or transition; 0: the page is gone */
+    ULONG References; /* (p) PTEs that name it */
+    ULONG Index;      /* (c) in its array */
+} MI_FORK_PAGE, *PMI_FORK_PAGE;
+#define MI_TAG_FORK   'kFmM'
+#define MI_FORK_PAGES 250 /* the array and its pool header fit a page */
+typedef struct _MI_FORK {
+    LIST_ENTRY Link; /* (p) in MiForks */
+    ULONG Live;      /* (p) pages that are there, and 1 for who fills it */
+    ULONG Used;      /* (p) pages ever there */
+    MI_FORK_PAGE Page[MI_FORK_PAGES];
+} MI_FORK, *PMI_FORK;
+extern LIST_ENTRY MiForks; /* (p) */
+
+PMI_FORK MiCreateFork(VOID);                  /* no locks; NULL: no pool */
+VOID MiReleaseForkLocked(PMI_FORK Fork);      /* who filled it is done */
+VOID MiFreeDeadForks(VOID);                   /* no PFN lock */
+PMI_FORK_PAGE MiForkOfFrame(PFN_FRAME Frame); /* NULL: not a fork page's. Also while a PTE of the space names it */
+PMI_FORK_PAGE MiForkOfPte(MMPTE Pte);         /* NULL: it names none. Needs (w) only */
+MMPTE MiMakeForkPte(PMI_FORK_PAGE Page, ULONG Protection); /* a PTE that shares it, or a prototype form */
+/* A fork page takes a private frame over from the PTE that owns it, which is its one reference. */
+PMI_FORK_PAGE MiForkFrame(PMI_FORK Fork, PFN_FRAME Frame);
+VOID MiDereferenceFork(PMI_FORK_PAGE Page); /* a PTE that named it is gone; its share, if it was valid, before */
+VOID MiReleaseSharedFrame(PFN_FRAME Frame); /* both, for a valid PTE that shared a frame, of a fork or of a section */
+/* Maps the page of a PTE that is not valid. No PFN lock. */
+NTSTATUS MiForkFault(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address, ULONG Protection, BOOLEAN Write);
+/* A valid PTE that is the only one to name a fork page: the frame becomes its own. FALSE: it is not. */
+BOOLEAN MiTakeForkFrame(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address, ULONG Protection);
+/* The same two ends by copying: a PTE of 0 means no frame now. The new frame has the share that the caller drops. */
+MMPTE MiCopyToTransition(PFN_FRAME From, PMMPTE Pte, ULONG PteFrame, ULONG Protection);
+VOID MiProtectForkPage(PMI_ADDRESS_SPACE Space, PMMPTE Pte, ULONG Protection); /* no PFN lock */
+BOOLEAN MiUnshareForkPage(PMI_ADDRESS_SPACE Space, PMMPTE Pte);                /* no PFN lock. FALSE: no frame now */
+ULONG MiVerifyForks(VOID);
+
 /* ---- userfault.c ---- */
 
 typedef struct _MI_ACCESS {
@@ -270,6 +307,8 @@ VOID MiSetFrameCacheType(PFN_FRAME Frame, ULONG Protection); /* of a frame that 
 BOOLEAN MiIsLargeAddress(const VOID *Address);                 /* in a large page. (w) held, process current */
 NTSTATUS MiFillLargeVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad); /* (a) held */
 VOID MiEmptyLargeVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad);    /* (a) and (w) held */
+/* Copies the large page of an address of the current process to a run of frames. (w) held. */
+VOID MiCopyLargePage(PFN_FRAME To, PVOID Address);
 VOID MiDeleteLargeEntry(MMPTE Entry); /* frees the frames of a page-directory entry that is gone. PFN lock */
 
 /* ---- placeholder.c ---- */

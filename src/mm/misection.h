@@ -164,6 +164,7 @@ typedef enum _MI_PROTOTYPE_STATE {
 /* Frame that holds a prototype PTE; MI_NO_FRAME32: not resident now. IRQL: any. */
 ULONG MiFrameOfPrototype(PMMPTE Prototype);
 MI_PROTOTYPE_STATE MiLookAtPrototype(PMMPTE Prototype);
+MMPTE MiMakePrototypeValid(PFN_FRAME Frame); /* what a prototype PTE holds while views map its frame */
 PFN_FRAME MiShareFrame(PMMPTE Prototype);
 PFN_FRAME MiShareZeroedFrame(PMMPTE Prototype);
 MI_PROTOTYPE_STATE MiMapPrototype(PMMPTE Pte, PVOID Address, PMMPTE Prototype);

@@ -171,6 +171,21 @@ VOID MiInitializePfn(PFN_FRAME Frame, PMMPTE Pte, ULONG PteFrame, MMPTE Original
     Pfn->u1.WorkingSetIndex = 0;
 }
 
+VOID MiChangeOwner(PFN_FRAME Frame, PMMPTE Pte, ULONG PteFrame, MMPTE Original, BOOLEAN Prototype)
+{
+    PMMPFN Pfn = MiPfn(Frame);
+    ULONG Before = MiPfnPteFrame(Pfn);
+
+    ASSERT_PFN_LOCKED();
+    ASSERT(!MiPfnIsDeleted(Pfn) && MiPfnState(Pfn) != MiFree && MiPfnState(Pfn) != MiZeroed);
+    ASSERT((Pfn->u4 & MI_U4_READ) == 0);
+    MiAcquireContainingShare(PteFrame);
+    Pfn->PteAddress = Pte;
+    Pfn->OriginalPte = Original;
+    MiPfnChange(Pfn, MI_U4_PTE_FRAME | MI_U4_PROTOTYPE, PteFrame | (Prototype ? MI_U4_PROTOTYPE : 0));
+    MiReleaseContainingShare(Before);
+}
+
 VOID MiInitializePfnForRead(PFN_FRAME Frame, PMMPTE Pte, ULONG PteFrame, MMPTE Original, ULONG64 Flags,
                             PVOID InPageBlock)
 {

@@ -97,6 +97,13 @@ VOID MiWaitForFrames(VOID);
 VOID MiInitializePfn(PFN_FRAME Frame, PMMPTE Pte, ULONG PteFrame, MMPTE Original, ULONG64 Flags);
 
 /**
+ * MiChangeOwner - another PTE comes to own a frame with content, whose state stays. @Prototype: it is a prototype PTE.
+ *
+ * The caller writes both PTEs. IRQL: DISPATCH_LEVEL. Locks: PFN lock.
+ */
+VOID MiChangeOwner(PFN_FRAME Frame, PMMPTE Pte, ULONG PteFrame, MMPTE Original, BOOLEAN Prototype);
+
+/**
  * MiInitializePfnForRead - new -> Transition with a read in progress: no share, one reference (the I/O's), u1 the
  * in-page block. The caller writes the transition PTE into the owner (it holds it mapped); the containing share is acquired here.
  */

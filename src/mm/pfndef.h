@@ -64,6 +64,7 @@ C_ASSERT(sizeof(MMPTE) == 8);
 
 #define MI_PTE_PROTOTYPE              0x400ULL
 #define MI_PTE_TRANSITION             0x800ULL
+#define MI_PTE_FORK                   0x400000ULL /* in a frame's OriginalPte: a fork prototype PTE owns it */
 #define MI_PTE_FRAME_SHIFT            12
 #define MI_PTE_FRAME_BITS             0x000FFFFFFFFFF000ULL
 #define MI_PTE_PROTECTION(Protection) ((ULONG64)(Protection) << 5)

@@ -78,6 +78,17 @@ BOOLEAN MiSetPageProtection(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 Vpn, U
         return FALSE;
     }
     Pte = MiPteOf(Address);
+    if (MiForkOfPte(*Pte) != NULL) {
+        ULONG Own = MiOwnProtection(Protection);
+
+        if (MiProtectionCacheType(Own) == MiWriteBack) {
+            MiProtectForkPage(Space, Pte, Own);
+            return TRUE;
+        }
+        if (!MiUnshareForkPage(Space, Pte)) { /* a frame has one cache type for all who share it */
+            return FALSE;
+        }
+    }
     Irql = MiLockPfn();
     if (Pte->Hard.Valid && Pte->Hard.Prototype) {
         MiProtectSharedPage(Space, Pte, Protection);

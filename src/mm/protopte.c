@@ -50,7 +50,7 @@ static VOID MiMakeViewPteValid(PMMPTE Pte, PVOID Address, PFN_FRAME Frame)
 }
 
 /* What a valid prototype PTE holds: the frame; nobody's processor ever walks it. */
-static MMPTE MiValidPrototype(PFN_FRAME Frame)
+MMPTE MiMakePrototypeValid(PFN_FRAME Frame)
 {
     return MiMakeValidPte(Frame, MI_KERNEL_RW_BITS & ~PTE_GLOBAL);
 }
@@ -93,7 +93,7 @@ PFN_FRAME MiShareFrame(PMMPTE Prototype)
     } else {
         Frame = MiTransitionFrame(*Prototype);
         MiUnlinkTransition(Frame);
-        *Prototype = MiValidPrototype(Frame);
+        *Prototype = MiMakePrototypeValid(Frame);
         MmFaultCounters.StandbyHits++;
     }
     return Frame;
@@ -107,7 +107,7 @@ PFN_FRAME MiShareZeroedFrame(PMMPTE Prototype)
     if (Frame != 0) {
         MiInitializePfn(Frame, Prototype, MiFrameOfPrototype(Prototype), *Prototype, MI_U4_PROTOTYPE | MI_U4_MODIFIED);
         MiSetFrameCacheType(Frame, (ULONG)Prototype->Soft.Protection);
-        *Prototype = MiValidPrototype(Frame);
+        *Prototype = MiMakePrototypeValid(Frame);
     }
     return Frame;
 }

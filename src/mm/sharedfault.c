@@ -40,8 +40,8 @@ ULONG MiSharedProtection(MMPTE Pte)
 {
     ULONG Execute = Pte.Hard.NoExecute ? 0 : MI_PROTECT_EXECUTE;
 
-    if (Pte.Hard.CopyOnWrite) {
-        return MM_WRITECOPY | Execute;
+    if (Pte.Hard.CopyOnWrite) { /* a fork's page is the process's own, shared or not */
+        return (MiForkOfPte(Pte) != NULL ? MM_READWRITE : MM_WRITECOPY) | Execute;
     }
     return Pte.Hard.Write ? MM_READWRITE | Execute : MM_READONLY | Execute;
 }
@@ -147,6 +147,11 @@ NTSTATUS MiCopyOnWrite(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address)
     MI_TLB_FLUSH Flush;
     KIRQL Irql = MiLockPfn();
 
+    if (MiTakeForkFrame(Space, Pte, Address, Protection)) {
+        MiUnlockPfn(Irql);
+        MiFreeDeadForks();
+        return STATUS_SUCCESS;
+    }
     New = MiAllocateFrame(MI_FRAME_ANY);
     if (New == 0) {
         MiUnlockPfn(Irql);
@@ -158,9 +163,10 @@ NTSTATUS MiCopyOnWrite(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address)
     MiDowngradePte(&Flush, Pte, Address, MiMakeValidPte(New, MiUserPteBits(Protection)));
     MiFlushTlb(&Flush);
     MiGiveWsle(Space, Old, Address);
-    MiDecrementShareCount(Old);
+    MiReleaseSharedFrame(Old);
     MiTakeWsle(Space, New, Address);
     MmFaultCounters.CopyOnWrite++;
     MiUnlockPfn(Irql);
+    MiFreeDeadForks();
     return STATUS_SUCCESS;
 }

@@ -28,14 +28,19 @@ static VOID MiDeleteLeaf(PMI_ADDRESS_SPACE Space, MMPTE Pte)
             return;
         }
         Space->WorkingSet--;
-        if (!Pte.Hard.Prototype) {
+        if (Pte.Hard.Prototype) {
+            if (Pte.Hard.Dirty) {
+                MiSetModified(Frame);
+            }
+            MiReleaseSharedFrame(Frame);
+        } else {
             MiDeletePfn(Frame);
-        } else if (Pte.Hard.Dirty) {
-            MiSetModified(Frame);
+            MiDecrementShareCount(Frame);
         }
-        MiDecrementShareCount(Frame);
     } else if (MiIsTransitionPte(Pte)) {
         MiDeletePfn(MiTransitionFrame(Pte));
+    } else if (MiForkOfPte(Pte) != NULL) {
+        MiDereferenceFork(MiForkOfPte(Pte));
     }
 }
 
@@ -74,6 +79,7 @@ static ULONG MiDeleteLeaves(PMI_ADDRESS_SPACE Space, ULONG TableFrame, ULONG Fir
     }
     MiUnmapFrame(Table);
     MiUnlockPfn(Irql);
+    MiFreeDeadForks();
     return Index;
 }
 

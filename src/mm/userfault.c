@@ -7,6 +7,7 @@
  *     protection forbids the access ..... access violation
  *     PTE valid, access allowed ......... spurious: another thread was first
  *     transition ........................ soft fault: the frame comes back
+ *     shared with a clone ............... the frame that both have (fork.c)
  *     valid, copied on write ............ a frame of one's own (sharedfault.c)
  *     page of a view .................... the section's frame, read in if need be (sharedfault.c)
  *     committed, no content ............. a zeroed frame
@@ -48,7 +49,7 @@ VOID MiSetFrameCacheType(PFN_FRAME Frame, ULONG Protection)
 {
     MI_CACHE_TYPE Type = MiProtectionCacheType(Protection);
 
-    if (Type != MiWriteBack) {
+    if (Type != (MI_CACHE_TYPE)MiPfnCacheType(MiPfn(Frame))) {
         MiFlushFrameFromCaches(Frame);
         MiPfnChange(MiPfn(Frame), MI_U4_CACHE, (ULONG64)Type << MI_U4_CACHE_SHIFT);
     }
@@ -89,6 +90,7 @@ static NTSTATUS MiUserTransition(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Addr
     }
     Irql = MiLockPfn();
     MiUnlinkTransition(Frame);
+    MiSetFrameCacheType(Frame, Protection); /* it may have got another protection meanwhile */
     MiWriteValidPte(Pte, MiMakeValidPte(Frame, MiUserPteBits(Protection) & ~Not));
     MiTakeWsle(Space, Frame, Address);
     MmFaultCounters.Soft++;
@@ -138,6 +140,9 @@ static NTSTATUS MiResolveUserFault(PMI_ADDRESS_SPACE Space, PVOID Address, const
     Clean = Vad->WriteWatch && !Access->Write;
     if (MiIsTransitionPte(*Pte)) {
         return MiUserTransition(Space, Pte, Address, Info.Protection, Clean);
+    }
+    if (MiForkOfPte(*Pte) != NULL) {
+        return MiForkFault(Space, Pte, Address, Info.Protection, Access->Write);
     }
     if (Vad->Type == MiVadMapped) {
         return MiSharedFault(Space, Vad, Address, Info.Protection, Access->Write);

@@ -185,11 +185,23 @@ static VOID MiGiveUpPte(PMI_ADDRESS_SPACE Space, PMMPTE Pte, MMPTE New, PMI_TLB_
         Given->Frame[Given->Count] = Frame;
         Given->Shared[Given->Count++] = Old.Hard.Prototype;
     } else {
+        PMI_FORK_PAGE Page = MiForkOfPte(Old);
+
         if (MiIsTransitionPte(Old)) {
             MiDeletePfn(MiTransitionFrame(Old));
+        } else if (Page != NULL) {
+            MiDereferenceFork(Page);
         }
         *Pte = New;
     }
+}
+
+/* A PTE that shares a section's page, in memory or not. */
+static BOOLEAN MiIsSectionPte(MMPTE Pte)
+{
+    BOOLEAN Shared = Pte.Hard.Valid ? Pte.Hard.Prototype : MiIsPrototypePte(Pte);
+
+    return Shared && MiForkOfPte(Pte) == NULL;
 }
 
 /* Up to MI_DELETE_BATCH PTEs of one table. Returns the private pages given up. */
@@ -205,8 +217,7 @@ static ULONG64 MiGiveUpBatch(PMI_ADDRESS_SPACE Space, PMMPTE Pte, ULONG Count, M
     for (ULONG Index = 0; Index < Count; Index++) {
         MMPTE Old = Pte[Index];
 
-        Private +=
-            Old.Long != 0 && !MiIsDecommitted(Old) && !(Old.Hard.Valid && Old.Hard.Prototype) && !MiIsPrototypePte(Old);
+        Private += Old.Long != 0 && !MiIsDecommitted(Old) && !MiIsSectionPte(Old);
         Used += (New.Long != 0) - (Old.Long != 0);
         if (Old.Long != New.Long) {
             MiGiveUpPte(Space, &Pte[Index], New, &Flush, &Given);
@@ -214,13 +225,16 @@ static ULONG64 MiGiveUpBatch(PMI_ADDRESS_SPACE Space, PMMPTE Pte, ULONG Count, M
     }
     MiFlushTlb(&Flush);
     for (ULONG Index = 0; Index < Given.Count; Index++) {
-        if (!Given.Shared[Index]) {
+        if (Given.Shared[Index]) {
+            MiReleaseSharedFrame(Given.Frame[Index]);
+        } else {
             MiDeletePfn(Given.Frame[Index]);
+            MiDecrementShareCount(Given.Frame[Index]);
         }
-        MiDecrementShareCount(Given.Frame[Index]);
     }
     MiAddUsedEntries(Pte, Used);
     MiUnlockPfn(Irql);
+    MiFreeDeadForks();
     return Private;
 }
 

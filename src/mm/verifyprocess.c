@@ -166,6 +166,10 @@ ULONG MiVerifyProcesses(VOID)
         Findings += MiVerifySpace(Space);
         Commit += Space->Commit;
     }
+    if (MiVerifyForks() != 0) {
+        Findings++;
+        ConPrint("verify: fork prototype PTEs and the PTEs that name them differ\n");
+    }
     if (Commit != MiCommit.Charged) {
         Findings++;
         ConPrint("verify: commit: %llu pages charged, %llu found\n", (unsigned long long)MiCommit.Charged,
