@@ -119,6 +119,21 @@ NTSTATUS MmMapSharedUserPage(PEPROCESS Process);
  */
 NTSTATUS MmCloneProcessAddressSpace(PEPROCESS Parent, PEPROCESS Child);
 
+/* Chooses where its memory will lie, before there is any. IRQL: any. MmProcessRandom: 64 bits, 0 under noaslr. (src/mm/aslr.c) */
+VOID MmRandomizeProcess(PEPROCESS Process);
+ULONG64 MmProcessRandom(PEPROCESS Process);
+
+/**
+ * MmAllocateForProgram - memory that the kernel gives a program: below the process's random top, PAGE_READWRITE. (src/mm/allocvm.c)
+ *
+ * @Base    receives where it is, in the current process
+ * @Bytes   in: wanted; out: whole pages
+ * @Commit  or reserve only
+ *
+ * IRQL: PASSIVE_LEVEL; no locks. Fails: STATUS_NO_MEMORY, STATUS_COMMITMENT_LIMIT, STATUS_INSUFFICIENT_RESOURCES, STATUS_PROCESS_IS_TERMINATING.
+ */
+NTSTATUS MmAllocateForProgram(PVOID *Base, PSIZE_T Bytes, BOOLEAN Commit);
+
 /*
  * Takes it apart, with everything in it. No processor may have it loaded, no thread be attached or about to attach; does
  * nothing for a process that has none. IRQL: <= APC_LEVEL; no locks.

@@ -14,15 +14,17 @@
 
 /* Sorted by name. */
 static const PCSTR KiKnownOptions[] = {
-    "cpus",    /* at most so many processors are started */
-    "debug",   /* gdb stub on COM2 */
-    "fault",   /* chk: every N-th allocation of a kind fails */
-    "noacpi",  /* ignore the ACPI tables */
-    "nokaslr", /* loader: images at their preferred base */
-    "obtrace", /* chk: objects of a type remember who references them */
-    "special", /* chk: pool blocks of a tag between guard pages */
-    "stress",  /* chk: iterations of race tests, in percent */
-    "test",    /* a bug check ends the emulator */
+    "aslrseed", /* addresses of programs are chosen from this number */
+    "cpus",     /* at most so many processors are started */
+    "debug",    /* gdb stub on COM2 */
+    "fault",    /* chk: every N-th allocation of a kind fails */
+    "noacpi",   /* ignore the ACPI tables */
+    "noaslr",   /* programs, their DLLs and stacks lie where they lie */
+    "nokaslr",  /* loader: images at their preferred base */
+    "obtrace",  /* chk: objects of a type remember who references them */
+    "special",  /* chk: pool blocks of a tag between guard pages */
+    "stress",   /* chk: iterations of race tests, in percent */
+    "test",     /* a bug check ends the emulator */
 };
 
 static CHAR KiBootLine[BOOT_LINE_BYTES]; /* (c) words terminated by NUL, ended by an empty word */

@@ -328,6 +328,32 @@ static NTSTATUS MiAllocate(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocation, P
     return Status;
 }
 
+NTSTATUS MmAllocateForProgram(PVOID *Base, PSIZE_T Bytes, BOOLEAN Commit)
+{
+    PMI_ADDRESS_SPACE Space = MiCurrentSpace();
+    MI_ALLOCATION Allocation = {.Size = *Bytes,
+                                .Place = {MI_LOWEST_USER, Space->Top, MI_GRANULARITY},
+                                .Type = MEM_RESERVE | MEM_TOP_DOWN | (Commit ? MEM_COMMIT : 0),
+                                .Protection = MM_READWRITE};
+    ULONG64 First, Last;
+    NTSTATUS Status;
+
+    ASSERT_IRQL(PASSIVE_LEVEL);
+    if (*Bytes == 0 || *Bytes > MI_HIGHEST_VAD) {
+        return STATUS_NO_MEMORY;
+    }
+    Status = MiAllocate(Space, &Allocation, &First, &Last);
+    if (Status == STATUS_NO_MEMORY) { /* the program has filled what lies below */
+        Allocation.Place = MiAnyPlace;
+        Status = MiAllocate(Space, &Allocation, &First, &Last);
+    }
+    if (NT_SUCCESS(Status)) {
+        *Base = MI_VPN_ADDRESS(First);
+        *Bytes = (Last - First + 1) << PAGE_SHIFT;
+    }
+    return Status;
+}
+
 static NTSTATUS MiAllocateInProcess(HANDLE ProcessHandle, PVOID *BaseAddress, PSIZE_T RegionSize,
                                     PMI_ALLOCATION Allocation)
 {

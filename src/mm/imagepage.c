@@ -89,10 +89,16 @@ static ULONG MiFileBytesOfPart(const MI_IMAGE_PART *Part, ULONG64 Offset, ULONG 
 
 /* ---- Relocation ---- */
 
+/* Offset + 1 of a page's relocations; 0: it has none. */
+static ULONG MiRelocationBlock(const MI_IMAGE *Image, ULONG64 Page)
+{
+    return Image->FirstRelocation == NULL ? 0 : Image->FirstRelocation[Page];
+}
+
 /* A relocation of a page of the image whose value begins in its last 7 bytes; PAGE_SIZE: none. */
 static ULONG MiFindStraddling(const MI_IMAGE *Image, ULONG64 Page)
 {
-    ULONG Block = Image->FirstRelocation[Page];
+    ULONG Block = MiRelocationBlock(Image, Page);
     const UCHAR *Bytes = Image->Relocations + Block - 1;
 
     if (Block == 0) {
@@ -111,7 +117,7 @@ static ULONG MiFindStraddling(const MI_IMAGE *Image, ULONG64 Page)
 /* The values that lie in a page as a whole. IRQL: DISPATCH_LEVEL; Bytes: the page. */
 static VOID MiRelocatePage(const MI_IMAGE *Image, ULONG64 Page, PUCHAR Bytes)
 {
-    ULONG Block = Image->FirstRelocation[Page];
+    ULONG Block = MiRelocationBlock(Image, Page);
     const UCHAR *Table = Image->Relocations + Block - 1;
 
     if (Block == 0) {

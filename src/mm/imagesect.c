@@ -6,8 +6,8 @@
  * another without a gap. The image gets one address for as long as its control area lives, preferred by every process; its
  * relocations, checked here once, are applied to each page as it is made (imagepage.c), so that all processes share it.
  *
- * The address is random within a range for programs and one for DLLs; DLLs are laid out one behind the other, so that they do not
- * get into each other's way. An image without relocations has the address that it was linked for.
+ * The address is random within a range for programs that say they can be moved and one for DLLs (aslr.c); DLLs are laid out one behind the
+ * other, so that they do not get into each other's way. An image whose relocations were stripped has the address that it was linked for.
  *
  * Locks: PFN lock for where the next image goes. IRQL: PASSIVE_LEVEL.
  *
@@ -19,7 +19,6 @@
 
 #define MI_HEADER_BYTES    0x4000u    /* the headers and the section table lie in these */
 #define MI_MOST_RELOCATION 0x1000000u /* bytes of relocations: an image of 256 MB needs less */
-#define MI_RANDOM_SLOTS    0x10000u
 
 /* Offsets in the headers: from the DOS header, and from the PE signature of a PE32+ image. */
 #define PE_POINTER         0x3C
@@ -37,6 +36,7 @@
 #define PE_SECTION_HEADER  40
 #define PE_RELOCS_STRIPPED 0x0001
 #define PE_DLL             0x2000
+#define PE_DYNAMIC_BASE    0x0040
 #define PE_SECTION_SHARED  0x10000000
 #define PE_MACHINE_AMD64   0x8664
 
@@ -256,11 +256,11 @@ static NTSTATUS MiIndexRelocations(PMI_IMAGE Image)
 /* The next free place of a range, or the range from its start again. */
 static ULONG64 MiNextPlace(MI_IMAGE_RANGE *Range, ULONG64 Bytes)
 {
-    ULONG64 Random = (__rdtsc() * 0x9E3779B97F4A7C15ULL) >> 48, Place;
+    ULONG64 Random = MiIsAslrOff() ? 0 : MiRandom(MiRandomImage) >> 16, Place;
     KIRQL Irql = MiLockPfn();
 
     if (Range->Next == 0) {
-        Range->Next = Range->Low + (Random % MI_RANDOM_SLOTS) * MI_GRANULARITY;
+        Range->Next = Range->Low + Random % ((Range->High - Range->Low) / MI_GRANULARITY) * MI_GRANULARITY;
     } else {
         Range->Next += (Random % 16) * MI_GRANULARITY;
     }
@@ -276,10 +276,14 @@ static ULONG64 MiNextPlace(MI_IMAGE_RANGE *Range, ULONG64 Bytes)
 static NTSTATUS MiPlaceImage(PMI_IMAGE Image)
 {
     const PE_HEADER *Header = &Image->Header;
+    BOOLEAN Dll = (Header->Characteristics & PE_DLL) != 0;
+    BOOLEAN Anywhere = (Image->Information.DllCharacteristics & PE_DYNAMIC_BASE) != 0 && !MiIsAslrOff();
+    BOOLEAN Movable = Image->Relocations != NULL || ((Header->Characteristics & PE_RELOCS_STRIPPED) == 0 &&
+                                                     Header->Directory[PE_DIRECTORY_RELOCATION].Size == 0);
 
     Image->Base = Header->ImageBase;
-    if (Image->Relocations != NULL && !KeBootOption("nokaslr", NULL, 0)) {
-        Image->Base = MiNextPlace(&MiImageRange[(Header->Characteristics & PE_DLL) != 0], Header->SizeOfImage);
+    if ((Dll && Image->Relocations != NULL) || (Movable && Anywhere)) {
+        Image->Base = MiNextPlace(&MiImageRange[Dll], Header->SizeOfImage);
     } else if (Header->ImageBase % MI_GRANULARITY != 0 || Header->ImageBase < MI_LOWEST_USER ||
                Header->ImageBase > MI_HIGHEST_VAD + 1 - Header->SizeOfImage) {
         return STATUS_INVALID_IMAGE_FORMAT;

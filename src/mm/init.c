@@ -15,6 +15,7 @@
 #include <ntos/console.h>
 #include <ntos/sysimage.h>
 #include "bootp.h"
+#include "miprocess.h"
 #include "range.h"
 
 /* Address space a range may use: 16 GB, whose bitmap (128 pages of addresses, one frame to begin with) shares its first table. */
@@ -249,6 +250,7 @@ VOID MmInitializePhase1(VOID)
     ASSERT_IRQL(PASSIVE_LEVEL);
     ExInitializeResourceLite(&PsLoadedModuleResource);
     VfNameLock(&PsLoadedModuleResource, "PsLoadedModuleResource");
+    MiInitializeAslr();
     MiStartZeroThread();
 }
 

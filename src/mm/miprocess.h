@@ -81,6 +81,9 @@ struct _MI_ADDRESS_SPACE {
     ULONG WslFree;               /* (p) first free entry of the list; 0: none */
     ULONG WslEntries;            /* (w) entries that are backed */
     BOOLEAN Deleted;             /* (a) no more VADs */
+    ULONG64 Bottom,
+        Top; /* (c) once it has threads: what is put anywhere lies above, what the kernel puts below (aslr.c) */
+    volatile LONG64 Random; /* interlocked: MmProcessRandom */
 };
 typedef struct _MI_ADDRESS_SPACE MI_ADDRESS_SPACE, *PMI_ADDRESS_SPACE;
 
@@ -141,6 +144,15 @@ typedef struct _MI_PLACE {
  * IRQL: APC_LEVEL. Locks: (a).
  */
 ULONG64 MiFindGap(PMI_ADDRESS_SPACE Space, ULONG64 Pages, const MI_PLACE *Place, BOOLEAN TopDown);
+
+/* ---- aslr.c ---- */
+
+typedef enum _MI_RANDOM_STREAM { MiRandomImage, MiRandomProcess, MiRandomStreams } MI_RANDOM_STREAM;
+
+VOID MiInitializeAslr(VOID);                            /* phase 1 */
+ULONG64 MiRandom(MI_RANDOM_STREAM Stream);              /* the next of a stream. IRQL: any */
+BOOLEAN MiIsAslrOff(VOID);                              /* boot option noaslr */
+ULONG64 MiSipHash(const ULONG64 *Key, ULONG64 Message); /* SipHash-2-4 of eight bytes */
 
 /* ---- usertables.c: (w) held, process current ---- */
 

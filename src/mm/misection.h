@@ -79,7 +79,7 @@ typedef struct _MI_IMAGE {
         Delta;         /* where it lies in every process that has the addresses free; how far from the preferred base */
     ULONG64 FileBytes; /* of the file */
     ULONG BaseField;   /* RVA of ImageBase in the headers */
-    PUCHAR Relocations; /* nonpaged pool, checked; NULL: none */
+    PUCHAR Relocations; /* nonpaged pool, checked; NULL: there are none, or none are needed */
     ULONG RelocationBytes;
     PULONG FirstRelocation; /* by page: offset of its block + 1; 0: none */
     SECTION_IMAGE_INFORMATION Information;

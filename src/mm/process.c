@@ -119,6 +119,8 @@ NTSTATUS MmCreateProcessAddressSpace(PEPROCESS Process)
     Space->Vads.BalancedRoot.Parent = &Space->Vads.BalancedRoot;
     Space->TablePages = MI_FIRST_FRAMES;
     Space->WslFree = 1;
+    Space->Bottom = MI_LOWEST_USER;
+    Space->Top = MI_HIGHEST_VAD;
     Space->WslEntries = MI_WSL_ENTRIES_PER_PAGE;
     Irql = MiLockPfn();
     InsertTailList(&MiAddressSpaces, &Space->Link);

@@ -128,5 +128,13 @@ static ULONG64 MiFindHighestGap(PMI_ADDRESS_SPACE Space, ULONG64 Pages, const MI
 
 ULONG64 MiFindGap(PMI_ADDRESS_SPACE Space, ULONG64 Pages, const MI_PLACE *Place, BOOLEAN TopDown)
 {
+    if (!TopDown && Place->Lowest == MI_LOWEST_USER && Place->Highest == MI_HIGHEST_VAD) { /* anywhere */
+        const MI_PLACE Above = {Space->Bottom, MI_HIGHEST_VAD, Place->Alignment};
+        ULONG64 First = MiFindLowestGap(Space, Pages, &Above);
+
+        if (First != 0) {
+            return First;
+        }
+    }
     return TopDown ? MiFindHighestGap(Space, Pages, Place) : MiFindLowestGap(Space, Pages, Place);
 }

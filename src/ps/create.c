@@ -72,6 +72,7 @@ NTSTATUS PspCreateProcessFrom(PEPROCESS Parent, PEPROCESS *Process, PCSTR Name)
     KeInitializeProcess(&New->Pcb, 0, USER_PROCESS_PRIORITY);
     Status = MmCreateProcessAddressSpace(New);
     if (NT_SUCCESS(Status)) {
+        MmRandomizeProcess(New);
         Status = CreateTable(Parent, New);
     }
     if (NT_SUCCESS(Status)) {

@@ -24,6 +24,8 @@
 #define OS_BUILD       7601
 #define OS_PLATFORM_NT 2
 
+#define STACK_SKIP_STEPS 64 /* of 16 bytes: what begins in the stack's first page still ends in it */
+
 typedef struct _PSP_NTDLL {
     ULONG64 Base;        /* where it is in every process */
     ULONG64 Initialize;  /* LdrInitializeThunk */
@@ -66,9 +68,7 @@ static NTSTATUS MapNtdll(PEPROCESS Process)
 
 NTSTATUS PspAllocateUser(PVOID *Base, SIZE_T Bytes)
 {
-    *Base = NULL;
-    return ZwAllocateVirtualMemory(ZwCurrentProcess(), Base, 0, &Bytes, MEM_RESERVE | MEM_COMMIT | MEM_TOP_DOWN,
-                                   PAGE_READWRITE);
+    return MmAllocateForProgram(Base, &Bytes, TRUE);
 }
 
 static NTSTATUS CreatePeb(PEPROCESS Process, const PSP_PROGRAM *Program, const PSP_IMAGE *Image)
@@ -117,7 +117,8 @@ NTSTATUS PspCreateProgramThread(PEPROCESS Process, const PSP_USER_STACK *Stack, 
 {
     PSP_USER_START Start = {.Rip = PspNtdll.Initialize};
     CONTEXT Context;
-    ULONG64 Rsp = ((ULONG64)Stack->Base - sizeof(CONTEXT) - 0x40) & ~15ULL;
+    ULONG64 Skipped = MmProcessRandom(Process) % STACK_SKIP_STEPS * 16;
+    ULONG64 Rsp = ((ULONG64)Stack->Base - sizeof(CONTEXT) - 0x40 - Skipped) & ~15ULL;
     PVOID Teb;
     NTSTATUS Status = PspCreateTeb(Process, Stack, &Teb);
 

@@ -12,6 +12,7 @@
 #include <ntos/peb.h>
 
 #define USER_THREAD_PRIORITY 8
+#define STACK_SPREAD         0xF000 /* bytes reserved more than asked for: the stack begins at any of the 16 pages in them */
 
 typedef struct DECLSPEC_ALIGN(16) _PSP_FIRST_FRAME {
     UCHAR Home[32]; /* KiReturnToUser's */
@@ -87,14 +88,20 @@ VOID PspAbandonUserThread(PETHREAD Thread)
  */
 NTSTATUS PspCreateUserStack(SIZE_T Reserve, SIZE_T Commit, PPSP_USER_STACK Stack)
 {
-    PVOID Base = NULL, Top, Guard;
-    SIZE_T Size = ROUND_TO_PAGES(Reserve == 0 ? PSP_STACK_RESERVE : max(Reserve, 4 * PAGE_SIZE)), Bytes;
+    PVOID Base, Top, Guard;
+    SIZE_T Wanted = Reserve == 0 ? PSP_STACK_RESERVE : max(Reserve, 4 * PAGE_SIZE), Size, Bytes;
     NTSTATUS Status;
 
-    Status = ZwAllocateVirtualMemory(ZwCurrentProcess(), &Base, 0, &Size, MEM_RESERVE, PAGE_READWRITE);
+    if (Wanted > MAXLONG64 - STACK_SPREAD) {
+        return STATUS_NO_MEMORY;
+    }
+    Size = ROUND_TO_PAGES(Wanted);
+    Bytes = Size + STACK_SPREAD;
+    Status = MmAllocateForProgram(&Base, &Bytes, FALSE);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
+    Size += MmProcessRandom(PsGetCurrentProcess()) % (STACK_SPREAD / PAGE_SIZE + 1) * PAGE_SIZE;
     Bytes = min(ROUND_TO_PAGES(Commit == 0 ? PSP_STACK_COMMIT : Commit), Size - 2 * PAGE_SIZE);
     Top = (PUCHAR)Base + Size - Bytes;
     Status = ZwAllocateVirtualMemory(ZwCurrentProcess(), &Top, 0, &Bytes, MEM_COMMIT, PAGE_READWRITE);

@@ -188,7 +188,7 @@ static ULONG Places(VOID)
     PVOID Low = Reserve(0x10000, MEM_RESERVE, PAGE_READWRITE);
     SIZE_T Size = 0x10000;
 
-    CHECK(High != NULL && Low != NULL && (ULONG64)High > 0x7FF000000000ULL && (ULONG64)Low < 0x100000000ULL);
+    CHECK(High != NULL && Low != NULL && (ULONG64)High > 0x7FF000000000ULL && (ULONG64)Low < 0x8100000000ULL);
     CHECK(Release(High) == STATUS_SUCCESS && Release(Low) == STATUS_SUCCESS);
     CHECK(NtAllocateVirtualMemory(ZwCurrentProcess(), &Base, 8, &Size, MEM_RESERVE | MEM_TOP_DOWN, PAGE_READWRITE) ==
           STATUS_SUCCESS);
