@@ -36,6 +36,13 @@ typedef NTSTATUS (*OB_PARSE_PROCEDURE)(PVOID ParseObject, struct _OBJECT_TYPE *O
 typedef NTSTATUS (*OB_QUERY_NAME_PROCEDURE)(PVOID Object, POBJECT_NAME_INFORMATION Info, ULONG Length,
                                             PULONG ReturnLength);
 
+/* Where the descriptor of an object is kept, if not in its header (a key's is its node's). IRQL: any. */
+struct _OBP_DESCRIPTOR;
+typedef struct _OBP_DESCRIPTOR **(*OB_SECURITY_PLACE_PROCEDURE)(PVOID Object);
+
+/* The token, referenced, whose defaults become the descriptor of an object that has none when it is first looked for. PASSIVE_LEVEL. */
+typedef PVOID (*OB_SECURITY_TOKEN_PROCEDURE)(PVOID Object);
+
 #define OB_NOT_WAITABLE 0xFFFFFFFFU
 
 typedef struct _OBJECT_TYPE_INITIALIZER {
@@ -50,6 +57,8 @@ typedef struct _OBJECT_TYPE_INITIALIZER {
     OB_DELETE_PROCEDURE DeleteProcedure;
     OB_PARSE_PROCEDURE ParseProcedure;
     OB_QUERY_NAME_PROCEDURE QueryNameProcedure;
+    OB_SECURITY_PLACE_PROCEDURE SecurityPlaceProcedure;
+    OB_SECURITY_TOKEN_PROCEDURE SecurityTokenProcedure;
 } OBJECT_TYPE_INITIALIZER, *POBJECT_TYPE_INITIALIZER;
 
 typedef struct _OBJECT_TYPE {
@@ -213,6 +222,36 @@ NTSTATUS NTAPI ObAssignSecurity(PACCESS_STATE AccessState, PSECURITY_DESCRIPTOR 
 BOOLEAN NTAPI ObCheckObjectAccess(PVOID Object, PACCESS_STATE AccessState, BOOLEAN TypeMutexLocked,
                                   KPROCESSOR_MODE AccessMode, PNTSTATUS AccessStatus);
 NTSTATUS NTAPI ObCloseHandle(HANDLE Handle, KPROCESSOR_MODE PreviousMode);
+
+/* ---- Descriptors (src/ob/descriptor.c) ---- */
+
+/* The object's own descriptor: the creator's, NULL: none was given, or the subject's defaults. As SeAssignSecurity. PASSIVE_LEVEL. */
+NTSTATUS ObGiveSecurity(PVOID Object, PSECURITY_DESCRIPTOR Explicit);
+
+/**
+ * ObCheckOpen - may the calling thread's subject have rights to an object, whatever mode it is in?
+ *
+ * @Desired  specific, standard and generic rights
+ * returns   STATUS_SUCCESS, STATUS_ACCESS_DENIED, STATUS_PRIVILEGE_NOT_HELD, STATUS_BAD_IMPERSONATION_LEVEL
+ *
+ * IRQL: PASSIVE_LEVEL. Locks: the subject's tokens, inside.
+ */
+NTSTATUS ObCheckOpen(PVOID Object, ACCESS_MASK Desired);
+
+/* TRUE: an open is checked, since it is not the kernel's own. */
+FORCEINLINE BOOLEAN ObIsChecked(KPROCESSOR_MODE Mode, ULONG Attributes)
+{
+    return Mode != KernelMode || (Attributes & OBJ_FORCE_ACCESS_CHECK) != 0;
+}
+
+/*
+ * Descriptors of things that are no objects (nodes of the registry), counted and shared; Place is where the pointer is kept, NULL in it: none.
+ * ObShareSecurity makes one from the parent's and the creator's wish, and takes the parent's own if it is the same. PASSIVE_LEVEL.
+ */
+NTSTATUS ObShareSecurity(struct _OBP_DESCRIPTOR **Parent, PSECURITY_DESCRIPTOR Explicit, POBJECT_TYPE Type,
+                         struct _OBP_DESCRIPTOR **New);
+NTSTATUS ObCheckSharedSecurity(struct _OBP_DESCRIPTOR **Place, POBJECT_TYPE Type, ACCESS_MASK Desired);
+VOID ObDropSecurity(struct _OBP_DESCRIPTOR *Descriptor);
 
 /* Every object under a directory, one call each, until Visit returns FALSE. The name is valid during the call only. */
 typedef BOOLEAN (*OB_VISIT)(PVOID Context, PCUNICODE_STRING Name, PVOID Object);

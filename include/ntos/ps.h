@@ -81,6 +81,7 @@ typedef struct _EPROCESS {
     PS_POOL_QUOTA PoolQuota[2]; /* nonpaged, paged */
     PVOID Peb;
     PACCESS_TOKEN Token;           /* Se */
+    BOOLEAN TokenFrozen;           /* a thread has run: the token stays */
     EX_RUNDOWN_REF RundownProtect; /* held by who works in the address space; run down before that goes */
     FAST_MUTEX ExitLock;
     LONG UserThreads;       /* (ExitLock) threads that have not begun to end */

@@ -14,6 +14,13 @@
 #define SE_GROUP_ENABLED            0x00000004U
 #define SE_GROUP_OWNER              0x00000008U
 #define SE_GROUP_USE_FOR_DENY_ONLY  0x00000010U
+#define SE_GROUP_LOGON_ID           0xC0000000U
+#define SE_GROUP_RESOURCE           0x20000000U
+
+/* Flags of NtFilterToken, and how often a list of a token may be long (Windows allows 1000 or so of each). */
+#define DISABLE_MAX_PRIVILEGE 0x1U
+#define SANDBOX_INERT         0x2U
+#define SE_MOST_GROUPS        256U
 
 #define SE_TAG_TOKEN      'koTS'
 #define SE_TAG_DESCRIPTOR 'dSeS'
@@ -22,17 +29,22 @@
 /* What a token is made of; everything is copied. */
 typedef struct _SE_TOKEN_PLAN {
     PSID User;
+    ULONG UserAttributes; /* 0, or SE_GROUP_USE_FOR_DENY_ONLY */
     ULONG GroupCount;
     const SID_AND_ATTRIBUTES *Groups;
     ULONG PrivilegeCount;
     const LUID_AND_ATTRIBUTES *Privileges;
+    ULONG RestrictedCount; /* 0: the token is not restricted */
+    const SID_AND_ATTRIBUTES *Restricted;
     PSID Owner;        /* of new objects: the user, or a group with SE_GROUP_OWNER; NULL: the user */
     PSID PrimaryGroup; /* the user or a group */
     PACL DefaultDacl;  /* of new objects; NULL: none, so that everybody has access */
     TOKEN_TYPE Type;
     SECURITY_IMPERSONATION_LEVEL Level; /* of an impersonation token */
     CHAR Source[TOKEN_SOURCE_LENGTH];
-    LUID AuthenticationId; /* logon session */
+    LUID AuthenticationId;        /* logon session */
+    LUID ParentTokenId;           /* of a filtered token: what it was made from */
+    LARGE_INTEGER ExpirationTime; /* kept, not followed; 0: never */
 } SE_TOKEN_PLAN, *PSE_TOKEN_PLAN;
 
 extern POBJECT_TYPE SepTokenObjectType;
@@ -61,14 +73,35 @@ NTSTATUS SeInheritToken(PEPROCESS Parent, PEPROCESS Child);
 VOID SeReleaseToken(PEPROCESS Process);
 
 /**
+ * SeAssignPrimaryToken - gives a process another token; for whom the caller is in the mode it called from.
+ *
+ * @Handle   of a primary token, with TOKEN_ASSIGN_PRIMARY, of no other process
+ * returns   STATUS_SUCCESS; STATUS_PRIVILEGE_NOT_HELD (it needs SeAssignPrimaryTokenPrivilege unless the token was filtered from the caller's own);
+ *           STATUS_BAD_TOKEN_TYPE; STATUS_TOKEN_ALREADY_IN_USE; STATUS_NOT_SUPPORTED: its threads have run; what the handle says
+ *
+ * IRQL: PASSIVE_LEVEL. Locks: SepImpersonationLock.
+ */
+NTSTATUS SeAssignPrimaryToken(PEPROCESS Process, HANDLE Handle);
+
+/* A thread acts for the token of a handle (TOKEN_IMPERSONATE), NULL: for itself. STATUS_BAD_TOKEN_TYPE, what the handle says. PASSIVE_LEVEL. */
+NTSTATUS SeAssignImpersonationToken(PETHREAD Thread, HANDLE Handle);
+
+/* OB_SECURITY_TOKEN_PROCEDUREs of processes and threads. */
+PVOID SeProcessDefaults(PVOID Process);
+PVOID SeThreadDefaults(PVOID Thread);
+
+/**
  * SeCopyDescriptor - a self-relative copy in pool (SE_TAG_DESCRIPTOR) of a descriptor of either form.
  *
  * returns  NULL: no memory
  */
 PSECURITY_DESCRIPTOR SeCopyDescriptor(PSECURITY_DESCRIPTOR Source, POOL_TYPE PoolType);
 
-/* DACL of what everybody may look at: read and execute for all, everything for the system and administrators. (c) */
-extern PACL SePublicDefaultDacl, SeSystemDefaultDacl;
+/*
+ * DACLs, with everything for the system and administrators: of what everybody may look at (read and execute); of what everybody may use (write
+ * also); of the system's own (administrators may read). (c)
+ */
+extern PACL SePublicDefaultDacl, SePublicOpenDacl, SeSystemDefaultDacl;
 
 /* Room for an access state's auxiliary data, as SeCreateAccessState wants it: as much as drivers give. */
 typedef struct _SE_AUX_DATA {

@@ -34,6 +34,7 @@ typedef struct _EX_CAPTURED_ATTRIBUTES {
     OBJECT_ATTRIBUTES Attributes;
     UNICODE_STRING Name;
     PSECURITY_DESCRIPTOR Descriptor; /* a copy; NULL: none */
+    const VOID *Quality;             /* the caller's SECURITY_QUALITY_OF_SERVICE, not looked at; NULL: none */
     POBJECT_ATTRIBUTES Address;
 } EX_CAPTURED_ATTRIBUTES, *PEX_CAPTURED_ATTRIBUTES;
 

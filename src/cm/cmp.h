@@ -35,19 +35,20 @@ typedef struct _CM_VALUE {
 
 /* (r) CmpRegistryLock exclusive to write, shared to read  (i) interlocked  (c) constant after creation */
 typedef struct _CM_NODE {
-    volatile LONG64 References;    /* (i) one for the parent's list, one for each body */
-    struct _CM_NODE *Parent;       /* (r) NULL: the root, or deleted; a node in the tree has its parent in it */
-    UNICODE_STRING Name;           /* (r) own pool */
-    UNICODE_STRING Class;          /* (c) own pool, often empty */
-    LARGE_INTEGER LastWriteTime;   /* (r) 100 ns since 1601 */
-    ULONG Flags;                   /* (r) CMP_NODE_* */
-    ULONG UserFlags;               /* (r) what NtSetInformationKey stored */
-    ULONG Depth;                   /* (c) 0: the root */
-    ULONG SubKeyCount, SubKeyRoom; /* (r) */
-    struct _CM_NODE **SubKeys;     /* (r) own pool; sorted by upper-cased name */
-    ULONG ValueCount, ValueRoom;   /* (r) */
-    PCM_VALUE *Values;             /* (r) own pool; in the order they were made */
-    LIST_ENTRY Watches;            /* (r) CM_WATCH of bodies that asked for notification */
+    volatile LONG64 References;       /* (i) one for the parent's list, one for each body */
+    struct _CM_NODE *Parent;          /* (r) NULL: the root, or deleted; a node in the tree has its parent in it */
+    UNICODE_STRING Name;              /* (r) own pool */
+    UNICODE_STRING Class;             /* (c) own pool, often empty */
+    LARGE_INTEGER LastWriteTime;      /* (r) 100 ns since 1601 */
+    ULONG Flags;                      /* (r) CMP_NODE_* */
+    ULONG UserFlags;                  /* (r) what NtSetInformationKey stored */
+    ULONG Depth;                      /* (c) 0: the root */
+    ULONG SubKeyCount, SubKeyRoom;    /* (r) */
+    struct _CM_NODE **SubKeys;        /* (r) own pool; sorted by upper-cased name */
+    ULONG ValueCount, ValueRoom;      /* (r) */
+    PCM_VALUE *Values;                /* (r) own pool; in the order they were made */
+    LIST_ENTRY Watches;               /* (r) CM_WATCH of bodies that asked for notification */
+    struct _OBP_DESCRIPTOR *Security; /* Ob's; often the parent's too. NULL: everybody has access */
 } CM_NODE, *PCM_NODE;
 
 /* One handle's wish to hear of changes. It stays, with its filter, from the first NtNotifyChangeKey to the close. */
@@ -71,7 +72,9 @@ typedef struct _CM_PARSE_CONTEXT {
     BOOLEAN Create;
     ULONG Options; /* REG_OPTION_* */
     PUNICODE_STRING Class;
-    ULONG Disposition; /* out: REG_CREATED_NEW_KEY or REG_OPENED_EXISTING_KEY */
+    PSECURITY_DESCRIPTOR Security; /* of a new key, the kernel's copy; NULL: as the key above passes on */
+    BOOLEAN Checked;               /* by CmpParse: the caller's rights count */
+    ULONG Disposition;             /* out: REG_CREATED_NEW_KEY or REG_OPENED_EXISTING_KEY */
 } CM_PARSE_CONTEXT, *PCM_PARSE_CONTEXT;
 
 extern PCM_NODE CmpRootNode; /* (c) */

@@ -45,6 +45,22 @@ static const CMP_BOOT_KEY CmpBootKeys[] = {
     {L"\\Registry\\User\\.Default", 0},
 };
 
+/* What all keys have that say nothing else: everybody reads, the system and administrators do everything. */
+static PSECURITY_DESCRIPTOR CmpRootDescriptor(VOID)
+{
+    static ULONG64 Space[16]; /* room for three entries of SIDs with at most two subauthorities */
+    static SECURITY_DESCRIPTOR Descriptor;
+    PACL Dacl = (PACL)Space;
+
+    RtlCreateAcl(Dacl, sizeof(Space), ACL_REVISION);
+    RtlAddAccessAllowedAceEx(Dacl, ACL_REVISION, CONTAINER_INHERIT_ACE, KEY_ALL_ACCESS, SeExports->SeLocalSystemSid);
+    RtlAddAccessAllowedAceEx(Dacl, ACL_REVISION, CONTAINER_INHERIT_ACE, KEY_ALL_ACCESS, SeExports->SeAliasAdminsSid);
+    RtlAddAccessAllowedAceEx(Dacl, ACL_REVISION, CONTAINER_INHERIT_ACE, KEY_READ, SeExports->SeWorldSid);
+    RtlCreateSecurityDescriptor(&Descriptor, SECURITY_DESCRIPTOR_REVISION);
+    RtlSetDaclSecurityDescriptor(&Descriptor, TRUE, Dacl, FALSE);
+    return &Descriptor;
+}
+
 /* \Registry itself: a permanent key object in the root directory. */
 static NTSTATUS CmpCreateRoot(VOID)
 {
@@ -58,7 +74,7 @@ static NTSTATUS CmpCreateRoot(VOID)
         return Status;
     }
     InitializeObjectAttributes(&Attributes, &Path, OBJ_PERMANENT | OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, NULL,
-                               NULL);
+                               CmpRootDescriptor());
     Status = ObCreateObject(KernelMode, CmpKeyObjectType, &Attributes, KernelMode, NULL, sizeof(*Body), 0, 0,
                             (PVOID *)&Body);
     if (!NT_SUCCESS(Status)) {

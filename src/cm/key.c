@@ -46,6 +46,7 @@ static NTSTATUS CmpOpenCaptured(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess, co
     NTSTATUS Status;
 
     Attributes.Attributes |= OBJ_CASE_INSENSITIVE; /* the registry knows no other */
+    Context->Security = Attributes.SecurityDescriptor;
     Status = CmpDescribeOpen(&Information, &Attributes, DesiredAccess, Context, &Root);
     if (!NT_SUCCESS(Status)) {
         return Status;

@@ -130,6 +130,7 @@ VOID CmpDereferenceNode(PCM_NODE Node)
     CmpFree(Node->SubKeys);
     CmpFree(Node->Name.Buffer);
     CmpFree(Node->Class.Buffer);
+    ObDropSecurity(Node->Security);
     CmpFree(Node);
 }
 

@@ -89,13 +89,18 @@ static NTSTATUS CmpFollowLink(PCM_NODE Node, PCUNICODE_STRING Remaining, PUNICOD
     return STATUS_REPARSE;
 }
 
-/* Makes the key that the path ends in. The lock is held exclusively. */
+/* Makes the key that the path ends in; Checked: the caller needs the right to. The lock is held exclusively. */
 static NTSTATUS CmpMakeNode(PCM_NODE Parent, PCUNICODE_STRING Name, PCM_PARSE_CONTEXT Context, PCM_NODE *Node)
 {
     ULONG Flags = ((Context->Options & REG_OPTION_VOLATILE) != 0) ? CMP_NODE_VOLATILE : 0;
+    ACCESS_MASK Needed = ((Context->Options & REG_OPTION_CREATE_LINK) != 0) ? KEY_CREATE_LINK : KEY_CREATE_SUB_KEY;
     PCM_NODE New;
-    NTSTATUS Status;
+    NTSTATUS Status =
+        Context->Checked ? ObCheckSharedSecurity(&Parent->Security, CmpKeyObjectType, Needed) : STATUS_SUCCESS;
 
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
     if ((Parent->Flags & CMP_NODE_VOLATILE) != 0 && Flags == 0) {
         return STATUS_CHILD_MUST_BE_VOLATILE;
     }
@@ -109,7 +114,10 @@ static NTSTATUS CmpMakeNode(PCM_NODE Parent, PCUNICODE_STRING Name, PCM_PARSE_CO
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Status = CmpInsertSubKey(Parent, New);
+    Status = ObShareSecurity(&Parent->Security, Context->Security, CmpKeyObjectType, &New->Security);
+    if (NT_SUCCESS(Status)) {
+        Status = CmpInsertSubKey(Parent, New);
+    }
     if (!NT_SUCCESS(Status)) {
         CmpDereferenceNode(New);
         return Status;
@@ -155,6 +163,33 @@ static NTSTATUS CmpWalk(PCM_NODE Node, PUNICODE_STRING Path, PCM_PARSE_CONTEXT C
     return STATUS_SUCCESS;
 }
 
+/*
+ * Rights that the descriptor of the key is not asked for: whoever makes a key has what he wants of it, and whoever opens one for a backup
+ * what his privileges for that say (Microsoft Learn, RegCreateKeyEx, REG_OPTION_BACKUP_RESTORE).
+ */
+static VOID CmpGrantWithoutCheck(PCM_PARSE_CONTEXT Request, PACCESS_STATE State)
+{
+    GENERIC_MAPPING Mapping = {KEY_READ, KEY_WRITE, KEY_EXECUTE, KEY_ALL_ACCESS};
+    ACCESS_MASK Granted = State->OriginalDesiredAccess;
+
+    if (Request->Disposition == REG_CREATED_NEW_KEY) {
+        if ((Granted & ACCESS_SYSTEM_SECURITY) != 0) {
+            return; /* for that a privilege is needed */
+        }
+        RtlMapGenericMask(&Granted, &Mapping);
+        Granted = ((Granted & MAXIMUM_ALLOWED) != 0) ? KEY_ALL_ACCESS : Granted & (KEY_ALL_ACCESS | KEY_WOW64_RES);
+    } else if ((Request->Options & REG_OPTION_BACKUP_RESTORE) != 0) {
+        Granted = SeSinglePrivilegeCheck(SeExports->SeBackupPrivilege, UserMode) ? KEY_READ : 0;
+        Granted |= SeSinglePrivilegeCheck(SeExports->SeRestorePrivilege, UserMode) ? KEY_WRITE | DELETE : 0;
+    } else {
+        return;
+    }
+    if (Granted != 0) {
+        State->PreviouslyGrantedAccess = Granted;
+        State->RemainingDesiredAccess = 0;
+    }
+}
+
 /* OB_PARSE_PROCEDURE of keys. */
 static NTSTATUS CmpParse(PVOID ParseObject, POBJECT_TYPE ObjectType, PACCESS_STATE AccessState,
                          KPROCESSOR_MODE AccessMode, ULONG Attributes, PUNICODE_STRING CompleteName,
@@ -166,8 +201,6 @@ static NTSTATUS CmpParse(PVOID ParseObject, POBJECT_TYPE ObjectType, PACCESS_STA
     PCM_NODE Found = NULL;
     NTSTATUS Status;
 
-    UNREFERENCED_PARAMETER(AccessState);
-    UNREFERENCED_PARAMETER(Attributes);
     if (ObjectType != NULL && ObjectType != CmpKeyObjectType) {
         return STATUS_OBJECT_TYPE_MISMATCH;
     }
@@ -178,6 +211,7 @@ static NTSTATUS CmpParse(PVOID ParseObject, POBJECT_TYPE ObjectType, PACCESS_STA
     InitializeListHead(&Body->Watch.Posts);
     if (Request != NULL) {
         Request->Disposition = REG_OPENED_EXISTING_KEY;
+        Request->Checked = ObIsChecked(AccessMode, Attributes);
     }
     if (Request != NULL && Request->Create) {
         CmpLockExclusive();
@@ -193,8 +227,16 @@ static NTSTATUS CmpParse(PVOID ParseObject, POBJECT_TYPE ObjectType, PACCESS_STA
     CmpUnlock();
     if (*Object == NULL) {
         ObDereferenceObject(Body);
+    } else if (Request != NULL && Request->Checked) {
+        CmpGrantWithoutCheck(Request, AccessState);
     }
     return Status;
+}
+
+/* OB_SECURITY_PLACE_PROCEDURE: a key's descriptor is its node's. */
+static struct _OBP_DESCRIPTOR **CmpSecurityPlace(PVOID Object)
+{
+    return &((PCM_KEY_BODY)Object)->Node->Security;
 }
 
 /* OB_CLOSE_PROCEDURE: a handle that closes for good ends its notifications. */
@@ -307,6 +349,7 @@ NTSTATUS CmpCreateKeyType(VOID)
         .DeleteProcedure = CmpDelete,
         .ParseProcedure = CmpParse,
         .QueryNameProcedure = CmpQueryName,
+        .SecurityPlaceProcedure = CmpSecurityPlace,
     };
 
     return ObCreateObjectType(&Info, &CmpKeyObjectType);

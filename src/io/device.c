@@ -9,6 +9,8 @@
  * Lock: IopDatabaseLock (DISPATCH_LEVEL) for lists, attachments and ReferenceCount. Creation and deletion run at PASSIVE_LEVEL as
  * they change the namespace. A device is never touched after the dereference that let it go.
  */
+#include <ntos/se.h>
+
 #include "iop.h"
 
 KSPIN_LOCK IopDatabaseLock;
@@ -96,6 +98,16 @@ static NTSTATUS IopFillDevice(PDEVICE_OBJECT Device, PDRIVER_OBJECT Driver, ULON
     return STATUS_SUCCESS;
 }
 
+/* Who may open a device that says nothing itself: everybody, to write only what holds no files. */
+static VOID IopDefaultSecurity(DEVICE_TYPE Type, PSECURITY_DESCRIPTOR Descriptor)
+{
+    BOOLEAN Holds = IopNeedsVpb(Type) || Type == FILE_DEVICE_DISK_FILE_SYSTEM ||
+                    Type == FILE_DEVICE_CD_ROM_FILE_SYSTEM || Type == FILE_DEVICE_TAPE_FILE_SYSTEM;
+
+    RtlCreateSecurityDescriptor(Descriptor, SECURITY_DESCRIPTOR_REVISION);
+    RtlSetDaclSecurityDescriptor(Descriptor, TRUE, Holds ? SePublicDefaultDacl : SePublicOpenDacl, FALSE);
+}
+
 /**
  * IoCreateDevice - makes a device object for a driver.
  *
@@ -112,6 +124,7 @@ NTSTATUS NTAPI IoCreateDevice(PDRIVER_OBJECT DriverObject, ULONG DeviceExtension
                               PDEVICE_OBJECT *DeviceObject)
 {
     ULONG Offset = sizeof(DEVICE_OBJECT) + ((DeviceExtensionSize + 15U) & ~15U);
+    SECURITY_DESCRIPTOR Descriptor;
     OBJECT_ATTRIBUTES Attributes;
     PDEVICE_OBJECT Device;
     NTSTATUS Status;
@@ -122,8 +135,9 @@ NTSTATUS NTAPI IoCreateDevice(PDRIVER_OBJECT DriverObject, ULONG DeviceExtension
     if (DeviceExtensionSize > MAXUSHORT - sizeof(DEVICE_OBJECT)) {
         return STATUS_INVALID_PARAMETER; /* Size is 16 bits */
     }
+    IopDefaultSecurity(DeviceType, &Descriptor);
     InitializeObjectAttributes(&Attributes, DeviceName, OBJ_KERNEL_HANDLE | ((DeviceName != NULL) ? OBJ_PERMANENT : 0),
-                               NULL, NULL);
+                               NULL, (DeviceName != NULL) ? &Descriptor : NULL);
     Status = ObCreateObject(KernelMode, IopDeviceObjectType, &Attributes, KernelMode, NULL,
                             Offset + sizeof(IOP_DEVICE_EXTENSION), 0, 0, (PVOID *)&Device);
     if (!NT_SUCCESS(Status)) {

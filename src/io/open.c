@@ -147,6 +147,29 @@ static NTSTATUS IopChooseTarget(PDEVICE_OBJECT Device, PIOP_OPEN_PACKET Packet, 
     return Status;
 }
 
+/*
+ * May the caller open this? The device itself needs what its descriptor grants, and gives just that; what is on it needs the right to go through
+ * the device, unless the driver asked for the whole check (FILE_DEVICE_SECURE_OPEN). A file opened beside another was checked with that.
+ */
+static NTSTATUS IopCheckDevice(PDEVICE_OBJECT Device, PIOP_OPEN_PACKET Packet, PCUNICODE_STRING Name,
+                               PACCESS_STATE AccessState, KPROCESSOR_MODE AccessMode, ULONG Attributes)
+{
+    NTSTATUS Status = STATUS_SUCCESS;
+
+    if (!ObIsChecked(AccessMode, Attributes)) {
+        return STATUS_SUCCESS;
+    }
+    if ((Name->Length == 0 && Packet->RelatedFileObject == NULL) ||
+        (Device->Characteristics & FILE_DEVICE_SECURE_OPEN) != 0) {
+        ObCheckObjectAccess(Device, AccessState, FALSE, UserMode, &Status);
+        return Status;
+    }
+    if (Packet->RelatedFileObject != NULL || SeSinglePrivilegeCheck(SeExports->SeChangeNotifyPrivilege, UserMode)) {
+        return STATUS_SUCCESS;
+    }
+    return ObCheckOpen(Device, FILE_TRAVERSE);
+}
+
 /**
  * IopParseDevice - a path has led to a device: open what its rest names.
  *
@@ -170,7 +193,10 @@ NTSTATUS IopParseDevice(PVOID ParseObject, POBJECT_TYPE ObjectType, PACCESS_STAT
         return STATUS_OBJECT_TYPE_MISMATCH;
     }
     Packet->ParseCompleted = TRUE;
-    Status = IopClaimDevice(Device, Packet);
+    Status = IopCheckDevice(Device, Packet, RemainingName, AccessState, AccessMode, Attributes);
+    if (NT_SUCCESS(Status)) {
+        Status = IopClaimDevice(Device, Packet);
+    }
     if (!NT_SUCCESS(Status)) {
         return Packet->FinalStatus = Status;
     }

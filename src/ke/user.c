@@ -81,6 +81,7 @@ NTSTATUS ExCaptureObjectAttributes(PEX_CAPTURED_ATTRIBUTES Captured, const OBJEC
     }
     if (ExGetPreviousMode() == KernelMode) {
         Captured->Attributes = *Attributes;
+        Captured->Quality = Attributes->SecurityQualityOfService;
         Captured->Address = &Captured->Attributes;
         return STATUS_SUCCESS;
     }
@@ -91,6 +92,7 @@ NTSTATUS ExCaptureObjectAttributes(PEX_CAPTURED_ATTRIBUTES Captured, const OBJEC
     if (Captured->Attributes.Length != sizeof(OBJECT_ATTRIBUTES)) {
         return STATUS_INVALID_PARAMETER;
     }
+    Captured->Quality = Captured->Attributes.SecurityQualityOfService;
     Captured->Attributes.SecurityQualityOfService = NULL;
     Captured->Attributes.Attributes &= ~(ULONG)OBJ_KERNEL_HANDLE; /* the kernel's own handles are not for programs */
     Captured->Address = &Captured->Attributes;

@@ -46,12 +46,6 @@ NTSTATUS ObpGrantAccess(POBJECT_TYPE Type, ACCESS_MASK Desired, PACCESS_MASK Gra
     return STATUS_SUCCESS;
 }
 
-/* Must the descriptor be asked? The kernel has every right, unless the open says otherwise. */
-static BOOLEAN ObpIsChecked(KPROCESSOR_MODE Mode, ULONG Attributes)
-{
-    return Mode != KernelMode || (Attributes & OBJ_FORCE_ACCESS_CHECK) != 0;
-}
-
 /**
  * ObpCheckAccess - the rights that a new handle to an object gets.
  *
@@ -72,7 +66,7 @@ NTSTATUS ObpCheckAccess(PVOID Object, ULONG Attributes, PACCESS_STATE AccessStat
     SE_AUX_DATA Aux;
     NTSTATUS Status = ObpGrantAccess(ObGetObjectType(Object), Desired, &Valid); /* rights the type has at all */
 
-    if (!NT_SUCCESS(Status) || !ObpIsChecked(AccessMode, Attributes) || ObpHeader(Object)->Security == NULL) {
+    if (!NT_SUCCESS(Status) || !ObIsChecked(AccessMode, Attributes) || !ObpHasSecurity(ObpHeader(Object))) {
         *Granted = Valid;
         return Status;
     }
@@ -102,11 +96,18 @@ NTSTATUS ObpCheckDirectory(PVOID Directory, ACCESS_MASK Desired, KPROCESSOR_MODE
 {
     ACCESS_MASK Granted;
 
-    if (!ObpIsChecked(Mode, Attributes) ||
+    if (!ObIsChecked(Mode, Attributes) ||
         (Desired == DIRECTORY_TRAVERSE && SeSinglePrivilegeCheck(SeExports->SeChangeNotifyPrivilege, UserMode))) {
         return STATUS_SUCCESS;
     }
     return ObpCheckAccess(Directory, OBJ_FORCE_ACCESS_CHECK, NULL, Desired, UserMode, &Granted);
+}
+
+NTSTATUS ObCheckOpen(PVOID Object, ACCESS_MASK Desired)
+{
+    ACCESS_MASK Granted;
+
+    return ObpCheckAccess(Object, OBJ_FORCE_ACCESS_CHECK, NULL, Desired, UserMode, &Granted);
 }
 
 /**
@@ -114,15 +115,16 @@ NTSTATUS ObpCheckDirectory(PVOID Directory, ACCESS_MASK Desired, KPROCESSOR_MODE
  *
  * @State, @Aux  storage; SeDeleteAccessState ends it
  * @Type         NULL: not known yet
+ * @Checked      FALSE: for the kernel
  */
-VOID ObpBeginAccessState(PACCESS_STATE State, SE_AUX_DATA *Aux, POBJECT_TYPE Type, ACCESS_MASK Desired)
+VOID ObpBeginAccessState(PACCESS_STATE State, SE_AUX_DATA *Aux, POBJECT_TYPE Type, ACCESS_MASK Desired, BOOLEAN Checked)
 {
     ACCESS_MASK Granted;
 
     SeCreateAccessState(State, Aux, Desired, (Type == NULL) ? NULL : &Type->Info.GenericMapping);
     State->OriginalDesiredAccess = State->RemainingDesiredAccess =
         Desired; /* as the caller gave it: a device maps it itself */
-    if (Type != NULL && NT_SUCCESS(ObpGrantAccess(Type, Desired, &Granted))) {
+    if (!Checked && Type != NULL && NT_SUCCESS(ObpGrantAccess(Type, Desired, &Granted))) {
         State->PreviouslyGrantedAccess = Granted;
         State->RemainingDesiredAccess = 0;
     }

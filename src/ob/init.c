@@ -1,7 +1,7 @@
 /*
  * init.c - the object manager's own types and the fixed part of the namespace.
  *
- * \ObjectTypes, \Callback, \Device, \Driver, \FileSystem, \GLOBAL?? and the links \?? and \DosDevices exist from here on and are
+ * \BaseNamedObjects, \ObjectTypes, \Callback, \Device, \Driver, \FileSystem, \GLOBAL?? and the links \?? and \DosDevices exist from here on and are
  * permanent. \?? is a link to \GLOBAL??, as there is one set of drive letters for everybody until sessions exist. Types that
  * other components made before this point are entered in \ObjectTypes by it. Runs once, in phase 1, at PASSIVE_LEVEL.
  */
@@ -33,13 +33,13 @@ static const OBJECT_TYPE_INITIALIZER ObpSymbolicLinkTypeInfo = {
     .ParseProcedure = ObpParseSymbolicLink,
 };
 
-/* Who may use the system's directories and links: everybody, to look and go through. */
-static PSECURITY_DESCRIPTOR ObpPublicDescriptor(VOID)
+/* Who may use the system's directories and links: everybody, to look and go through; in \BaseNamedObjects also to make objects. */
+static PSECURITY_DESCRIPTOR ObpDescriptor(PACL Dacl)
 {
     static SECURITY_DESCRIPTOR Descriptor;
 
     RtlCreateSecurityDescriptor(&Descriptor, SECURITY_DESCRIPTOR_REVISION);
-    RtlSetDaclSecurityDescriptor(&Descriptor, TRUE, SePublicDefaultDacl, FALSE);
+    RtlSetDaclSecurityDescriptor(&Descriptor, TRUE, Dacl, FALSE);
     return &Descriptor;
 }
 
@@ -54,10 +54,10 @@ static NTSTATUS ObpCreateRoot(VOID)
     Header->Flags = OBP_FLAG_PERMANENT | OBP_FLAG_KERNEL_ONLY;
     ObpInitializeDirectory(ObpBody(Header));
     ObpRootDirectory = ObpBody(Header);
-    return ObpAssignSecurity(ObpRootDirectory, NULL, ObpPublicDescriptor(), NULL);
+    return ObpAssignSecurity(ObpRootDirectory, NULL, ObpDescriptor(SePublicDefaultDacl), NULL);
 }
 
-static NTSTATUS ObpCreatePermanentDirectory(PCWSTR Path, POBP_DIRECTORY *Directory)
+static NTSTATUS ObpCreatePermanentDirectory(PCWSTR Path, PACL Dacl, POBP_DIRECTORY *Directory)
 {
     UNICODE_STRING Name;
     OBJECT_ATTRIBUTES Attributes;
@@ -67,7 +67,7 @@ static NTSTATUS ObpCreatePermanentDirectory(PCWSTR Path, POBP_DIRECTORY *Directo
 
     RtlInitUnicodeString(&Name, Path);
     InitializeObjectAttributes(&Attributes, &Name, OBJ_PERMANENT | OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, NULL,
-                               ObpPublicDescriptor());
+                               ObpDescriptor(Dacl));
     Status = ZwCreateDirectoryObject(&Handle, DIRECTORY_ALL_ACCESS, &Attributes);
     if (!NT_SUCCESS(Status)) {
         return Status;
@@ -92,7 +92,7 @@ static NTSTATUS ObpCreatePermanentLink(PCWSTR Path, PCWSTR Target)
     RtlInitUnicodeString(&Name, Path);
     RtlInitUnicodeString(&TargetName, Target);
     InitializeObjectAttributes(&Attributes, &Name, OBJ_PERMANENT | OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, NULL,
-                               ObpPublicDescriptor());
+                               ObpDescriptor(SePublicDefaultDacl));
     Status = ZwCreateSymbolicLinkObject(&Handle, SYMBOLIC_LINK_ALL_ACCESS, &Attributes, &TargetName);
     if (NT_SUCCESS(Status)) {
         ZwClose(Handle);
@@ -122,7 +122,7 @@ NTSTATUS ObInitialize(VOID)
         Status = ObpCreateRoot();
     }
     if (NT_SUCCESS(Status)) {
-        Status = ObpCreatePermanentDirectory(L"\\ObjectTypes", &ObpTypeDirectory);
+        Status = ObpCreatePermanentDirectory(L"\\ObjectTypes", SePublicDefaultDacl, &ObpTypeDirectory);
     }
     if (NT_SUCCESS(Status)) {
         Status = ObpEnterTypes();
@@ -131,7 +131,10 @@ NTSTATUS ObInitialize(VOID)
         Status = ExpCreateEventType();
     }
     for (ULONG Index = 0; NT_SUCCESS(Status) && Index < RTL_NUMBER_OF(Directories); Index++) {
-        Status = ObpCreatePermanentDirectory(Directories[Index], NULL);
+        Status = ObpCreatePermanentDirectory(Directories[Index], SePublicDefaultDacl, NULL);
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = ObpCreatePermanentDirectory(L"\\BaseNamedObjects", SePublicOpenDacl, NULL);
     }
     if (NT_SUCCESS(Status)) {
         Status = ObpCreatePermanentLink(L"\\??", L"\\GLOBAL??");

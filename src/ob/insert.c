@@ -136,6 +136,17 @@ NTSTATUS NTAPI ObInsertObject(PVOID Object, PACCESS_STATE PassedAccessState, ACC
     return Status;
 }
 
+/* A handle to what a path led to: with the rights that a parse procedure granted, or else those that the object's descriptor grants. */
+static NTSTATUS ObpOpenFound(PVOID Object, ULONG Attributes, PACCESS_STATE AccessState, ACCESS_MASK DesiredAccess,
+                             POBJECT_TYPE ObjectType, KPROCESSOR_MODE AccessMode, PHANDLE Handle)
+{
+    if (ObIsChecked(AccessMode, Attributes) && AccessState->RemainingDesiredAccess == 0 &&
+        AccessState->PreviouslyGrantedAccess != 0) {
+        return ObpCreateHandle(Object, Attributes, AccessState->PreviouslyGrantedAccess, Handle);
+    }
+    return ObOpenObjectByPointer(Object, Attributes, NULL, DesiredAccess, ObjectType, AccessMode, Handle);
+}
+
 NTSTATUS NTAPI ObOpenObjectByName(POBJECT_ATTRIBUTES Attributes, POBJECT_TYPE ObjectType, KPROCESSOR_MODE AccessMode,
                                   PACCESS_STATE AccessState, ACCESS_MASK DesiredAccess, PVOID ParseContext,
                                   PHANDLE Handle)
@@ -152,7 +163,7 @@ NTSTATUS NTAPI ObOpenObjectByName(POBJECT_ATTRIBUTES Attributes, POBJECT_TYPE Ob
         return STATUS_INVALID_PARAMETER;
     }
     if (AccessState == NULL) {
-        ObpBeginAccessState(&Local, &Aux, ObjectType, DesiredAccess);
+        ObpBeginAccessState(&Local, &Aux, ObjectType, DesiredAccess, ObIsChecked(AccessMode, Attributes->Attributes));
         AccessState = &Local;
     }
     RtlZeroMemory(&Lookup, sizeof(Lookup));
@@ -169,7 +180,7 @@ NTSTATUS NTAPI ObOpenObjectByName(POBJECT_ATTRIBUTES Attributes, POBJECT_TYPE Ob
             break;
         }
         Status =
-            ObOpenObjectByPointer(Object, Attributes->Attributes, NULL, DesiredAccess, ObjectType, AccessMode, Handle);
+            ObpOpenFound(Object, Attributes->Attributes, AccessState, DesiredAccess, ObjectType, AccessMode, Handle);
         Again = NT_SUCCESS(Status) && ObpLostName(ObpHeader(Object));
         if (Again) {
             ObCloseHandle(*Handle, KernelMode);
@@ -198,7 +209,7 @@ NTSTATUS NTAPI ObReferenceObjectByName(PUNICODE_STRING Name, ULONG Attributes, P
     NTSTATUS Status;
 
     if (AccessState == NULL) {
-        ObpBeginAccessState(&Local, &Aux, ObjectType, DesiredAccess);
+        ObpBeginAccessState(&Local, &Aux, ObjectType, DesiredAccess, ObIsChecked(AccessMode, Attributes));
         AccessState = &Local;
     }
     Lookup.AccessState = AccessState;

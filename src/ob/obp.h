@@ -135,9 +135,20 @@ NTSTATUS ObpParseSymbolicLink(PVOID ParseObject, POBJECT_TYPE ObjectType, PACCES
                               PUNICODE_STRING RemainingName, PVOID Context, PVOID *Object);
 VOID ObpDeleteSymbolicLink(PVOID Object);
 
-/* security.c */
+/* descriptor.c */
+typedef struct _OBP_DESCRIPTOR {
+    volatile LONG64 Count;           /* (i) each place that has it is one */
+    PSECURITY_DESCRIPTOR Descriptor; /* (c) own pool */
+} OBP_DESCRIPTOR, *POBP_DESCRIPTOR;
+
+POBP_DESCRIPTOR *ObpSecurityPlace(POBJECT_HEADER Header);
+NTSTATUS ObpPutDescriptor(POBJECT_HEADER Header, PSECURITY_DESCRIPTOR Descriptor);
+NTSTATUS ObpTakeDescriptor(POBJECT_HEADER Header, POBP_DESCRIPTOR *Descriptor);
+BOOLEAN ObpHasSecurity(POBJECT_HEADER Header);
 NTSTATUS ObpAssignSecurity(PVOID Object, PACCESS_STATE AccessState, PSECURITY_DESCRIPTOR Explicit, PVOID Parent);
 VOID ObpReleaseSecurity(POBJECT_HEADER Header);
+
+/* security.c */
 VOID ObpInitializeSecurity(VOID);
 
 /* access.c */
@@ -145,7 +156,8 @@ NTSTATUS ObpCheckDirectory(PVOID Directory, ACCESS_MASK Desired, KPROCESSOR_MODE
 NTSTATUS ObpCheckAccess(PVOID Object, ULONG Attributes, PACCESS_STATE AccessState, ACCESS_MASK Desired,
                         KPROCESSOR_MODE AccessMode, PACCESS_MASK Granted);
 NTSTATUS ObpGrantAccess(POBJECT_TYPE Type, ACCESS_MASK Desired, PACCESS_MASK Granted);
-VOID ObpBeginAccessState(PACCESS_STATE State, SE_AUX_DATA *Aux, POBJECT_TYPE Type, ACCESS_MASK Desired);
+VOID ObpBeginAccessState(PACCESS_STATE State, SE_AUX_DATA *Aux, POBJECT_TYPE Type, ACCESS_MASK Desired,
+                         BOOLEAN Checked);
 
 /* handle.c */
 NTSTATUS ObpCreateHandle(PVOID Object, ULONG Attributes, ACCESS_MASK Granted, PHANDLE Handle);

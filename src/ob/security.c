@@ -1,12 +1,10 @@
 /*
- * security.c - the security descriptors of objects.
+ * security.c - looking at the descriptors of objects, checking accesses with them, and replacing parts of them.
  *
- * An object that was created with a name or with a descriptor, and every object of a type that wants it (SecurityRequired), has a
- * descriptor: a self-relative one behind a count, so that a reader keeps the one he looks at while another is put in its place.
- * Files have none here: what may be done with them is their file system's business.
+ * Where a descriptor is kept, and how it is counted, is descriptor.c's. Files have none: what may be done with them is their file
+ * system's business; a handle to a device itself stands for the device's.
  *
- * Lock: ObpSecurityLock (spin, DISPATCH_LEVEL) guards the pointer in the header while a count is taken or the pointer exchanged; setters
- * come one at a time through ObpSecurityMutex, since a new descriptor is made of the old one. IRQL: PASSIVE_LEVEL.
+ * Lock: setters come one at a time through ObpSecurityMutex, since a new descriptor is made of the old one. IRQL: PASSIVE_LEVEL.
  * Source: WDK documentation of ObGetObjectSecurity and ZwSetSecurityObject.
  */
 #include <ntos/ke.h>
@@ -15,98 +13,12 @@
 
 #include "obp.h"
 
-typedef struct _OBP_DESCRIPTOR {
-    volatile LONG64 Count; /* interlocked; the header's pointer is one */
-    PSECURITY_DESCRIPTOR Descriptor;
-} OBP_DESCRIPTOR, *POBP_DESCRIPTOR;
-
-static KSPIN_LOCK ObpSecurityLock; /* zero is a free lock */
-VF_NAME_LOCK(ObpSecurityLock, "ObpSecurityLock");
 static FAST_MUTEX ObpSecurityMutex;
 
 VOID ObpInitializeSecurity(VOID)
 {
     ExInitializeFastMutex(&ObpSecurityMutex);
     VfNameLock(&ObpSecurityMutex, "ObpSecurityMutex");
-}
-
-static VOID ObpDropDescriptor(POBP_DESCRIPTOR Descriptor)
-{
-    if (Descriptor != NULL && InterlockedDecrement64(&Descriptor->Count) == 0) {
-        ExFreePoolWithTag(Descriptor->Descriptor, SE_TAG_DESCRIPTOR);
-        ExFreePoolWithTag(Descriptor, SE_TAG_DESCRIPTOR);
-    }
-}
-
-/* The object's descriptor, counted; NULL: it has none. */
-static POBP_DESCRIPTOR ObpTakeDescriptor(POBJECT_HEADER Header)
-{
-    POBP_DESCRIPTOR Descriptor;
-    KIRQL Irql;
-
-    if (Header->Security == NULL) {
-        return NULL;
-    }
-    KeAcquireSpinLock(&ObpSecurityLock, &Irql);
-    Descriptor = Header->Security;
-    if (Descriptor != NULL) {
-        InterlockedIncrement64(&Descriptor->Count);
-    }
-    KeReleaseSpinLock(&ObpSecurityLock, Irql);
-    return Descriptor;
-}
-
-/* Gives the object a descriptor, which becomes its own also on failure. STATUS_INSUFFICIENT_RESOURCES: it is freed. */
-static NTSTATUS ObpPutDescriptor(POBJECT_HEADER Header, PSECURITY_DESCRIPTOR Descriptor)
-{
-    POBP_DESCRIPTOR New = ExAllocatePoolWithTag(NonPagedPool, sizeof(*New), SE_TAG_DESCRIPTOR), Old;
-    KIRQL Irql;
-
-    if (New == NULL) {
-        ExFreePoolWithTag(Descriptor, SE_TAG_DESCRIPTOR);
-        return STATUS_INSUFFICIENT_RESOURCES;
-    }
-    New->Count = 1;
-    New->Descriptor = Descriptor;
-    KeAcquireSpinLock(&ObpSecurityLock, &Irql);
-    Old = Header->Security;
-    Header->Security = New;
-    KeReleaseSpinLock(&ObpSecurityLock, Irql);
-    ObpDropDescriptor(Old);
-    return STATUS_SUCCESS;
-}
-
-/* At deletion: nobody else has the object. */
-VOID ObpReleaseSecurity(POBJECT_HEADER Header)
-{
-    ObpDropDescriptor(Header->Security);
-}
-
-/**
- * ObpAssignSecurity - gives a new object its descriptor.
- *
- * @AccessState  whose subject creates it, NULL: the calling thread
- * @Explicit     the creator's descriptor, or NULL
- * @Parent       directory it is entered in, or NULL
- * returns       what SeAssignSecurity says
- */
-NTSTATUS ObpAssignSecurity(PVOID Object, PACCESS_STATE AccessState, PSECURITY_DESCRIPTOR Explicit, PVOID Parent)
-{
-    POBJECT_HEADER Header = ObpHeader(Object);
-    GENERIC_MAPPING Mapping = Header->Type->Info.GenericMapping;
-    SECURITY_SUBJECT_CONTEXT Subject;
-    POBP_DESCRIPTOR ParentDescriptor = (Parent == NULL) ? NULL : ObpTakeDescriptor(ObpHeader(Parent));
-    PSECURITY_DESCRIPTOR New;
-    NTSTATUS Status;
-
-    SeCaptureSubjectContext(&Subject);
-    Status =
-        SeAssignSecurity((ParentDescriptor == NULL) ? NULL : ParentDescriptor->Descriptor, Explicit, &New,
-                         Header->Type == ObpDirectoryObjectType,
-                         (AccessState == NULL) ? &Subject : &AccessState->SubjectSecurityContext, &Mapping, PagedPool);
-    SeReleaseSubjectContext(&Subject);
-    ObpDropDescriptor(ParentDescriptor);
-    return NT_SUCCESS(Status) ? ObpPutDescriptor(Header, New) : Status;
 }
 
 /**
@@ -141,15 +53,16 @@ NTSTATUS NTAPI ObAssignSecurity(PACCESS_STATE AccessState, PSECURITY_DESCRIPTOR 
  */
 NTSTATUS NTAPI ObGetObjectSecurity(PVOID Object, PSECURITY_DESCRIPTOR *SecurityDescriptor, PBOOLEAN MemoryAllocated)
 {
-    POBP_DESCRIPTOR Held = ObpTakeDescriptor(ObpHeader(Object));
+    POBP_DESCRIPTOR Held;
+    NTSTATUS Status = ObpTakeDescriptor(ObpHeader(Object), &Held);
 
     *SecurityDescriptor = NULL;
     *MemoryAllocated = FALSE;
-    if (Held == NULL) {
-        return STATUS_SUCCESS;
+    if (!NT_SUCCESS(Status) || Held == NULL) {
+        return Status;
     }
     *SecurityDescriptor = SeCopyDescriptor(Held->Descriptor, PagedPool);
-    ObpDropDescriptor(Held);
+    ObDropSecurity(Held);
     *MemoryAllocated = *SecurityDescriptor != NULL;
     return (*SecurityDescriptor == NULL) ? STATUS_INSUFFICIENT_RESOURCES : STATUS_SUCCESS;
 }
@@ -174,11 +87,15 @@ BOOLEAN NTAPI ObCheckObjectAccess(PVOID Object, PACCESS_STATE AccessState, BOOLE
 {
     POBJECT_HEADER Header = ObpHeader(Object);
     GENERIC_MAPPING Mapping = Header->Type->Info.GenericMapping;
-    POBP_DESCRIPTOR Held = ObpTakeDescriptor(Header);
+    POBP_DESCRIPTOR Held;
     ACCESS_MASK Granted;
-    BOOLEAN Allowed;
+    BOOLEAN Allowed = FALSE;
 
     UNREFERENCED_PARAMETER(TypeMutexLocked);
+    *AccessStatus = ObpTakeDescriptor(Header, &Held);
+    if (!NT_SUCCESS(*AccessStatus)) {
+        return FALSE;
+    }
     if (Held == NULL) {
         *AccessStatus = ObpGrantAccess(Header->Type, AccessState->RemainingDesiredAccess, &Granted);
         Allowed = NT_SUCCESS(*AccessStatus);
@@ -186,7 +103,7 @@ BOOLEAN NTAPI ObCheckObjectAccess(PVOID Object, PACCESS_STATE AccessState, BOOLE
         Allowed = SeAccessCheck(Held->Descriptor, &AccessState->SubjectSecurityContext, FALSE,
                                 AccessState->RemainingDesiredAccess, AccessState->PreviouslyGrantedAccess, NULL,
                                 &Mapping, AccessMode, &Granted, AccessStatus);
-        ObpDropDescriptor(Held);
+        ObDropSecurity(Held);
     }
     if (Allowed) {
         AccessState->PreviouslyGrantedAccess |= Granted;
@@ -196,6 +113,16 @@ BOOLEAN NTAPI ObCheckObjectAccess(PVOID Object, PACCESS_STATE AccessState, BOOLE
 }
 
 /* ---- Setting and querying by handle ---- */
+
+/* Whose descriptor a handle is about: of a file that is a device opened itself, the device's. */
+static PVOID ObpSecured(PVOID Object)
+{
+    if (ObGetObjectType(Object) == *IoFileObjectType && ((PFILE_OBJECT)Object)->FileName.Length == 0 &&
+        ((PFILE_OBJECT)Object)->DeviceObject != NULL) {
+        return ((PFILE_OBJECT)Object)->DeviceObject;
+    }
+    return Object;
+}
 
 /**
  * ObSetSecurityObjectByPointer - replaces parts of an object's descriptor, without a check.
@@ -210,14 +137,17 @@ NTSTATUS NTAPI ObSetSecurityObjectByPointer(PVOID Object, SECURITY_INFORMATION S
     POBJECT_HEADER Header = ObpHeader(Object);
     GENERIC_MAPPING Mapping = Header->Type->Info.GenericMapping;
     PSECURITY_DESCRIPTOR Descriptor;
-    NTSTATUS Status = STATUS_NO_SECURITY_ON_OBJECT;
+    POBP_DESCRIPTOR Held;
+    NTSTATUS Status = ObpTakeDescriptor(Header, &Held); /* it has one from now on, if it can have */
 
-    ExAcquireFastMutex(&ObpSecurityMutex);
-    if (Header->Security != NULL) {
-        Descriptor = Header->Security->Descriptor; /* nobody else replaces it now */
-        Status = SeSetSecurityDescriptorInfo(Object, &SecurityInformation, SecurityDescriptor, &Descriptor, PagedPool,
-                                             &Mapping);
+    if (!NT_SUCCESS(Status) || Held == NULL) {
+        return NT_SUCCESS(Status) ? STATUS_NO_SECURITY_ON_OBJECT : Status;
     }
+    ObDropSecurity(Held);
+    ExAcquireFastMutex(&ObpSecurityMutex);
+    Descriptor = (*ObpSecurityPlace(Header))->Descriptor; /* nobody else replaces it now */
+    Status =
+        SeSetSecurityDescriptorInfo(Object, &SecurityInformation, SecurityDescriptor, &Descriptor, PagedPool, &Mapping);
     if (NT_SUCCESS(Status)) {
         Status = ObpPutDescriptor(Header, Descriptor);
     }
@@ -274,7 +204,7 @@ NTSTATUS NTAPI NtSetSecurityObject(HANDLE Handle, SECURITY_INFORMATION SecurityI
             ((SecurityInformation & GROUP_SECURITY_INFORMATION) != 0 && Group == NULL)) {
             Status = STATUS_INVALID_SECURITY_DESCR;
         } else {
-            Status = ObSetSecurityObjectByPointer(Object, SecurityInformation, Captured);
+            Status = ObSetSecurityObjectByPointer(ObpSecured(Object), SecurityInformation, Captured);
         }
         SeReleaseSecurityDescriptor(Captured, Mode, TRUE);
     }
@@ -303,8 +233,10 @@ NTSTATUS NTAPI NtQuerySecurityObject(HANDLE Handle, SECURITY_INFORMATION Securit
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Held = ObpTakeDescriptor(ObpHeader(Object));
-    Status = Held == NULL ? STATUS_NO_SECURITY_ON_OBJECT : ExBeginAnswer(&Answer, SecurityDescriptor, Length);
+    Status = ObpTakeDescriptor(ObpHeader(ObpSecured(Object)), &Held);
+    if (NT_SUCCESS(Status)) {
+        Status = Held == NULL ? STATUS_NO_SECURITY_ON_OBJECT : ExBeginAnswer(&Answer, SecurityDescriptor, Length);
+    }
     if (NT_SUCCESS(Status)) {
         do {
             Needed = Answer.Length;
@@ -315,7 +247,7 @@ NTSTATUS NTAPI NtQuerySecurityObject(HANDLE Handle, SECURITY_INFORMATION Securit
             Status = STATUS_ACCESS_VIOLATION;
         }
     }
-    ObpDropDescriptor(Held);
+    ObDropSecurity(Held);
     ObfDereferenceObject(Object);
     return Status;
 }

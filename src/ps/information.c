@@ -26,6 +26,7 @@ typedef union _PSP_INFORMATION {
     LONG Signed;
     ULONG_PTR Word;
     PVOID Pointer;
+    PROCESS_ACCESS_TOKEN Token;
 } PSP_INFORMATION, *PPSP_INFORMATION;
 
 typedef struct _PSP_QUERY {
@@ -225,6 +226,8 @@ static NTSTATUS SetThread(PETHREAD Thread, THREADINFOCLASS Class, const PSP_INFO
         }
         KeSetBasePriorityThread(&Thread->Tcb, Wish->Signed);
         return STATUS_SUCCESS;
+    case ThreadImpersonationToken:
+        return SeAssignImpersonationToken(Thread, Wish->Pointer);
     default:
         if (!IsAffinity(Wish->Word)) {
             return STATUS_INVALID_PARAMETER;
@@ -235,12 +238,13 @@ static NTSTATUS SetThread(PETHREAD Thread, THREADINFOCLASS Class, const PSP_INFO
 }
 
 /**
- * NtSetInformationThread - sets a thread's priority, its base priority relative to the process's, or its processors.
+ * NtSetInformationThread - sets a thread's priority, its base priority relative to the process's, its processors, or whom it acts for.
  *
- * @ThreadHandle  of a program's thread, with THREAD_SET_INFORMATION
- * @Class         ThreadPriority (1..31, from 16 on with SeIncreaseBasePriorityPrivilege), ThreadBasePriority (-15..15), ThreadAffinityMask
+ * @ThreadHandle  of a program's thread, with THREAD_SET_INFORMATION, for the token THREAD_SET_THREAD_TOKEN
+ * @Class         ThreadPriority (1..31, from 16 on with SeIncreaseBasePriorityPrivilege), ThreadBasePriority (-15..15), ThreadAffinityMask,
+ *                ThreadImpersonationToken (a handle with TOKEN_IMPERSONATE, NULL: for itself)
  * returns        STATUS_SUCCESS; STATUS_INVALID_INFO_CLASS; STATUS_INFO_LENGTH_MISMATCH; STATUS_INVALID_PARAMETER;
- *                STATUS_PRIVILEGE_NOT_HELD; what handle and pointer say
+ *                STATUS_PRIVILEGE_NOT_HELD; STATUS_BAD_TOKEN_TYPE; what handle and pointer say
  *
  * IRQL: PASSIVE_LEVEL.
  */
@@ -250,15 +254,18 @@ NTSTATUS NTAPI NtSetInformationThread(HANDLE ThreadHandle, THREADINFOCLASS Class
     PETHREAD Thread;
     NTSTATUS Status;
 
-    if (Class != ThreadPriority && Class != ThreadBasePriority && Class != ThreadAffinityMask) {
+    if (Class != ThreadPriority && Class != ThreadBasePriority && Class != ThreadAffinityMask &&
+        Class != ThreadImpersonationToken) {
         return STATUS_INVALID_INFO_CLASS;
     }
-    if (Length != (Class == ThreadAffinityMask ? sizeof(ULONG_PTR) : sizeof(LONG))) {
+    if (Length !=
+        (Class == ThreadAffinityMask || Class == ThreadImpersonationToken ? sizeof(ULONG_PTR) : sizeof(LONG))) {
         return STATUS_INFO_LENGTH_MISMATCH;
     }
     Status = ExCopyFromCaller(&Wish, Buffer, Length);
     if (NT_SUCCESS(Status)) {
-        Status = PspReferenceProgramThread(ThreadHandle, THREAD_SET_INFORMATION, &Thread);
+        Status = PspReferenceProgramThread(
+            ThreadHandle, Class == ThreadImpersonationToken ? PSP_THREAD_SET_TOKEN : THREAD_SET_INFORMATION, &Thread);
     }
     if (NT_SUCCESS(Status)) {
         Status = SetThread(Thread, Class, &Wish);
@@ -267,25 +274,68 @@ NTSTATUS NTAPI NtSetInformationThread(HANDLE ThreadHandle, THREADINFOCLASS Class
     return Status;
 }
 
+/* ---- What may be set of a process ---- */
+
+typedef struct _PSP_WISH {
+    ULONG Class, Bytes;
+    NTSTATUS (*Set)(PEPROCESS Process, const PSP_INFORMATION *Wish);
+} PSP_WISH;
+
+static NTSTATUS SetBasePriority(PEPROCESS Process, const PSP_INFORMATION *Wish)
+{
+    if (Wish->Signed <= LOW_PRIORITY || Wish->Signed >= LOW_REALTIME_PRIORITY) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    Process->Pcb.BasePriority = (SCHAR)Wish->Signed;
+    return STATUS_SUCCESS;
+}
+
+static NTSTATUS SetProcessAffinity(PEPROCESS Process, const PSP_INFORMATION *Wish)
+{
+    if (!IsAffinity(Wish->Word)) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    Process->Pcb.Affinity = Wish->Word;
+    for (PETHREAD Thread = PsGetNextProcessThread(Process, NULL); Thread != NULL;
+         Thread = PsGetNextProcessThread(Process, Thread)) {
+        KeSetAffinityThread(&Thread->Tcb, Wish->Word);
+    }
+    return STATUS_SUCCESS;
+}
+
+static NTSTATUS SetProcessToken(PEPROCESS Process, const PSP_INFORMATION *Wish)
+{
+    return SeAssignPrimaryToken(Process, Wish->Token.Token);
+}
+
 /**
- * NtSetInformationProcess - sets the base priority of a process's threads to come (ProcessBasePriority), or the processors of all its threads
- * (ProcessAffinityMask).
+ * NtSetInformationProcess - sets the base priority of a process's threads to come (ProcessBasePriority), the processors of all its threads
+ * (ProcessAffinityMask), or its token before the first of them runs (ProcessAccessToken; the thread of PROCESS_ACCESS_TOKEN is not looked at).
  *
  * @ProcessHandle  of a program, with PROCESS_SET_INFORMATION
- * returns         as NtSetInformationThread; STATUS_ACCESS_DENIED for the system process
+ * returns         as NtSetInformationThread and SeAssignPrimaryToken; STATUS_ACCESS_DENIED for the system process
  *
  * IRQL: PASSIVE_LEVEL.
  */
 NTSTATUS NTAPI NtSetInformationProcess(HANDLE ProcessHandle, PROCESSINFOCLASS Class, PVOID Buffer, ULONG Length)
 {
+    static const PSP_WISH Wishes[] = {
+        {ProcessBasePriority, sizeof(LONG), SetBasePriority},
+        {ProcessAffinityMask, sizeof(ULONG_PTR), SetProcessAffinity},
+        {ProcessAccessToken, sizeof(PROCESS_ACCESS_TOKEN), SetProcessToken},
+    };
+    const PSP_WISH *Row = NULL;
     PSP_INFORMATION Wish = {0};
     PEPROCESS Process;
     NTSTATUS Status;
 
-    if (Class != ProcessBasePriority && Class != ProcessAffinityMask) {
+    for (ULONG Index = 0; Index < RTL_NUMBER_OF(Wishes); Index++) {
+        Row = (Wishes[Index].Class == (ULONG)Class) ? &Wishes[Index] : Row;
+    }
+    if (Row == NULL) {
         return STATUS_INVALID_INFO_CLASS;
     }
-    if (Length != (Class == ProcessAffinityMask ? sizeof(ULONG_PTR) : sizeof(LONG))) {
+    if (Length != Row->Bytes) {
         return STATUS_INFO_LENGTH_MISMATCH;
     }
     Status = ExCopyFromCaller(&Wish, Buffer, Length);
@@ -296,23 +346,7 @@ NTSTATUS NTAPI NtSetInformationProcess(HANDLE ProcessHandle, PROCESSINFOCLASS Cl
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    if (Process == PsInitialSystemProcess) {
-        Status = STATUS_ACCESS_DENIED;
-    } else if (Class == ProcessBasePriority) {
-        Status = Wish.Signed > LOW_PRIORITY && Wish.Signed < LOW_REALTIME_PRIORITY ? STATUS_SUCCESS
-                                                                                   : STATUS_INVALID_PARAMETER;
-        if (NT_SUCCESS(Status)) {
-            Process->Pcb.BasePriority = (SCHAR)Wish.Signed;
-        }
-    } else if (!IsAffinity(Wish.Word)) {
-        Status = STATUS_INVALID_PARAMETER;
-    } else {
-        Process->Pcb.Affinity = Wish.Word;
-        for (PETHREAD Thread = PsGetNextProcessThread(Process, NULL); Thread != NULL;
-             Thread = PsGetNextProcessThread(Process, Thread)) {
-            KeSetAffinityThread(&Thread->Tcb, Wish.Word);
-        }
-    }
+    Status = (Process == PsInitialSystemProcess) ? STATUS_ACCESS_DENIED : Row->Set(Process, &Wish);
     ObDereferenceObject(Process);
     return Status;
 }

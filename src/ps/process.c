@@ -57,6 +57,7 @@ static const OBJECT_TYPE_INITIALIZER PspProcessTypeInfo = {
     .PoolTag = 'corP',
     .WaitOffset = FIELD_OFFSET(EPROCESS, Pcb.Header),
     .DeleteProcedure = PspDeleteProcess,
+    .SecurityTokenProcedure = SeProcessDefaults,
 };
 
 static const OBJECT_TYPE_INITIALIZER PspThreadTypeInfo = {
@@ -69,6 +70,7 @@ static const OBJECT_TYPE_INITIALIZER PspThreadTypeInfo = {
     .PoolTag = PSP_TAG_THREAD,
     .WaitOffset = FIELD_OFFSET(ETHREAD, Tcb.Header),
     .DeleteProcedure = PspDeleteThread,
+    .SecurityTokenProcedure = SeThreadDefaults,
 };
 
 VOID PspInitializePhase0(VOID)
@@ -142,12 +144,18 @@ NTSTATUS PspCaptureCid(POBJECT_ATTRIBUTES ObjectAttributes, PCLIENT_ID ClientId,
     return ExCopyFromCaller(Cid, ClientId, sizeof(*Cid));
 }
 
-/* Opens an object by pointer for the caller, in its right. */
+/* Opens a process or thread by pointer for the caller, in its right; who may debug may open all (SeDebugPrivilege). */
 NTSTATUS PspReturnHandle(PVOID Object, ULONG Attributes, ACCESS_MASK DesiredAccess, POBJECT_TYPE Type, PHANDLE Handle)
 {
+    KPROCESSOR_MODE Mode = ExGetPreviousMode();
     HANDLE Opened = NULL;
-    NTSTATUS Status =
-        ObOpenObjectByPointer(Object, Attributes, NULL, DesiredAccess, Type, ExGetPreviousMode(), &Opened);
+    NTSTATUS Status;
+
+    if (Mode != KernelMode && SeSinglePrivilegeCheck(SeExports->SeDebugPrivilege, Mode)) {
+        Mode = KernelMode;
+        Attributes &= ~(ULONG)OBJ_FORCE_ACCESS_CHECK;
+    }
+    Status = ObOpenObjectByPointer(Object, Attributes, NULL, DesiredAccess, Type, Mode, &Opened);
 
     return ExReturnHandle(Status, Opened, Handle);
 }

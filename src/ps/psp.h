@@ -28,6 +28,7 @@ extern POBJECT_TYPE PspProcessType, PspThreadType; /* (c) from phase 0 on */
 #define PSP_PROCESS_SUSPEND_RESUME    0x0800
 #define PSP_THREAD_QUERY_INFORMATION  0x0040
 #define PSP_THREAD_ALERT              0x0004
+#define PSP_THREAD_SET_TOKEN          0x0080
 
 /* ---- cid.c ---- */
 

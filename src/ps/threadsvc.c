@@ -48,7 +48,7 @@ static NTSTATUS PublishThread(PETHREAD Thread, ULONG Attributes, ACCESS_MASK Des
 {
     HANDLE Handle;
     NTSTATUS Status =
-        ObOpenObjectByPointer(Thread, Attributes, NULL, DesiredAccess, PspThreadType, ExGetPreviousMode(), &Handle);
+        ObOpenObjectByPointer(Thread, Attributes, NULL, DesiredAccess, PspThreadType, KernelMode, &Handle);
 
     if (NT_SUCCESS(Status)) {
         Status = ExCopyToCaller(ThreadHandle, &Handle, sizeof(Handle));

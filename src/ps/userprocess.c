@@ -107,7 +107,8 @@ static NTSTATUS TellCaller(PEPROCESS Process, PETHREAD Thread, const PSP_WISHES 
 /* One of the two handles, in the caller's table. */
 static NTSTATUS OpenFor(PVOID Object, POBJECT_TYPE Type, ULONG Attributes, ACCESS_MASK Access, PHANDLE Handle)
 {
-    return ObOpenObjectByPointer(Object, Attributes & OBJ_INHERIT, NULL, Access, Type, ExGetPreviousMode(), Handle);
+    return ObOpenObjectByPointer(Object, Attributes & OBJ_INHERIT, NULL, Access, Type, KernelMode,
+                                 Handle); /* who makes it has what rights he wants to it */
 }
 
 typedef struct _PSP_START {

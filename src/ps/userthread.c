@@ -24,6 +24,7 @@ static VOID NTAPI PspUserThreadStart(PVOID Context)
     PETHREAD Thread = PsGetCurrentThread();
     PSP_FIRST_FRAME First;
 
+    Thread->ThreadsProcess->TokenFrozen = TRUE;
     KeInitializeUserFrame(&First.Frame, Thread->UserStart.Rip, Thread->UserStart.Rsp, Thread->UserStart.Rcx,
                           Thread->UserStart.Rdx);
     Thread->Tcb.PreviousMode = UserMode;

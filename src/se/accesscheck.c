@@ -7,6 +7,9 @@
  *     -> the DACL's entries in their order: one that allows takes its rights off what is asked for, one that denies any of those ends
  *        the check. For MAXIMUM_ALLOWED each right is decided by the first entry that speaks of it.
  *
+ * A restricted token goes through owner and DACL a second time with its restricting SIDs alone; what both rounds grant is granted. An entry for
+ * OWNER_RIGHTS stands for the owner, and where there is one he has what it says instead of his own two rights.
+ *
  * Object, callback and label entries are passed over. No state is kept; the subject's tokens are locked shared meanwhile.
  * IRQL: PASSIVE_LEVEL. Source: WDK documentation of SeAccessCheck; [MS-DTYP] 2.5.3.2, "Access Check Algorithm".
  */
@@ -19,6 +22,8 @@ typedef struct _SEP_CHECK {
     ACCESS_MASK Granted;
     ACCESS_MASK Denied; /* for MAXIMUM_ALLOWED */
     BOOLEAN Maximum;
+    BOOLEAN Restricted; /* by the restricting SIDs: the second of two rounds */
+    PSID Owner;
     ULONG Used; /* privileges that granted something */
     LUID Privileges[2];
 } SEP_CHECK, *PSEP_CHECK;
@@ -41,6 +46,18 @@ static BOOLEAN SepGrantByPrivilege(PSEP_CHECK Check, ACCESS_MASK Right, LUID Pri
     return TRUE;
 }
 
+/* Does an entry speak of the subject? */
+static BOOLEAN SepIsMeant(PSEP_CHECK Check, PSID Sid, BOOLEAN Denying)
+{
+    if (RtlEqualSid(Sid, SepExports.SeOwnerRightsSid)) { /* whoever the owner is */
+        Sid = Check->Owner;
+    }
+    if (Sid == NULL) {
+        return FALSE;
+    }
+    return Check->Restricted ? SepSidRestricts(Check->Token, Sid) : SepSidInToken(Check->Token, Sid, Denying);
+}
+
 /* One entry of a DACL. FALSE: it denies. */
 static BOOLEAN SepApplyAce(PSEP_CHECK Check, PACE_HEADER Header, PGENERIC_MAPPING Mapping)
 {
@@ -53,7 +70,7 @@ static BOOLEAN SepApplyAce(PSEP_CHECK Check, PACE_HEADER Header, PGENERIC_MAPPIN
     }
     Mask = Ace->Mask;
     RtlMapGenericMask(&Mask, Mapping);
-    if (!SepSidInToken(Check->Token, &Ace->SidStart, Header->AceType == ACCESS_DENIED_ACE_TYPE)) {
+    if (!SepIsMeant(Check, &Ace->SidStart, Header->AceType == ACCESS_DENIED_ACE_TYPE)) {
         return TRUE;
     }
     if (Header->AceType == ACCESS_ALLOWED_ACE_TYPE) {
@@ -76,12 +93,36 @@ static VOID SepWalkDacl(PSEP_CHECK Check, PACL Dacl, PGENERIC_MAPPING Mapping)
     }
 }
 
+/* TRUE: the DACL says itself what the owner may, so that he has no rights by himself. */
+static BOOLEAN SepLimitsOwner(PACL Dacl)
+{
+    PACE_HEADER Ace = (PACE_HEADER)(Dacl + 1);
+
+    for (USHORT Index = 0; Index < Dacl->AceCount; Index++) {
+        if ((Ace->AceFlags & INHERIT_ONLY_ACE) == 0 &&
+            (Ace->AceType == ACCESS_ALLOWED_ACE_TYPE || Ace->AceType == ACCESS_DENIED_ACE_TYPE) &&
+            RtlEqualSid(&((PACCESS_ALLOWED_ACE)Ace)->SidStart, SepExports.SeOwnerRightsSid)) {
+            return TRUE;
+        }
+        Ace = (PACE_HEADER)((PUCHAR)Ace + Ace->AceSize);
+    }
+    return FALSE;
+}
+
+/* One round: what the owner has, and what the DACL grants. */
+static VOID SepRound(PSEP_CHECK Check, PACL Dacl, PGENERIC_MAPPING Mapping)
+{
+    if (Check->Owner != NULL && !SepLimitsOwner(Dacl) && SepIsMeant(Check, Check->Owner, FALSE)) {
+        SepGrant(Check, READ_CONTROL | WRITE_DAC);
+    }
+    SepWalkDacl(Check, Dacl, Mapping);
+}
+
 /* The check itself, for a locked token. */
 static NTSTATUS SepDecide(PSEP_CHECK Check, PSECURITY_DESCRIPTOR Descriptor, PGENERIC_MAPPING Mapping)
 {
     BOOLEAN Present, Defaulted;
     PACL Dacl = NULL;
-    PSID Owner = NULL;
 
     if ((Check->Remaining & ACCESS_SYSTEM_SECURITY) != 0 &&
         !SepGrantByPrivilege(Check, ACCESS_SYSTEM_SECURITY, SepExports.SeSecurityPrivilege)) {
@@ -95,11 +136,18 @@ static NTSTATUS SepDecide(PSEP_CHECK Check, PSECURITY_DESCRIPTOR Descriptor, PGE
         SepGrant(Check, Check->Maximum ? Mapping->GenericAll | Check->Remaining : Check->Remaining);
         return STATUS_SUCCESS;
     }
-    RtlGetOwnerSecurityDescriptor(Descriptor, &Owner, &Defaulted);
-    if (Owner != NULL && SepSidInToken(Check->Token, Owner, FALSE)) {
-        SepGrant(Check, READ_CONTROL | WRITE_DAC);
+    RtlGetOwnerSecurityDescriptor(Descriptor, &Check->Owner, &Defaulted);
+    if (Check->Token->RestrictedCount != 0) {
+        SEP_CHECK Second = *Check; /* what is not granted in both rounds is not granted */
+
+        Second.Restricted = TRUE;
+        SepRound(&Second, Dacl, Mapping);
+        SepRound(Check, Dacl, Mapping);
+        Check->Granted &= Second.Granted;
+        Check->Remaining |= Second.Remaining;
+    } else {
+        SepRound(Check, Dacl, Mapping);
     }
-    SepWalkDacl(Check, Dacl, Mapping);
     return (Check->Remaining == 0) ? STATUS_SUCCESS : STATUS_ACCESS_DENIED;
 }
 

@@ -14,16 +14,22 @@ typedef struct _TOKEN {
     LUID TokenId;                       /* (c) */
     LUID AuthenticationId;              /* (c) */
     LUID ModifiedId;                    /* (l) */
+    LUID ParentTokenId;                 /* (c) zero: it was not filtered from another */
     LARGE_INTEGER ExpirationTime;       /* (c) */
     TOKEN_TYPE Type;                    /* (c) */
     SECURITY_IMPERSONATION_LEVEL Level; /* (c) */
     ULONG SessionId;                    /* (c) */
     ULONG SidCount;                     /* (c) user and groups */
     PSID_AND_ATTRIBUTES Sids;           /* (c) but for the attributes (l); the first is the user; in Block */
+    ULONG RestrictedCount;              /* (c) */
+    PSID_AND_ATTRIBUTES Restricted;     /* (c) restricting SIDs; in Block */
     ULONG PrivilegeCount;               /* (c) */
     PLUID_AND_ATTRIBUTES Privileges;    /* (l) the attributes; in Block */
     ULONG OwnerIndex, GroupIndex;       /* (l) in Sids: owner and primary group of new objects */
-    PACL DefaultDacl;                   /* (l) in Block, or NULL */
+    PACL DefaultDacl;                   /* (l) in Block or in OwnDacl, or NULL */
+    PVOID OwnDacl;                      /* (l) pool: a default DACL that was set later */
+    volatile LONG InUse;                /* interlocked: it is some process's primary token */
+    struct _TOKEN *Replaced;            /* (c) referenced: what it took the place of in its process */
     PVOID Block;                        /* (c) pool: everything of variable length */
     ERESOURCE Lock;                     /* shared by readers, also over SeLockSubjectContext */
 } TOKEN, *PTOKEN;
@@ -61,8 +67,24 @@ BOOLEAN SepTokenPrivilegeCheck(PTOKEN Token, PPRIVILEGE_SET Set);
 
 /* token.c */
 BOOLEAN SepSidInToken(PTOKEN Token, PSID Sid, BOOLEAN Denying);
+BOOLEAN SepSidRestricts(PTOKEN Token, PSID Sid);
+ULONG SepFindSid(PTOKEN Token, PSID Sid);
 BOOLEAN SepMayOwn(PTOKEN Token, PSID Sid);
+
+/* tokencap.c: input of programs, copied to pool (SE_TAG_PRIVILEGES) and looked at. Freed with ExFreePoolWithTag if it is not NULL. */
+NTSTATUS SepCaptureSid(PSID Source, PSID *Copy);
+NTSTATUS SepCaptureSidList(const SID_AND_ATTRIBUTES *Source, ULONG Count, PSID_AND_ATTRIBUTES *Copy);
+NTSTATUS SepCaptureGroups(const TOKEN_GROUPS *Source, PULONG Count, PSID_AND_ATTRIBUTES *Copy);
+NTSTATUS SepCapturePrivileges(const TOKEN_PRIVILEGES *Source, PULONG Count, PLUID_AND_ATTRIBUTES *Copy);
+NTSTATUS SepCaptureAcl(PACL Source, PACL *Copy);
+VOID SepFree(PVOID Captured);
+NTSTATUS SepReferenceToken(HANDLE Handle, ACCESS_MASK Access, PTOKEN *Token);
+NTSTATUS SepReturnToken(PACCESS_TOKEN Token, POBJECT_ATTRIBUTES Attributes, ACCESS_MASK DesiredAccess, PHANDLE Handle);
+
+/* tokendup.c: a plan of a copy; the token's lock is held while the plan is used */
+VOID SepPlanCopy(PTOKEN Token, SE_TOKEN_PLAN *Plan);
 
 /* subject.c */
 VOID SepLockToken(PTOKEN Token);
 VOID SepUnlockToken(PTOKEN Token);
+VOID SepExchangeToken(PEPROCESS Process, PTOKEN Token);

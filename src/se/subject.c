@@ -5,7 +5,8 @@
  * at one moment, so that an access check looks at one and the same identity from its beginning to its end.
  *
  * Locks: SepImpersonationLock (spin, DISPATCH_LEVEL) guards a thread's impersonation while others look at it. Locking a subject takes
- * its tokens' resources shared, in a critical region, the client's first. A process's token is constant while the process runs.
+ * its tokens' resources shared, in a critical region, the client's first. A process's token is constant
+ * while the process runs (check.c).
  * Source: WDK documentation of SeCaptureSubjectContext, PsImpersonateClient and their relatives.
  */
 #include "sep.h"
@@ -46,6 +47,17 @@ PACCESS_TOKEN NTAPI PsReferencePrimaryToken(PEPROCESS Process)
 
     ObReferenceObject(Token);
     return Token;
+}
+
+/* Gives a process a new token, which takes the old one's reference over: who was just reading the pointer finds it alive. */
+VOID SepExchangeToken(PEPROCESS Process, PTOKEN Token)
+{
+    KIRQL Irql;
+
+    KeAcquireSpinLock(&SepImpersonationLock, &Irql);
+    Token->Replaced = Process->Token;
+    Process->Token = Token;
+    KeReleaseSpinLock(&SepImpersonationLock, Irql);
 }
 
 VOID NTAPI PsDereferencePrimaryToken(PACCESS_TOKEN PrimaryToken)

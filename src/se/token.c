@@ -23,6 +23,19 @@ static VOID SepDeleteToken(PVOID Object)
         ExDeleteResourceLite(&Token->Lock);
         ExFreePoolWithTag(Token->Block, SE_TAG_TOKEN);
     }
+    if (Token->OwnDacl != NULL) {
+        ExFreePoolWithTag(Token->OwnDacl, SE_TAG_TOKEN);
+    }
+    if (Token->Replaced != NULL) {
+        ObDereferenceObject(Token->Replaced);
+    }
+}
+
+/* OB_SECURITY_TOKEN_PROCEDURE: a token's own defaults guard it. */
+static PVOID SepTokenDefaults(PVOID Object)
+{
+    ObReferenceObject(Object);
+    return Object;
 }
 
 static const OBJECT_TYPE_INITIALIZER SepTokenTypeInfo = {
@@ -34,6 +47,7 @@ static const OBJECT_TYPE_INITIALIZER SepTokenTypeInfo = {
     .PoolTag = SE_TAG_TOKEN,
     .WaitOffset = OB_NOT_WAITABLE,
     .DeleteProcedure = SepDeleteToken,
+    .SecurityTokenProcedure = SepTokenDefaults,
 };
 
 /* ---- Making ---- */
@@ -45,11 +59,14 @@ static ULONG SepRoundedSid(PSID Sid)
 
 static SIZE_T SepPlanBytes(const SE_TOKEN_PLAN *Plan)
 {
-    SIZE_T Bytes = (Plan->GroupCount + 1) * sizeof(SID_AND_ATTRIBUTES) +
+    SIZE_T Bytes = ((SIZE_T)Plan->GroupCount + 1 + Plan->RestrictedCount) * sizeof(SID_AND_ATTRIBUTES) +
                    Plan->PrivilegeCount * sizeof(LUID_AND_ATTRIBUTES) + SepRoundedSid(Plan->User) + 8;
 
     for (ULONG Index = 0; Index < Plan->GroupCount; Index++) {
         Bytes += SepRoundedSid(Plan->Groups[Index].Sid);
+    }
+    for (ULONG Index = 0; Index < Plan->RestrictedCount; Index++) {
+        Bytes += SepRoundedSid(Plan->Restricted[Index].Sid);
     }
     return Bytes + ((Plan->DefaultDacl != NULL) ? Plan->DefaultDacl->AclSize : 0);
 }
@@ -70,9 +87,15 @@ static VOID SepFillToken(PTOKEN Token, const SE_TOKEN_PLAN *Plan)
     Token->SidCount = Plan->GroupCount + 1;
     Token->Sids = (PSID_AND_ATTRIBUTES)Place;
     Place += Token->SidCount * sizeof(SID_AND_ATTRIBUTES);
-    Place = SepPutSid(&Token->Sids[0], Plan->User, 0, Place);
+    Token->RestrictedCount = Plan->RestrictedCount;
+    Token->Restricted = (PSID_AND_ATTRIBUTES)Place;
+    Place += Plan->RestrictedCount * sizeof(SID_AND_ATTRIBUTES);
+    Place = SepPutSid(&Token->Sids[0], Plan->User, Plan->UserAttributes, Place);
     for (ULONG Index = 0; Index < Plan->GroupCount; Index++) {
         Place = SepPutSid(&Token->Sids[Index + 1], Plan->Groups[Index].Sid, Plan->Groups[Index].Attributes, Place);
+    }
+    for (ULONG Index = 0; Index < Plan->RestrictedCount; Index++) {
+        Place = SepPutSid(&Token->Restricted[Index], Plan->Restricted[Index].Sid, SE_GROUP_ENABLED, Place);
     }
     if (Plan->DefaultDacl != NULL) {
         Token->DefaultDacl = (PACL)Place;
@@ -86,13 +109,14 @@ static VOID SepFillToken(PTOKEN Token, const SE_TOKEN_PLAN *Plan)
     Token->Level = (Plan->Type == TokenPrimary) ? SecurityImpersonation : Plan->Level;
     RtlCopyMemory(Token->Source.SourceName, Plan->Source, TOKEN_SOURCE_LENGTH);
     Token->AuthenticationId = Plan->AuthenticationId;
-    Token->ExpirationTime.QuadPart = MAXLONG64;
+    Token->ParentTokenId = Plan->ParentTokenId;
+    Token->ExpirationTime.QuadPart = (Plan->ExpirationTime.QuadPart == 0) ? MAXLONG64 : Plan->ExpirationTime.QuadPart;
     ExAllocateLuid(&Token->TokenId);
     ExAllocateLuid(&Token->ModifiedId);
 }
 
 /* Place of a SID in the token; SidCount: it is not there. */
-static ULONG SepFindSid(PTOKEN Token, PSID Sid)
+ULONG SepFindSid(PTOKEN Token, PSID Sid)
 {
     ULONG Index = 0;
 
@@ -154,6 +178,17 @@ BOOLEAN SepSidInToken(PTOKEN Token, PSID Sid, BOOLEAN Denying)
     return FALSE;
 }
 
+/* TRUE: the SID is one of those that restrict the token. */
+BOOLEAN SepSidRestricts(PTOKEN Token, PSID Sid)
+{
+    for (ULONG Index = 0; Index < Token->RestrictedCount; Index++) {
+        if (RtlEqualSid(Token->Restricted[Index].Sid, Sid)) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
 /* TRUE: new objects of this token may belong to the SID. Lock held, or the token is new. */
 BOOLEAN SepMayOwn(PTOKEN Token, PSID Sid)
 {
@@ -173,11 +208,10 @@ BOOLEAN NTAPI SeTokenIsAdmin(PACCESS_TOKEN Token)
     return Admin;
 }
 
-/* TRUE: it has restricting SIDs; no token has. */
+/* TRUE: it has restricting SIDs. */
 BOOLEAN NTAPI SeTokenIsRestricted(PACCESS_TOKEN Token)
 {
-    UNREFERENCED_PARAMETER(Token);
-    return FALSE;
+    return ((PTOKEN)Token)->RestrictedCount != 0;
 }
 
 TOKEN_TYPE NTAPI SeTokenType(PACCESS_TOKEN Token)
@@ -268,40 +302,4 @@ NTSTATUS SeInitialize(VOID)
         Status = ObCreateObjectType(&SepTokenTypeInfo, &SepTokenObjectType);
     }
     return NT_SUCCESS(Status) ? SepCreateSystemToken() : Status;
-}
-
-NTSTATUS SeInheritToken(PEPROCESS Parent, PEPROCESS Child)
-{
-    PTOKEN Own = PsReferencePrimaryToken(Parent);
-    SE_TOKEN_PLAN Plan = {.User = Own->Sids[0].Sid,
-                          .GroupCount = Own->SidCount - 1,
-                          .Groups = Own->Sids + 1,
-                          .PrivilegeCount = Own->PrivilegeCount,
-                          .Privileges = Own->Privileges,
-                          .Type = TokenPrimary,
-                          .AuthenticationId = Own->AuthenticationId};
-    NTSTATUS Status;
-
-    RtlCopyMemory(Plan.Source, Own->Source.SourceName, TOKEN_SOURCE_LENGTH);
-    KeEnterCriticalRegion();
-    ExAcquireResourceSharedLite(&Own->Lock, TRUE);
-    Plan.Owner = Own->Sids[Own->OwnerIndex].Sid;
-    Plan.PrimaryGroup = Own->Sids[Own->GroupIndex].Sid;
-    Plan.DefaultDacl = Own->DefaultDacl;
-    Status = SeCreateToken(&Plan, &Child->Token);
-    ExReleaseResourceLite(&Own->Lock);
-    KeLeaveCriticalRegion();
-    if (NT_SUCCESS(Status)) {
-        ((PTOKEN)Child->Token)->SessionId = Own->SessionId;
-    }
-    PsDereferencePrimaryToken(Own);
-    return Status;
-}
-
-VOID SeReleaseToken(PEPROCESS Process)
-{
-    if (Process->Token != NULL) {
-        ObDereferenceObject(Process->Token);
-        Process->Token = NULL;
-    }
 }

@@ -53,29 +53,30 @@ static VOID SepAppendSid(PSEP_ANSWER Answer, PSID Sid, PSID *Pointer)
     }
 }
 
-/* SIDs First to Last - 1 of the token with their attributes, after Head bytes for a count. */
-static VOID SepPutSids(PSEP_ANSWER Answer, PTOKEN Token, ULONG First, ULONG Last)
+/* Count SIDs with their attributes. */
+static VOID SepPutSids(PSEP_ANSWER Answer, const SID_AND_ATTRIBUTES *Sids, ULONG Count)
 {
-    PSID_AND_ATTRIBUTES Array = SepReserve(Answer, (Last - First) * (ULONG)sizeof(*Array));
+    PSID_AND_ATTRIBUTES Array = SepReserve(Answer, Count * (ULONG)sizeof(*Array));
 
-    for (ULONG Index = First; Index < Last; Index++) {
-        PSID Ignored, *Pointer = (Array == NULL) ? &Ignored : &Array[Index - First].Sid;
+    for (ULONG Index = 0; Index < Count; Index++) {
+        PSID Ignored, *Pointer = (Array == NULL) ? &Ignored : &Array[Index].Sid;
 
-        SepAppendSid(Answer, Token->Sids[Index].Sid, Pointer);
+        SepAppendSid(Answer, Sids[Index].Sid, Pointer);
         if (Array != NULL) {
-            Array[Index - First].Attributes = Token->Sids[Index].Attributes;
+            Array[Index].Attributes = Sids[Index].Attributes;
         }
     }
 }
 
-static VOID SepPutGroups(PSEP_ANSWER Answer, PTOKEN Token)
+/* A TOKEN_GROUPS. */
+static VOID SepPutGroups(PSEP_ANSWER Answer, const SID_AND_ATTRIBUTES *Sids, ULONG Count)
 {
     PTOKEN_GROUPS Groups = SepReserve(Answer, FIELD_OFFSET(TOKEN_GROUPS, Groups));
 
     if (Groups != NULL) {
-        Groups->GroupCount = Token->SidCount - 1;
+        Groups->GroupCount = Count;
     }
-    SepPutSids(Answer, Token, 1, Token->SidCount);
+    SepPutSids(Answer, Sids, Count);
 }
 
 static VOID SepPutPrivileges(PSEP_ANSWER Answer, PTOKEN Token)
@@ -126,12 +127,21 @@ static VOID SepPutStatistics(PSEP_ANSWER Answer, PTOKEN Token)
 /* Writes (or measures) one class. Lock held. */
 static NTSTATUS SepAnswer(PTOKEN Token, TOKEN_INFORMATION_CLASS Class, PSEP_ANSWER Answer)
 {
+    ULONG Restrictions;
+
     switch (Class) {
     case TokenUser:
-        SepPutSids(Answer, Token, 0, 1);
+        SepPutSids(Answer, Token->Sids, 1);
         return STATUS_SUCCESS;
     case TokenGroups:
-        SepPutGroups(Answer, Token);
+        SepPutGroups(Answer, Token->Sids + 1, Token->SidCount - 1);
+        return STATUS_SUCCESS;
+    case TokenRestrictedSids:
+        SepPutGroups(Answer, Token->Restricted, Token->RestrictedCount);
+        return STATUS_SUCCESS;
+    case TokenHasRestrictions:
+        Restrictions = !RtlIsZeroLuid(&Token->ParentTokenId);
+        SepPutValue(Answer, &Restrictions, sizeof(Restrictions));
         return STATUS_SUCCESS;
     case TokenPrivileges:
         SepPutPrivileges(Answer, Token);
@@ -169,7 +179,7 @@ static NTSTATUS SepAnswer(PTOKEN Token, TOKEN_INFORMATION_CLASS Class, PSEP_ANSW
  * SeQueryInformationToken - asks about a token.
  *
  * @TokenInformationClass  TokenUser, Groups, Privileges, Owner, PrimaryGroup, DefaultDacl, Source, Type, ImpersonationLevel (of an
- *                         impersonation token), Statistics, SessionId
+ *                         impersonation token), Statistics, SessionId, RestrictedSids, HasRestrictions
  * @TokenInformation       gets a buffer from paged pool, to be freed with ExFreePool
  * returns                 STATUS_SUCCESS, STATUS_INVALID_INFO_CLASS, STATUS_INSUFFICIENT_RESOURCES
  */
@@ -252,17 +262,27 @@ NTSTATUS NTAPI NtQueryInformationToken(HANDLE TokenHandle, TOKEN_INFORMATION_CLA
     return Status;
 }
 
-static NTSTATUS SepOpenToken(PACCESS_TOKEN Token, ULONG Attributes, ACCESS_MASK DesiredAccess, PHANDLE TokenHandle)
+/* A handle to a token that exists, in the right of the calling thread, or (AsSelf) of its process though it impersonates. */
+static NTSTATUS SepOpenToken(PACCESS_TOKEN Token, ULONG Attributes, ACCESS_MASK DesiredAccess, BOOLEAN AsSelf,
+                             PHANDLE TokenHandle)
 {
     KPROCESSOR_MODE Mode = ExGetPreviousMode();
     HANDLE Opened = NULL;
+    ACCESS_STATE State;
+    SE_AUX_DATA Aux;
     NTSTATUS Status;
 
     if (Mode != KernelMode) {
         Attributes &= ~(ULONG)OBJ_KERNEL_HANDLE;
     }
-    Status = ObOpenObjectByPointer(Token, Attributes & OBJ_VALID_ATTRIBUTES, NULL, DesiredAccess, SepTokenObjectType,
+    SeCreateAccessState(&State, &Aux, DesiredAccess, NULL);
+    if (AsSelf) {
+        PsDereferenceImpersonationToken(State.SubjectSecurityContext.ClientToken);
+        State.SubjectSecurityContext.ClientToken = NULL;
+    }
+    Status = ObOpenObjectByPointer(Token, Attributes & OBJ_VALID_ATTRIBUTES, &State, DesiredAccess, SepTokenObjectType,
                                    Mode, &Opened);
+    SeDeleteAccessState(&State);
     return ExReturnHandle(Status, Opened, TokenHandle);
 }
 
@@ -285,7 +305,7 @@ NTSTATUS NTAPI NtOpenProcessTokenEx(HANDLE ProcessHandle, ACCESS_MASK DesiredAcc
         return Status;
     }
     Token = PsReferencePrimaryToken(Process);
-    Status = SepOpenToken(Token, HandleAttributes, DesiredAccess, TokenHandle);
+    Status = SepOpenToken(Token, HandleAttributes, DesiredAccess, FALSE, TokenHandle);
     ObDereferenceObject(Token);
     ObDereferenceObject(Process);
     return Status;
@@ -313,7 +333,6 @@ NTSTATUS NTAPI NtOpenThreadTokenEx(HANDLE ThreadHandle, ACCESS_MASK DesiredAcces
     PVOID Thread;
     NTSTATUS Status;
 
-    UNREFERENCED_PARAMETER(OpenAsSelf); /* tokens have no descriptors of their own that could tell the two apart */
     Status = ObReferenceObjectByHandle(ThreadHandle, SEP_THREAD_QUERY_INFORMATION, *PsThreadType, Mode, &Thread, NULL);
     if (!NT_SUCCESS(Status)) {
         return Status;
@@ -324,7 +343,7 @@ NTSTATUS NTAPI NtOpenThreadTokenEx(HANDLE ThreadHandle, ACCESS_MASK DesiredAcces
     } else if (Level == SecurityAnonymous) {
         Status = STATUS_CANT_OPEN_ANONYMOUS;
     } else {
-        Status = SepOpenToken(Token, HandleAttributes, DesiredAccess, TokenHandle);
+        Status = SepOpenToken(Token, HandleAttributes, DesiredAccess, OpenAsSelf != FALSE, TokenHandle);
     }
     if (Token != NULL) {
         ObDereferenceObject(Token);

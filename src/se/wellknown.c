@@ -1,5 +1,5 @@
 /*
- * wellknown.c - the SIDs and privileges that everybody knows: SeExports, and the two DACLs for objects of the system.
+ * wellknown.c - the SIDs and privileges that everybody knows: SeExports, and the DACLs for objects of the system.
  *
  * SIDs are constants in the image; SeExports, which drivers import as a pointer, collects their addresses and the privileges' LUIDs. The
  * DACLs are built once in fixed storage. Nothing changes after SeInitialize, so no lock is needed; IRQL: any.
@@ -117,26 +117,35 @@ SE_EXPORTS SepExports = {
 };
 PSE_EXPORTS SeExports = &SepExports;
 
-PACL SePublicDefaultDacl, SeSystemDefaultDacl;
+PACL SePublicDefaultDacl, SePublicOpenDacl, SeSystemDefaultDacl;
 
 /* Room for three ACEs with SIDs of two subauthorities. */
 #define SEP_DACL_BYTES 128U
 
-static ULONG64 SepPublicDaclSpace[SEP_DACL_BYTES / 8], SepSystemDaclSpace[SEP_DACL_BYTES / 8];
+static ULONG64 SepPublicDaclSpace[SEP_DACL_BYTES / 8], SepOpenDaclSpace[SEP_DACL_BYTES / 8],
+    SepSystemDaclSpace[SEP_DACL_BYTES / 8];
+
+/* Some rights for everybody, and all for the system and administrators. */
+static NTSTATUS SepMakePublicDacl(PACL Dacl, ACCESS_MASK World)
+{
+    NTSTATUS Status = RtlCreateAcl(Dacl, SEP_DACL_BYTES, ACL_REVISION);
+
+    if (NT_SUCCESS(Status)) {
+        Status = RtlAddAccessAllowedAce(Dacl, ACL_REVISION, World, &SepWorldSid);
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = RtlAddAccessAllowedAce(Dacl, ACL_REVISION, GENERIC_ALL, &SepLocalSystemSid);
+    }
+    return NT_SUCCESS(Status) ? RtlAddAccessAllowedAce(Dacl, ACL_REVISION, GENERIC_ALL, &SepAdminsSid) : Status;
+}
 
 NTSTATUS SepInitializeWellKnown(VOID)
 {
-    PACL Public = (PACL)SepPublicDaclSpace, System = (PACL)SepSystemDaclSpace;
-    NTSTATUS Status = RtlCreateAcl(Public, SEP_DACL_BYTES, ACL_REVISION);
+    PACL Public = (PACL)SepPublicDaclSpace, Open = (PACL)SepOpenDaclSpace, System = (PACL)SepSystemDaclSpace;
+    NTSTATUS Status = SepMakePublicDacl(Public, GENERIC_READ | GENERIC_EXECUTE);
 
     if (NT_SUCCESS(Status)) {
-        Status = RtlAddAccessAllowedAce(Public, ACL_REVISION, GENERIC_READ | GENERIC_EXECUTE, &SepWorldSid);
-    }
-    if (NT_SUCCESS(Status)) {
-        Status = RtlAddAccessAllowedAce(Public, ACL_REVISION, GENERIC_ALL, &SepLocalSystemSid);
-    }
-    if (NT_SUCCESS(Status)) {
-        Status = RtlAddAccessAllowedAce(Public, ACL_REVISION, GENERIC_ALL, &SepAdminsSid);
+        Status = SepMakePublicDacl(Open, GENERIC_READ | GENERIC_WRITE | GENERIC_EXECUTE);
     }
     if (NT_SUCCESS(Status)) {
         Status = RtlCreateAcl(System, SEP_DACL_BYTES, ACL_REVISION);
@@ -149,6 +158,7 @@ NTSTATUS SepInitializeWellKnown(VOID)
             RtlAddAccessAllowedAce(System, ACL_REVISION, GENERIC_READ | GENERIC_EXECUTE | READ_CONTROL, &SepAdminsSid);
     }
     SePublicDefaultDacl = Public;
+    SePublicOpenDacl = Open;
     SeSystemDefaultDacl = System;
     return Status;
 }
