@@ -44,6 +44,19 @@ def test_truncated_disc(damaged, files):
     session.power_off()
 
 
+def test_unreadable_sector_of_a_mapped_file(files):
+    """A program that touches a page which cannot be read is told by an exception with the device's status; a service returns it."""
+    path = build_iso("chk", "test", str(BUILD / "extra"))
+    disc = Disc(path)
+    first, _ = disc.extent(disc.find("extra/sizes/4096.bin"))
+    with Session(Machine(mem=256, faults=((first * SECTOR // 512, False),)), disc=path, log="damage") as session:
+        session.wait_prompt()
+        told = session.run(r"run uexc inpage \??\D:\extra\sizes\4096.bin", 60)
+        assert re.search(r"^in-page error: C[0-9A-F]{7}$", told, re.MULTILINE) and "exit status 0x00000000" in told, told
+        assert sha256(session, "sizes/4095.bin")[0] == files["sizes/4095.bin"]
+        session.power_off()
+
+
 def test_extent_beyond_the_disc(damaged, files):
     def change(disc):
         disc.set_extent(disc.find("extra/sizes/4096.bin"), sector=BEYOND)

@@ -29,5 +29,8 @@ VOID KdCheckBreakIn(PKTRAP_FRAME Frame);
 /* A bug check stops in the debugger first, if one is connected. Frame may be NULL. Interrupts off. */
 VOID KdBugCheck(PKTRAP_FRAME Frame);
 
+/* Gives this processor's debug registers what gdb set, or nothing. Interrupts off. */
+VOID KdLoadDebugRegisters(VOID);
+
 /* The NMI handler asks first. TRUE: the debugger had frozen this processor, and has let it go again. */
 BOOLEAN KdNmi(PKTRAP_FRAME Frame);

@@ -238,6 +238,9 @@ typedef struct _KTHREAD {
     PVOID Teb;                                      /* (c) user address */
     PVOID StateSaveArea;                            /* (s) user XSAVE state while switched out; NULL: never in ring 3 */
     ULONG64 UserFsBase, UserGsBase;                 /* (s) while switched out */
+    ULONG64 DebugRegisters[4];                      /* (s) DR0-DR3 in ring 3, sanitised */
+    ULONG64 DebugStatus, DebugControl;              /* (s) DR6 of its last debug trap; DR7 */
+    BOOLEAN DebugActive;                            /* (s) DebugControl enables one */
     BOOLEAN ExitRequested;                          /* (d) ends instead of going back to ring 3 */
     ULONG64 ReadyTime;                              /* (d) tick at which the thread became ready */
     ULONG ReadyScan;                                /* (d) its processor's Scans when it entered the queue */
@@ -310,6 +313,27 @@ ULONG KiVerifyScheduler(VOID);
 
 PVOID KeCreateUserState(VOID);
 VOID KeDeleteUserState(PVOID Area);
+VOID KeInitializeExtendedState(VOID); /* boot processor, after its control registers */
+
+/* Extended state outside a CONTEXT: an XSAVE area in standard format. (src/ke/xcontext.c) */
+#define KI_MOST_COMPONENTS 2112 /* bytes of AVX and AVX-512 behind the header */
+typedef struct DECLSPEC_ALIGN(64) _KE_EXTENDED_STATE {
+    UCHAR Legacy[512];
+    ULONG64 Mask, CompactionMask, Reserved[6];
+    UCHAR Components[KI_MOST_COMPONENTS];
+} KE_EXTENDED_STATE, *PKE_EXTENDED_STATE;
+
+/* ContextFlags of a CONTEXT that a CONTEXT_EX follows; the DDK's header has another value, which Windows does not know. */
+#define KI_CONTEXT_XSTATE 0x40U
+
+extern XSTATE_CONFIGURATION KeXstate; /* (c) what XSAVE saves here, and where */
+ULONG KeExtendedStateBytes(VOID);
+VOID KeGetExtendedState(PKE_EXTENDED_STATE State);
+VOID KeSetExtendedState(PKE_EXTENDED_STATE State);
+NTSTATUS KeCaptureExtendedState(PKE_EXTENDED_STATE State, const CONTEXT *Context);
+VOID KeSetDebugRegisters(const CONTEXT *Context); /* src/ke/debugregs.c */
+VOID KeGetDebugRegisters(PCONTEXT Context);
+NTSTATUS KeReturnExtendedState(PCONTEXT Context, const KE_EXTENDED_STATE *State, ULONG64 Features);
 VOID KeInitializeUserFrame(PKTRAP_FRAME Frame, ULONG64 Rip, ULONG64 Rsp, ULONG64 Rcx, ULONG64 Rdx);
 DECLSPEC_NORETURN VOID KeEnterUserMode(PKTRAP_FRAME Frame, PVOID Area);
 VOID KeRequestThreadExit(PKTHREAD Thread); /* src/ke/exit.c, as the next two */

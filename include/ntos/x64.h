@@ -27,6 +27,7 @@
 #define CR0_TS       0x00000008ULL
 #define CR0_NE       0x00000020ULL
 #define CR0_WP       0x00010000ULL
+#define CR0_AM       0x00040000ULL
 #define CR0_NW       0x20000000ULL
 #define CR0_CD       0x40000000ULL
 #define CR4_PGE      0x00000080ULL

@@ -91,6 +91,7 @@ VOID ExInitializeSharedData(VOID)
     SHARED_DATA->AlternativeArchitecture = StandardDesign;
     SHARED_DATA->NumberOfPhysicalPages = ExpCountPhysicalPages();
     ExpDetectFeatures();
+    KeInitializeExtendedState();
 }
 
 /* Whether a processor feature (PF_) is there and turned on. */

@@ -86,8 +86,7 @@ static ULONG64 KdpDr7Bits(ULONG Index)
     return 2ULL << (2 * Index) | (ULONG64)Condition[Point->Type] << (16 + 4 * Index) | Length << (18 + 4 * Index);
 }
 
-/* Gives this processor's debug registers what gdb set. */
-VOID KdpLoadDebugRegisters(VOID)
+VOID KdLoadDebugRegisters(VOID)
 {
     ULONG64 Dr7 = DR7_FIXED;
 

@@ -114,7 +114,7 @@ BOOLEAN KdNmi(PKTRAP_FRAME Frame)
     while ((KdpFreezeWanted >> Processor & 1) != 0) {
         YieldProcessor();
     }
-    KdpLoadDebugRegisters();
+    KdLoadDebugRegisters();
     KdpFrames[Processor] = Outer;
     return TRUE;
 }
@@ -150,7 +150,7 @@ static VOID KdpEnter(PKTRAP_FRAME Frame, ULONG Signal, BOOLEAN StartSeen)
         KdpConverse(Frame, Signal, Dr6, StartSeen);
     }
     KdpPlantBreakpoints();
-    KdpLoadDebugRegisters();
+    KdLoadDebugRegisters();
     KdpThaw();
     KdpRelease();
 }

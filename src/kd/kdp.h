@@ -59,7 +59,6 @@ VOID KdpClearAllBreakpoints(VOID);
 BOOLEAN KdpIsBreakpoint(ULONG64 Address);
 VOID KdpLiftBreakpoints(VOID);
 VOID KdpPlantBreakpoints(VOID);
-VOID KdpLoadDebugRegisters(VOID);
 BOOLEAN KdpWatchpointHit(ULONG64 Dr6, PULONG64 Address, PCSTR *Kind);
 
 /* Processors (kd.c). */

@@ -114,7 +114,7 @@ static VOID KiSetControlRegisters(VOID)
     Cr4 |= (Leaf7[1] & CPUID7_EBX_SMAP) ? CR4_SMAP : 0;
     Cr4 |= (Leaf7[1] & CPUID7_EBX_FSGSBASE) ? CR4_FSGSBASE : 0;
     Cr4 |= (Leaf7[2] & CPUID7_ECX_UMIP) ? CR4_UMIP : 0;
-    __writecr0((__readcr0() | CR0_WP | CR0_NE | CR0_MP) & ~(CR0_EM | CR0_TS | CR0_NW | CR0_CD));
+    __writecr0((__readcr0() | CR0_WP | CR0_NE | CR0_MP | CR0_AM) & ~(CR0_EM | CR0_TS | CR0_NW | CR0_CD));
     __writecr4(Cr4);
     KiSmapEnabled = (Cr4 & CR4_SMAP) != 0; /* the same on every processor of a machine */
     KeWriteMsr(MSR_EFER, KeReadMsr(MSR_EFER) | EFER_NXE);

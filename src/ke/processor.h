@@ -87,4 +87,16 @@ VOID KiDeliverUserApc(PKTRAP_FRAME Frame);
 VOID KiUserContextFromFrame(PKTRAP_FRAME Frame, PCONTEXT Context);
 VOID KiFrameFromUserContext(PCONTEXT Context, PKTRAP_FRAME Frame);
 VOID KiDispatchUserException(PEXCEPTION_RECORD Record, PKTRAP_FRAME Frame, BOOLEAN FirstChance);
+NTSTATUS KiDivideStatus(PKTRAP_FRAME Frame); /* divide.c */
+
+/* xcontext.c */
+NTSTATUS KiStoreExtendedState(PUCHAR Part);
+ULONG64 KiPlaceExtendedFrame(ULONG64 Rsp, ULONG Bytes, PCONTEXT_EX Layout);
+NTSTATUS KiLoadExtendedState(const CONTEXT *Context);
+
+/* debugregs.c */
+VOID KiLoadUserBreakpoints(PKTHREAD Thread);
+VOID KiUnloadUserBreakpoints(VOID);
+VOID KiNoteDebugTrap(PKTHREAD Thread, ULONG64 Dr6);
+BOOLEAN KiDropUserBreakpoint(PKTRAP_FRAME Frame);
 VOID KiUserException(PKTRAP_FRAME Frame); /* an exception of ring 3 other than a page fault. Interrupts on */

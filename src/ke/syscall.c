@@ -65,6 +65,9 @@ VOID KiSystemService(PKTRAP_FRAME Frame)
     ULONG64 Number = (ULONG)Frame->Rax;
 
     Thread->TrapFrame = Frame;
+    if (Thread->DebugActive) {
+        KiUnloadUserBreakpoints();
+    }
     Thread->PreviousMode = UserMode;
     if (Number >= KiServiceCount) {
         Frame->Rax = (ULONG64)STATUS_INVALID_SYSTEM_SERVICE;
@@ -95,6 +98,9 @@ VOID KiLeaveToUser(PKTRAP_FRAME Frame)
         }
         KiDeliverUserApc(Frame);
         _disable();
+    }
+    if (Thread->DebugActive) {
+        KiLoadUserBreakpoints(Thread);
     }
     if ((LONG64)(Frame->Rip << 16) >> 16 != (LONG64)Frame->Rip) {
         Frame->Rip = MM_USER_PROBE_END; /* not canonical: iretq itself would fault, so let the fetch do it */

@@ -164,6 +164,9 @@ static VOID KiPageFault(PKTRAP_FRAME Frame)
 /* The #DB cause is sticky: it is cleared for the next one, and the debugger reads it from the frame. */
 static VOID KiDebugTrap(PKTRAP_FRAME Frame)
 {
+    if (KiDropUserBreakpoint(Frame)) {
+        return;
+    }
     __asm__ volatile("movq %0, %%dr6" ::"r"(DR6_CLEAR));
     KiDispatchException(Frame, STATUS_SINGLE_STEP, 0, 0, 0, 0);
 }
@@ -240,7 +243,12 @@ VOID KiTrapHandler(PKTRAP_FRAME Frame)
 
     KeGetCurrentPrcb()->Traps++;
     if (Frame->FromUser) {
-        KeGetCurrentThread()->TrapFrame = Frame;
+        PKTHREAD Thread = KeGetCurrentThread();
+
+        Thread->TrapFrame = Frame;
+        if (Thread->DebugActive) {
+            KiUnloadUserBreakpoints();
+        }
     }
     if (KiIsInterruptVector(Vector)) {
         KiInterrupt(Frame, Vector);

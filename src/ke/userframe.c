@@ -9,7 +9,7 @@
  * What a program puts into a CONTEXT reaches a frame only through KiFrameFromUserContext, which leaves nothing that IRETQ or
  * FXRSTOR could fault on: selectors are constants, flags and MXCSR are masked; KiLeaveToUser looks at RIP.
  *
- * Extended state that no CONTEXT holds (the upper halves of YMM) is not part of either.
+ * Both carry the extended registers behind the CONTEXT, if the machine has any (xcontext.c).
  *
  * Locks: dispatcher, to take an APC off its queue. IRQL: PASSIVE_LEVEL, interrupts on.
  *
@@ -32,7 +32,8 @@ typedef struct _KI_MACHINE_FRAME {
 /* On the user's stack at the entry of KiUserExceptionDispatcher; user/ntdll/dispatch.asm describes it to the unwinder. */
 typedef struct DECLSPEC_ALIGN(16) _KI_EXCEPTION_FRAME {
     CONTEXT Context;
-    UCHAR ContextEx[0x20]; /* as public debuggers expect it */
+    CONTEXT_EX Layout;
+    ULONG64 LayoutAlign;
     EXCEPTION_RECORD Record;
     ULONG64 Align;
     KI_MACHINE_FRAME Machine;
@@ -41,13 +42,19 @@ C_ASSERT(FIELD_OFFSET(KI_EXCEPTION_FRAME, Record) == 0x4F0 && FIELD_OFFSET(KI_EX
 
 typedef struct DECLSPEC_ALIGN(16) _KI_APC_FRAME {
     CONTEXT Context; /* P1Home..P4Home: context, two arguments, routine */
+    CONTEXT_EX Layout;
+    ULONG64 LayoutAlign;
     KI_MACHINE_FRAME Machine;
 } KI_APC_FRAME;
-C_ASSERT(FIELD_OFFSET(KI_APC_FRAME, Machine) == 0x4D0);
+C_ASSERT(FIELD_OFFSET(KI_APC_FRAME, Machine) == 0x4F0);
+C_ASSERT(FIELD_OFFSET(KI_APC_FRAME, Layout) == sizeof(CONTEXT) &&
+         FIELD_OFFSET(KI_EXCEPTION_FRAME, Layout) == sizeof(CONTEXT));
 
 /* ---- Contexts ---- */
 
-#define CONTEXT_USER (CONTEXT_AMD64 | 0xF) /* control, integer, segments, floating point */
+#define CONTEXT_USER  (CONTEXT_AMD64 | 0xF) /* control, integer, segments, floating point */
+#define CONTEXT_FRAME 0xFU                  /* the parts that the frame and the registers hold */
+#define CONTEXT_DEBUG 0x10U
 
 static VOID KiSaveFloating(PCONTEXT Context)
 {
@@ -67,6 +74,10 @@ VOID KiUserContextFromFrame(PKTRAP_FRAME Frame, PCONTEXT Context)
         RtlZeroMemory(&Context->Xmm0, sizeof(Frame->Xmm)); /* not saved, and cleared on the way out */
     } else {
         RtlCopyMemory(&Context->Xmm0, Frame->Xmm, sizeof(Frame->Xmm));
+    }
+    if (KeGetCurrentThread()->DebugActive) {
+        KeGetDebugRegisters(Context);
+        Context->ContextFlags |= CONTEXT_DEBUG;
     }
 }
 
@@ -112,6 +123,15 @@ VOID KiFrameFromUserContext(PCONTEXT Context, PKTRAP_FRAME Frame)
 {
     ULONG Flags = Context->ContextFlags & ~(ULONG)CONTEXT_AMD64;
 
+    if ((Flags & CONTEXT_DEBUG) != 0) {
+        KeSetDebugRegisters(Context);
+    }
+    if ((Flags & CONTEXT_FRAME) == 0) {
+        return;
+    }
+    if ((Flags & 2) == 0 && Frame->Vector == KI_FRAME_SYSCALL) {
+        Frame->Rax = (ULONG64)STATUS_SUCCESS; /* not what the service would have returned, which comes too late */
+    }
     KiCompleteFrame(Frame);
     if ((Flags & 1) != 0) { /* control */
         Frame->Rip = Context->Rip;
@@ -138,6 +158,7 @@ BOOLEAN KeHasUserContext(VOID)
 VOID KeGetUserContext(PCONTEXT Context)
 {
     KiUserContextFromFrame(KeGetCurrentThread()->TrapFrame, Context);
+    KeGetDebugRegisters(Context);
 }
 
 /* Sets the parts that ContextFlags names. What a service returns does not count any more. IRQL: <= APC_LEVEL. */
@@ -160,18 +181,35 @@ static VOID KiRedirectFrame(PKTRAP_FRAME Frame, ULONG64 Rip, ULONG64 Rsp)
     Frame->EFlags = (Frame->EFlags & KI_USER_EFLAGS & ~(EFLAGS_TF | EFLAGS_DF | EFLAGS_AC | EFLAGS_RF)) | EFLAGS_FIXED;
 }
 
+/* Writes a frame that begins with a context to the program's stack at Rsp, and the extended part above it. */
+static NTSTATUS KiPutFrame(ULONG64 Rsp, PVOID New, ULONG Bytes, PCONTEXT Context, const CONTEXT_EX *Layout)
+{
+    NTSTATUS Status;
+
+    Context->ContextFlags &= ~KI_CONTEXT_XSTATE;
+    if (Layout->XState.Length != 0) {
+        Context->ContextFlags |= KI_CONTEXT_XSTATE;
+    }
+    Status = MmCopyToUser((PVOID)Rsp, New, Bytes);
+    if (NT_SUCCESS(Status) && Layout->XState.Length != 0) {
+        Status = KiStoreExtendedState((PUCHAR)Rsp + sizeof(CONTEXT) + Layout->XState.Offset);
+    }
+    return Status;
+}
+
 /* ---- Exceptions ---- */
 
 /* FALSE: the program cannot be told. */
 static DECLSPEC_NOINLINE BOOLEAN KiOfferToProgram(PEXCEPTION_RECORD Record, PKTRAP_FRAME Frame, PCONTEXT Context)
 {
     KI_EXCEPTION_FRAME New;
-    ULONG64 Rsp = ((Frame->Rsp & ~15ULL) - sizeof(New)) & ~15ULL;
+    ULONG64 Rsp;
 
     if (KeUserExceptionDispatcher == 0) {
         return FALSE;
     }
     RtlZeroMemory(&New, sizeof(New));
+    Rsp = KiPlaceExtendedFrame(Frame->Rsp, sizeof(New), &New.Layout);
     if (Context != NULL) {
         New.Context = *Context;
     } else {
@@ -179,7 +217,7 @@ static DECLSPEC_NOINLINE BOOLEAN KiOfferToProgram(PEXCEPTION_RECORD Record, PKTR
     }
     New.Record = *Record;
     KiFillMachineFrame(Frame, &New.Machine);
-    if (!NT_SUCCESS(MmCopyToUser((PVOID)Rsp, &New, sizeof(New)))) {
+    if (!NT_SUCCESS(KiPutFrame(Rsp, &New, sizeof(New), &New.Context, &New.Layout))) {
         return FALSE;
     }
     KiRedirectFrame(Frame, KeUserExceptionDispatcher, Rsp);
@@ -224,10 +262,11 @@ static BOOLEAN KiTakeUserApc(PKTHREAD Thread, PKAPC *Apc, KAPC *Copy)
 static DECLSPEC_NOINLINE VOID KiEnterUserApc(PKTRAP_FRAME Frame, KAPC *Apc)
 {
     KI_APC_FRAME New;
-    ULONG64 Rsp = ((Frame->Rsp & ~15ULL) - sizeof(New)) & ~15ULL;
+    ULONG64 Rsp;
     NTSTATUS Status = KeUserApcDispatcher == 0 ? STATUS_ACCESS_VIOLATION : STATUS_SUCCESS;
 
     RtlZeroMemory(&New, sizeof(New));
+    Rsp = KiPlaceExtendedFrame(Frame->Rsp, sizeof(New), &New.Layout);
     KiUserContextFromFrame(Frame, &New.Context);
     New.Context.P1Home = (ULONG64)Apc->NormalContext;
     New.Context.P2Home = (ULONG64)Apc->SystemArgument1;
@@ -235,7 +274,7 @@ static DECLSPEC_NOINLINE VOID KiEnterUserApc(PKTRAP_FRAME Frame, KAPC *Apc)
     New.Context.P4Home = (ULONG64)Apc->NormalRoutine;
     KiFillMachineFrame(Frame, &New.Machine);
     if (NT_SUCCESS(Status)) {
-        Status = MmCopyToUser((PVOID)Rsp, &New, sizeof(New));
+        Status = KiPutFrame(Rsp, &New, sizeof(New), &New.Context, &New.Layout);
     }
     if (!NT_SUCCESS(Status)) {
         PspExitProcess(Status);
@@ -262,12 +301,24 @@ VOID KiDeliverUserApc(PKTRAP_FRAME Frame)
 
 /* ---- Services ---- */
 
+/* Copies a program's context and loads the extended part behind it, if it has one; the copy is not one that has. */
+static NTSTATUS KiTakeContext(PCONTEXT Copy, PCONTEXT Context)
+{
+    NTSTATUS Status = MmCopyFromUser(Copy, Context, sizeof(*Copy));
+
+    if (NT_SUCCESS(Status) && (Copy->ContextFlags & KI_CONTEXT_XSTATE) != 0) {
+        Copy->ContextFlags &= ~KI_CONTEXT_XSTATE;
+        Status = KiLoadExtendedState(Context);
+    }
+    return Status;
+}
+
 /**
  * NtContinue - goes on at a context.
  *
  * @Context    of ring 3; its flags say which parts count
  * @TestAlert  TRUE: user APCs that are queued come first
- * returns     only on failure: what reading the context failed with
+ * returns     only on failure: what reading the context failed with; STATUS_INVALID_PARAMETER (CONTEXT_XSTATE with no extended part behind it)
  *
  * Source: the documentation of RtlRestoreContext; the service behind it.
  */
@@ -276,7 +327,7 @@ NTSTATUS NTAPI NtContinue(PCONTEXT Context, BOOLEAN TestAlert)
     PKTHREAD Thread = KeGetCurrentThread();
     PKTRAP_FRAME Frame = Thread->TrapFrame;
     CONTEXT Copy;
-    NTSTATUS Status = MmCopyFromUser(&Copy, Context, sizeof(Copy));
+    NTSTATUS Status = KiTakeContext(&Copy, Context);
 
     if (!NT_SUCCESS(Status)) {
         return Status;
@@ -304,7 +355,7 @@ NTSTATUS NTAPI NtRaiseException(PEXCEPTION_RECORD Record, PCONTEXT Context, BOOL
     NTSTATUS Status = MmCopyFromUser(&Raised, Record, sizeof(Raised));
 
     if (NT_SUCCESS(Status)) {
-        Status = MmCopyFromUser(&Copy, Context, sizeof(Copy));
+        Status = KiTakeContext(&Copy, Context);
     }
     if (!NT_SUCCESS(Status)) {
         return Status;

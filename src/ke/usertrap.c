@@ -111,7 +111,7 @@ static NTSTATUS X87Status(VOID)
     USHORT Control, Status;
 
     __asm__ volatile("fnstcw %0\n\tfnstsw %1" : "=m"(Control), "=m"(Status));
-    if ((Status & 0x41 & ~Control) == 0x41) {
+    if ((Status & 0x41) == 0x41 && (Control & 1) == 0) { /* an invalid operation, of the register stack */
         return STATUS_FLOAT_STACK_CHECK;
     }
     return FloatingStatus(Status & ~(ULONG)Control);
@@ -128,7 +128,7 @@ static NTSTATUS PlainStatus(PKTRAP_FRAME Frame)
 {
     switch (Frame->Vector) {
     case TRAP_DIVIDE:
-        return STATUS_INTEGER_DIVIDE_BY_ZERO;
+        return KiDivideStatus(Frame);
     case TRAP_OVERFLOW:
         return STATUS_INTEGER_OVERFLOW;
     case TRAP_BOUNDS:
@@ -180,6 +180,8 @@ VOID KiUserException(PKTRAP_FRAME Frame)
         break;
     case TRAP_DEBUG:
         __asm__ volatile("movq %0, %%dr6" ::"r"(DR6_CLEAR));
+        KiNoteDebugTrap(KeGetCurrentThread(), Frame->Dr6);
+        Frame->EFlags &= ~EFLAGS_TF; /* a handler that wants the next step asks again */
         KiDispatchException(Frame, STATUS_SINGLE_STEP, 0, 0, 0, 0);
         break;
     case TRAP_BREAKPOINT:

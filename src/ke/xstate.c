@@ -24,12 +24,19 @@
 #define FXSAVE_FCW      0 /* offsets in the legacy area */
 #define FXSAVE_MXCSR    24
 #define FXSAVE_MASK     28
-#define X87_PROGRAM     0x27F /* what the x64 ABI starts a program with: 53-bit precision, all exceptions masked */
-#define MXCSR_PROGRAM   0x1F80
+C_ASSERT(FIELD_OFFSET(KUSER_SHARED_DATA, XState) == 0x3E0);
+C_ASSERT(FIELD_OFFSET(KE_EXTENDED_STATE, Mask) == FXSAVE_BYTES);
+
+#define X87_PROGRAM   0x27F /* what the x64 ABI starts a program with: 53-bit precision, all exceptions masked */
+#define MXCSR_PROGRAM 0x1F80
 
 static BOOLEAN KiHasXsave;                                /* (c) */
 static ULONG64 KiXstateMask;                              /* (c) XCR0 */
 static ULONG KiXstateBytes = FXSAVE_BYTES + XSAVE_HEADER; /* (c) */
+XSTATE_CONFIGURATION KeXstate;
+
+#define XMM_OFFSET 160 /* in the legacy area */
+#define XMM_BYTES  256
 
 /* On every processor, with its control registers. */
 VOID KiEnableExtendedState(VOID)
@@ -52,6 +59,25 @@ VOID KiEnableExtendedState(VOID)
     KeCpuid(13, 0, Leaf13); /* EBX: bytes for what is enabled now */
     KiXstateBytes = Leaf13[1];
     KiHasXsave = TRUE;
+}
+
+/* Describes the state for the kernel and for programs. Boot processor, once. */
+VOID KeInitializeExtendedState(VOID)
+{
+    KeXstate.EnabledFeatures = KiXstateMask;
+    KeXstate.Size = KiXstateBytes;
+    KeXstate.Features[0] = (XSTATE_FEATURE){0, XMM_OFFSET};
+    KeXstate.Features[1] = (XSTATE_FEATURE){XMM_OFFSET, XMM_BYTES};
+    for (ULONG Feature = 2; Feature < MAXIMUM_XSTATE_FEATURES; Feature++) {
+        ULONG Leaf[4];
+
+        if ((KiXstateMask >> Feature & 1) != 0) {
+            KeCpuid(13, Feature, Leaf);
+            KeXstate.Features[Feature] = (XSTATE_FEATURE){Leaf[1], Leaf[0]};
+        }
+    }
+    ASSERT(KiXstateBytes <= sizeof(KE_EXTENDED_STATE));
+    ((KUSER_SHARED_DATA *)MM_SHARED_USER_DATA)->XState = KeXstate;
 }
 
 /* State of a program that begins; NULL: memory is short. IRQL: <= DISPATCH_LEVEL. */

@@ -4,7 +4,7 @@
  * Only the thread itself can reach its registers: the vector registers are in the processor, the others in a frame on its stack.
  * So a request is carried to it by a special kernel APC, which a suspended or waiting thread takes too. A thread that has not been in ring 3
  * yet has the registers that it will begin with. One request is one pool block; the requester waits for it, and an APC that finds the thread
- * ending answers as well.
+ * ending answers as well. Extended registers (CONTEXT_XSTATE) travel in a block of their own.
  *
  * Locks: none. IRQL: PASSIVE_LEVEL; the APC's part APC_LEVEL.
  *
@@ -17,7 +17,7 @@
 
 #define PSP_TAG_CONTEXT 'xcPP'
 
-#define CONTEXT_PARTS 0x1FU /* control, integer, segments, floating point, debug registers */
+#define CONTEXT_PARTS 0x5FU /* control, integer, segments, floating point, debug registers, extended state */
 #define PART_CONTROL  0x1U
 #define PART_INTEGER  0x2U
 #define PART_SEGMENTS 0x4U
@@ -29,6 +29,8 @@ typedef struct _PSP_CONTEXT_REQUEST {
     KEVENT Done;
     BOOLEAN Set;
     NTSTATUS Status;
+    PKE_EXTENDED_STATE Extended; /* NULL: not asked for */
+    ULONG64 Features;            /* of Extended, that are wanted */
     CONTEXT Context;
 } PSP_CONTEXT_REQUEST, *PPSP_CONTEXT_REQUEST;
 
@@ -45,6 +47,7 @@ static VOID GetFirstRegisters(PCONTEXT Context)
     Context->SegCs = KGDT_R3_CODE | 3;
     Context->SegSs = KGDT_R3_DATA | 3;
     Context->EFlags = EFLAGS_FIXED;
+    KeGetDebugRegisters(Context);
 }
 
 static VOID SetFirstRegisters(const CONTEXT *Context)
@@ -58,6 +61,9 @@ static VOID SetFirstRegisters(const CONTEXT *Context)
     if ((Context->ContextFlags & PART_INTEGER) != 0) {
         Start->Rcx = Context->Rcx;
         Start->Rdx = Context->Rdx;
+    }
+    if ((Context->ContextFlags & PART_DEBUG) != 0) {
+        KeSetDebugRegisters(Context);
     }
 }
 
@@ -73,8 +79,14 @@ static VOID ServeRequest(PPSP_CONTEXT_REQUEST Request)
             GetFirstRegisters(&Request->Context);
         }
         Request->Context.ContextFlags = Parts;
+        if (Request->Extended != NULL && KeHasUserContext()) {
+            KeGetExtendedState(Request->Extended);
+        }
     } else if (KeHasUserContext()) {
         KeSetUserContext(&Request->Context);
+        if (Request->Extended != NULL) {
+            KeSetExtendedState(Request->Extended);
+        }
     } else {
         SetFirstRegisters(&Request->Context);
     }
@@ -142,6 +154,34 @@ static NTSTATUS CopyParts(PCONTEXT To, const CONTEXT *From)
     return Status;
 }
 
+static VOID FreeRequest(PPSP_CONTEXT_REQUEST Request)
+{
+    if (Request->Extended != NULL) {
+        ExFreePoolWithTag(Request->Extended, PSP_TAG_CONTEXT);
+    }
+    ExFreePoolWithTag(Request, PSP_TAG_CONTEXT);
+}
+
+/* The extended part of a request; nothing if the context has none. */
+static NTSTATUS BeginExtended(PPSP_CONTEXT_REQUEST Request, const CONTEXT *Context)
+{
+    NTSTATUS Status;
+
+    if ((Request->Context.ContextFlags & KI_CONTEXT_XSTATE) == 0) {
+        return STATUS_SUCCESS;
+    }
+    Request->Extended = ExAllocatePoolWithTag(NonPagedPool, PAGE_SIZE, PSP_TAG_CONTEXT); /* a page, for the alignment */
+    if (Request->Extended == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    Status = KeCaptureExtendedState(Request->Extended, Context);
+    Request->Features = Request->Extended->Mask;
+    if (NT_SUCCESS(Status) && !Request->Set) {
+        RtlZeroMemory(Request->Extended, sizeof(*Request->Extended)); /* a thread that has not begun has none */
+    }
+    return Status;
+}
+
 /* A request with the context's flags, or with all of it; a program's thread only. */
 static NTSTATUS BeginRequest(HANDLE ThreadHandle, ACCESS_MASK Access, PCONTEXT Context, BOOLEAN Set, PETHREAD *Thread,
                              PPSP_CONTEXT_REQUEST *Request)
@@ -160,10 +200,13 @@ static NTSTATUS BeginRequest(HANDLE ThreadHandle, ACCESS_MASK Access, PCONTEXT C
         Status = STATUS_INVALID_PARAMETER;
     }
     if (NT_SUCCESS(Status)) {
+        Status = BeginExtended(New, Context);
+    }
+    if (NT_SUCCESS(Status)) {
         Status = PspReferenceProgramThread(ThreadHandle, Access, Thread);
     }
     if (!NT_SUCCESS(Status)) {
-        ExFreePoolWithTag(New, PSP_TAG_CONTEXT);
+        FreeRequest(New);
         return Status;
     }
     *Request = New;
@@ -175,7 +218,7 @@ static NTSTATUS BeginRequest(HANDLE ThreadHandle, ACCESS_MASK Access, PCONTEXT C
  *
  * @ThreadHandle  with THREAD_GET_CONTEXT; a thread that runs is asked where it happens to be
  * returns        STATUS_SUCCESS; STATUS_INVALID_PARAMETER (flags); STATUS_THREAD_IS_TERMINATING; STATUS_INSUFFICIENT_RESOURCES;
- *                what handle and pointer say. Debug registers are given as 0
+ *                what handle and pointer say
  *
  * IRQL: PASSIVE_LEVEL.
  */
@@ -192,12 +235,15 @@ NTSTATUS NTAPI NtGetContextThread(HANDLE ThreadHandle, PCONTEXT Context)
     if (NT_SUCCESS(Status)) {
         Status = CopyParts(Context, &Request->Context);
     }
+    if (NT_SUCCESS(Status) && Request->Extended != NULL) {
+        Status = KeReturnExtendedState(Context, Request->Extended, Request->Features);
+    }
     ObDereferenceObject(Thread);
-    ExFreePoolWithTag(Request, PSP_TAG_CONTEXT);
+    FreeRequest(Request);
     return Status;
 }
 
-/* Sets registers: THREAD_SET_CONTEXT. Of a thread that has not begun, RIP, RSP, RCX and RDX. Else as NtGetContextThread. */
+/* Sets registers: THREAD_SET_CONTEXT. Of a thread that has not begun, RIP, RSP, RCX, RDX and debug registers. Else as NtGetContextThread. */
 NTSTATUS NTAPI NtSetContextThread(HANDLE ThreadHandle, PCONTEXT Context)
 {
     PPSP_CONTEXT_REQUEST Request;
@@ -209,7 +255,7 @@ NTSTATUS NTAPI NtSetContextThread(HANDLE ThreadHandle, PCONTEXT Context)
     }
     Status = AskThread(Thread, Request);
     ObDereferenceObject(Thread);
-    ExFreePoolWithTag(Request, PSP_TAG_CONTEXT);
+    FreeRequest(Request);
     return Status;
 }
 

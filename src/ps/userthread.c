@@ -3,7 +3,8 @@
  *
  * The thread begins in the kernel like any other and enters ring 3 from PspUserThreadStart; every later trap finds the kernel stack
  * empty again. What ends it is exit.c's. The user's stack is committed from the top with a guard page below what is committed; a touch of
- * the guard commits the next page (PspGrowUserStack), until one page is left, which is never given: STATUS_STACK_OVERFLOW.
+ * the guard commits the next page (PspGrowUserStack). When few are left the program gets them all but the last, for its handlers to run on, and
+ * STATUS_STACK_OVERFLOW.
  *
  * Locks: none of its own; ExitLock of the process through PspCountThread.
  */
@@ -13,6 +14,8 @@
 
 #define USER_THREAD_PRIORITY 8
 #define STACK_SPREAD         0xF000 /* bytes reserved more than asked for: the stack begins at any of the 16 pages in them */
+#define OVERFLOW_BYTES                                                                                                 \
+    (5 * PAGE_SIZE) /* what a handler gets: the frame, dispatch and unwinding take about 10 KB with AVX-512 */
 
 typedef struct DECLSPEC_ALIGN(16) _PSP_FIRST_FRAME {
     UCHAR Home[32]; /* KiReturnToUser's */
@@ -90,7 +93,7 @@ VOID PspAbandonUserThread(PETHREAD Thread)
 NTSTATUS PspCreateUserStack(SIZE_T Reserve, SIZE_T Commit, PPSP_USER_STACK Stack)
 {
     PVOID Base, Top, Guard;
-    SIZE_T Wanted = Reserve == 0 ? PSP_STACK_RESERVE : max(Reserve, 4 * PAGE_SIZE), Size, Bytes;
+    SIZE_T Wanted = Reserve == 0 ? PSP_STACK_RESERVE : max(Reserve, OVERFLOW_BYTES + 3 * PAGE_SIZE), Size, Bytes;
     NTSTATUS Status;
 
     if (Wanted > MAXLONG64 - STACK_SPREAD) {
@@ -140,6 +143,19 @@ VOID PspReleaseUserPart(PETHREAD Thread)
     }
 }
 
+/* What is left of a stack below Page, but for its last page, becomes usable. */
+static NTSTATUS GiveRest(PTEB Teb, PUCHAR Allocation, PUCHAR Page)
+{
+    PVOID Rest = Allocation + PAGE_SIZE;
+    SIZE_T Size = (SIZE_T)(Page - (PUCHAR)Rest);
+
+    if (Page > (PUCHAR)Rest &&
+        NT_SUCCESS(ZwAllocateVirtualMemory(ZwCurrentProcess(), &Rest, 0, &Size, MEM_COMMIT, PAGE_READWRITE))) {
+        MmCopyToUser(&Teb->NtTib.StackLimit, &Rest, sizeof(Rest));
+    }
+    return STATUS_STACK_OVERFLOW;
+}
+
 NTSTATUS PspGrowUserStack(PVOID Address)
 {
     PETHREAD Thread = PsGetCurrentThread();
@@ -155,8 +171,8 @@ NTSTATUS PspGrowUserStack(PVOID Address)
         Address >= Base) {
         return STATUS_GUARD_PAGE_VIOLATION;
     }
-    if ((PUCHAR)Guard <= (PUCHAR)Allocation) {
-        return STATUS_STACK_OVERFLOW;
+    if ((PUCHAR)Guard < (PUCHAR)Allocation + OVERFLOW_BYTES) {
+        return GiveRest(Teb, Allocation, Page);
     }
     NTSTATUS Status =
         ZwAllocateVirtualMemory(ZwCurrentProcess(), &Guard, 0, &Size, MEM_COMMIT, PAGE_READWRITE | PAGE_GUARD);

@@ -23,7 +23,11 @@ EXCEPTION_DISPOSITION NTAPI RtlpExecuteHandlerForUnwind(PEXCEPTION_RECORD Record
                                                         PCONTEXT Context, PDISPATCHER_CONTEXT Dispatcher);
 
 /* A frame above the last one must be nearer to the stack's base, or a damaged stack could be walked in circles. */
+#if NT_USER
+#define WALK_LIMIT 0x1000000 /* frames: recursion that fills a stack of 256 MB with the smallest */
+#else
 #define WALK_LIMIT 1024 /* frames: 24 KB of kernel stack hold fewer */
+#endif
 
 /* Raises STATUS_NONCONTINUABLE_EXCEPTION or the like on behalf of the dispatcher; never returns. */
 static DECLSPEC_NORETURN VOID RtlpRaiseInvalid(NTSTATUS Status, PEXCEPTION_RECORD Cause)
@@ -44,13 +48,14 @@ static BOOLEAN RtlpNextFrame(ULONG HandlerType, PCONTEXT Context, PDISPATCHER_CO
     Dispatcher->LanguageHandler = NULL;
     Dispatcher->ScopeIndex = 0;
     Dispatcher->FunctionEntry = RtlLookupFunctionEntry(Context->Rip, &Dispatcher->ImageBase, NULL);
-    if (Dispatcher->ImageBase == 0) {
-        return FALSE;
-    }
     if (Dispatcher->FunctionEntry == NULL) {
-        ULONG64 Return;
+        ULONG64 Return, Base;
 
         if ((Context->Rsp & 7) != 0 || !KiCopyMemoryNoFault(&Return, (PVOID)Context->Rsp, sizeof(Return))) {
+            return FALSE;
+        }
+        /* A call that led nowhere is a leaf too, if known code made it. */
+        if (Dispatcher->ImageBase == 0 && (RtlLookupFunctionEntry(Return, &Base, NULL) == NULL || Base == 0)) {
             return FALSE;
         }
         Dispatcher->EstablisherFrame = Context->Rsp;

@@ -28,7 +28,8 @@ class Machine:
 
     `chipset` q35 has PCI Express and no IDE of its own: it gets the one of the PIIX3 as a plug-in. `devices` are further
     -device arguments of QEMU.
-    `faults` are pairs (sector, once) of the first disk: reading the sector fails always, or the first time only (QEMU).
+    `faults` are pairs (sector, once) of the first disk, or of the disc if there is none (sectors of 512
+    bytes): reading the sector fails always, or the first time only (QEMU).
     """
 
     emulator: str = "qemu"
@@ -65,8 +66,8 @@ class Machine:
         for disk in self.disks:
             if not os.path.isfile(disk):
                 raise UsageError(f"--disk {disk}: no such file")
-        if self.faults and (self.emulator != "qemu" or not self.disks):
-            raise UsageError("faults exist on a disk of QEMU's only")
+        if self.faults and self.emulator != "qemu":
+            raise UsageError("faults exist on QEMU only")
         if self.extra and not os.path.isdir(self.extra):
             raise UsageError(f"--cd-extra {self.extra}: no such directory")
         if self.window and self.emulator != "qemu":
@@ -114,7 +115,7 @@ class Machine:
                 "-serial", com1, "-serial", com2, "-boot", "d"]
         if self.chipset == "q35":
             line += ["-device", "piix3-ide,id=ide"]
-        line += self._drive(2, f"file={disc}", "cdrom", "raw,readonly=on")
+        line += self._drive(2, self._faulty(disc) if self.faults and not self.disks else f"file={disc}", "cdrom", "raw,readonly=on")
         for index, disk in zip((0, 1, 3), self.disks):
             kind = "qcow2" if str(disk).endswith(".qcow2") else "raw"
             line += self._drive(index, self._faulty(disk) if self.faults and index == 0 else f"file={disk}", "disk", kind)

@@ -2,8 +2,8 @@
 ;
 ; At KiUserExceptionDispatcher RSP points to a CONTEXT; an EXCEPTION_RECORD lies at 0x4F0 and a machine frame (RIP, CS, RFLAGS, RSP, SS) at
 ; 0x590. At KiUserApcDispatcher it points to a CONTEXT whose home words are context, two arguments and routine, with a machine
-; frame at 0x4D0. The machine frames let the unwinder walk out into the interrupted code.
-; src/ke/userframe.c builds both.
+; frame at 0x4F0. Behind each CONTEXT lies its CONTEXT_EX, and above the frame the extended registers. The machine frames let the
+; unwinder walk out into the interrupted code. src/ke/userframe.c builds both.
 
 bits 64
 default rel
@@ -16,7 +16,7 @@ global KiUserApcDispatcher
 
 RECORD  equ 0x4F0
 MACHINE equ 0x590
-APC_MACHINE equ 0x4D0
+APC_MACHINE equ 0x4F0
 
 section .text
 
