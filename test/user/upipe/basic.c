@@ -1,7 +1,7 @@
 /*
  * basic.c - pipes as one thread sees them: names, directions, instances, modes, states, information, listing.
  *
- * All ends are synchronous, and nothing here waits: what would wait is asked of ends that do not wait. 
+ * All ends are synchronous, and nothing here waits: what would wait is asked of ends that do not wait.
  * Cases of the suite upipe.c.
  */
 #include "upipe.h"

@@ -1,8 +1,8 @@
 /*
  * upipe.c - the suite of pipes: npfs.sys from ring 3.
  *
- * basic.c has what one thread sees, wait.c requests that wait, race.c several threads. Run with the word `held` the program pends requests on a pipe and
- * waits to be killed: a case of wait.c starts itself so.
+ * basic.c has what one thread sees, wait.c requests that wait, race.c several threads. Run with the word `held` the program
+ * pends requests on pipes and waits to be killed: a case of race.c starts itself so.
  */
 #include "upipe.h"
 
@@ -82,11 +82,20 @@ ULONG StateOf(HANDLE File)
 NTSTATUS NTAPI NtProcessStartup(PPEB Peb)
 {
     static USER_CASE Cases[64];
+    PCUNICODE_STRING Line = &Peb->ProcessParameters->CommandLine;
     ULONG Count = 0;
 
-    UNREFERENCED_PARAMETER(Peb);
+    if (Line->Length >= 4 * sizeof(WCHAR) && Line->Buffer[Line->Length / sizeof(WCHAR) - 4] == L'h') {
+        return BeHeld();
+    }
     for (ULONG Index = 0; Index < BasicCount; Index++) {
         Cases[Count++] = BasicCases[Index];
+    }
+    for (ULONG Index = 0; Index < WaitCount; Index++) {
+        Cases[Count++] = WaitCases[Index];
+    }
+    for (ULONG Index = 0; Index < RaceCount; Index++) {
+        Cases[Count++] = RaceCases[Index];
     }
     return UserRunSuite("upipe", Cases, Count);
 }

@@ -32,5 +32,7 @@ NTSTATUS Get(HANDLE File, PVOID Data, ULONG Bytes); /* Iosb.Information: how muc
 NTSTATUS SetModes(HANDLE File, ULONG ReadMode, ULONG CompletionMode);
 ULONG StateOf(HANDLE File); /* FILE_PIPE_..._STATE; 0: the query failed */
 
-extern const USER_CASE BasicCases[];
-extern const ULONG BasicCount;
+NTSTATUS BeHeld(VOID); /* the process that race.c starts and kills */
+
+extern const USER_CASE BasicCases[], WaitCases[], RaceCases[];
+extern const ULONG BasicCount, WaitCount, RaceCount;
