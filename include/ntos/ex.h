@@ -48,6 +48,7 @@ VOID ExTimerRundown(VOID);
     } while (0)
 
 /* Rights and services that the DDK's headers leave out (values as documented for the Windows SDK). */
+#define TIMER_QUERY_STATE  0x0001U
 #define TIMER_MODIFY_STATE 0x0002U
 #define TIMER_ALL_ACCESS   (STANDARD_RIGHTS_REQUIRED | SYNCHRONIZE | 0x3U)
 #define MUTANT_QUERY_STATE 0x0001U

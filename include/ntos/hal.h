@@ -32,6 +32,7 @@ VOID HalStopClock(ULONG64 Units);
 VOID HalInitializeProcessor(VOID);
 
 /* End the machine; never return. Power off: ACPI S5, then the emulators' ports. Reset: ACPI reset, then 0xCF9, 8042. */
+VOID HalSetSystemTime(LARGE_INTEGER New, PLARGE_INTEGER Old); /* contract in clock.c */
 DECLSPEC_NORETURN VOID HalPowerOff(VOID);
 DECLSPEC_NORETURN VOID HalReset(VOID);
 /* Ends QEMU with exit status (Code << 1) | 1 if isa-debug-exit is there; returns otherwise. */

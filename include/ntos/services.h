@@ -155,7 +155,67 @@ NTSTATUS NTAPI NtSuspendThread(HANDLE ThreadHandle, PULONG PreviousSuspendCount)
 NTSTATUS NTAPI NtSignalAndWaitForSingleObject(HANDLE SignalHandle, HANDLE WaitHandle, BOOLEAN Alertable,
                                               PLARGE_INTEGER Timeout);
 
+/* ---- src/ex/objquery.c ---- */
+
+#ifndef STATUS_NOT_SAME_OBJECT
+#define STATUS_NOT_SAME_OBJECT ((NTSTATUS)0xC00001AC)
+#endif
+
+typedef struct _EVENT_BASIC_INFORMATION {
+    EVENT_TYPE EventType;
+    LONG EventState;
+} EVENT_BASIC_INFORMATION, *PEVENT_BASIC_INFORMATION;
+
+typedef struct _SEMAPHORE_BASIC_INFORMATION {
+    LONG CurrentCount, MaximumCount;
+} SEMAPHORE_BASIC_INFORMATION, *PSEMAPHORE_BASIC_INFORMATION;
+
+typedef struct _MUTANT_BASIC_INFORMATION {
+    LONG CurrentCount; /* 1: free */
+    BOOLEAN OwnedByCaller, AbandonedState;
+} MUTANT_BASIC_INFORMATION, *PMUTANT_BASIC_INFORMATION;
+
+typedef struct _TIMER_BASIC_INFORMATION {
+    LARGE_INTEGER RemainingTime; /* 100 ns */
+    BOOLEAN TimerState;
+} TIMER_BASIC_INFORMATION, *PTIMER_BASIC_INFORMATION;
+C_ASSERT(sizeof(TIMER_BASIC_INFORMATION) == 16);
+
+NTSTATUS NTAPI NtQueryEvent(HANDLE Handle, ULONG Class, PVOID Buffer, ULONG Length, PULONG ReturnLength);
+NTSTATUS NTAPI NtQuerySemaphore(HANDLE Handle, ULONG Class, PVOID Buffer, ULONG Length, PULONG ReturnLength);
+NTSTATUS NTAPI NtQueryMutant(HANDLE Handle, ULONG Class, PVOID Buffer, ULONG Length, PULONG ReturnLength);
+NTSTATUS NTAPI NtQueryTimer(HANDLE Handle, ULONG Class, PVOID Buffer, ULONG Length, PULONG ReturnLength);
+NTSTATUS NTAPI NtCompareObjects(HANDLE FirstObjectHandle, HANDLE SecondObjectHandle);
+NTSTATUS NTAPI NtQueryTimerResolution(PULONG MaximumTime, PULONG MinimumTime, PULONG CurrentTime);
+NTSTATUS NTAPI NtSetTimerResolution(ULONG DesiredTime, BOOLEAN SetResolution, PULONG CurrentTime);
+NTSTATUS NTAPI NtSetSystemTime(PLARGE_INTEGER NewTime, PLARGE_INTEGER OldTime);
+NTSTATUS NTAPI NtAllocateUuids(PULARGE_INTEGER Time, PULONG Range, PULONG Sequence, PUCHAR Seed);
+
+/* ---- src/cm/notify.c ---- */
+NTSTATUS NTAPI NtNotifyChangeMultipleKeys(HANDLE KeyHandle, ULONG Count, POBJECT_ATTRIBUTES SubordinateObjects,
+                                          HANDLE EventHandle, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                                          PIO_STATUS_BLOCK IoStatusBlock, ULONG NotifyFilter, BOOLEAN WatchSubtree,
+                                          PVOID Buffer, ULONG BufferLength, BOOLEAN Asynchronous);
+
 /* ---- src/io ---- */
+NTSTATUS NTAPI NtCancelIoFileEx(HANDLE FileHandle, PIO_STATUS_BLOCK IoRequestToCancel, PIO_STATUS_BLOCK IoStatusBlock);
+NTSTATUS NTAPI NtCancelSynchronousIoFile(HANDLE ThreadHandle, PIO_STATUS_BLOCK IoRequestToCancel,
+                                         PIO_STATUS_BLOCK IoStatusBlock);
+NTSTATUS NTAPI NtAllocateReserveObject(PHANDLE Handle, POBJECT_ATTRIBUTES Attributes, ULONG Kind);
+NTSTATUS NTAPI NtSetIoCompletionEx(HANDLE Handle, HANDLE ReserveHandle, PVOID KeyContext, PVOID ApcContext,
+                                   NTSTATUS IoStatus, ULONG_PTR IoStatusInformation);
+NTSTATUS NTAPI NtQueryIoCompletion(HANDLE Handle, ULONG Class, PVOID Buffer, ULONG Length, PULONG ReturnLength);
+NTSTATUS NTAPI NtNotifyChangeDirectoryFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
+                                           PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer, ULONG Length,
+                                           ULONG CompletionFilter, BOOLEAN WatchTree);
+NTSTATUS NTAPI NtLockFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                          PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER ByteOffset, PLARGE_INTEGER Length, ULONG Key,
+                          BOOLEAN FailImmediately, BOOLEAN ExclusiveLock);
+NTSTATUS NTAPI NtUnlockFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER ByteOffset,
+                            PLARGE_INTEGER Length, ULONG Key);
+NTSTATUS NTAPI NtLoadDriver(PUNICODE_STRING DriverServiceName);
+NTSTATUS NTAPI NtUnloadDriver(PUNICODE_STRING DriverServiceName);
+NTSTATUS NTAPI NtShutdownSystem(ULONG Action);
 NTSTATUS NTAPI NtCreateNamedPipeFile(PHANDLE FileHandle, ULONG DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                                      PIO_STATUS_BLOCK IoStatusBlock, ULONG ShareAccess, ULONG CreateDisposition,
                                      ULONG CreateOptions, ULONG NamedPipeType, ULONG ReadMode, ULONG CompletionMode,

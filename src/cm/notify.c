@@ -12,10 +12,17 @@
  * Source: documentation of ZwNotifyChangeKey.
  */
 #include <ntos/ke.h>
+#include <ntos/mm.h>
+#include <ntos/ps.h>
+#include <ntos/services.h>
+#include <ntos/user.h>
 
 #include "cmp.h"
 
-/* One call. A synchronous one lives on its caller's stack: its event is the last thing touched. */
+/*
+ * One call. A synchronous one lives on its caller's stack: its event is the last thing touched. A program's that is not waited for ends in the thread that
+ * made it, by an APC that writes its status block and may queue the program's own routine.
+ */
 typedef struct _CM_POST {
     LIST_ENTRY Link;           /* (r) in the watch's Posts */
     PKEVENT Event;             /* (c) may be NULL */
@@ -23,12 +30,87 @@ typedef struct _CM_POST {
     WORK_QUEUE_TYPE Queue;     /* (c) */
     PIO_STATUS_BLOCK IoStatus; /* (c) */
     BOOLEAN Allocated;         /* (c) own pool, and Event is referenced */
+    PETHREAD Thread;           /* (c) a program's: referenced; NULL: the kernel's */
+    PIO_APC_ROUTINE Routine;   /* (c) a program's, or NULL */
+    PVOID Context;             /* (c) for it */
+    NTSTATUS Status;           /* of a program's call that has ended */
+    KAPC Apc;                  /* then */
 } CM_POST, *PCM_POST;
+
+/* ---- The end of a program's call ---- */
+
+static VOID CmpFreePost(PCM_POST Post)
+{
+    if (Post->Event != NULL) {
+        ObDereferenceObjectDeferDelete(Post->Event);
+    }
+    if (Post->Thread != NULL) {
+        ObDereferenceObjectDeferDelete(Post->Thread);
+    }
+    ExFreePoolWithTag(Post, CMP_TAG);
+}
+
+static VOID NTAPI CmpRundownPost(PKAPC Apc)
+{
+    CmpFreePost(CONTAINING_RECORD(Apc, CM_POST, Apc));
+}
+
+/* The program's routine is about to be called: its arguments are where they belong. */
+static VOID NTAPI CmpUserPost(PKAPC Apc, PKNORMAL_ROUTINE *Routine, PVOID *Context, PVOID *Argument1, PVOID *Argument2)
+{
+    UNREFERENCED_PARAMETER(Routine);
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    CmpFreePost(CONTAINING_RECORD(Apc, CM_POST, Apc));
+}
+
+/* In the thread that called, APC_LEVEL. */
+static VOID NTAPI CmpEndUserPost(PKAPC Apc, PKNORMAL_ROUTINE *Routine, PVOID *Context, PVOID *Argument1,
+                                 PVOID *Argument2)
+{
+    PCM_POST Post = CONTAINING_RECORD(Apc, CM_POST, Apc);
+    IO_STATUS_BLOCK IoStatus = {.Status = Post->Status};
+
+    UNREFERENCED_PARAMETER(Routine);
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    MmCopyToUser(Post->IoStatus, &IoStatus, sizeof(IoStatus)); /* gone since: the caller's loss */
+    if (Post->Event != NULL) {
+        KeSetEvent(Post->Event, IO_NO_INCREMENT, FALSE);
+    }
+    if (Post->Routine == NULL) {
+        CmpFreePost(Post);
+        return;
+    }
+    KeInitializeApc(&Post->Apc, &Post->Thread->Tcb, OriginalApcEnvironment, CmpUserPost, CmpRundownPost,
+                    (PKNORMAL_ROUTINE)(PVOID)Post->Routine, UserMode, Post->Context);
+    if (!KeInsertQueueApc(&Post->Apc, Post->IoStatus, NULL, IO_NO_INCREMENT)) {
+        CmpFreePost(Post);
+    }
+}
+
+static VOID CmpFinishUserPost(PCM_POST Post, NTSTATUS Status)
+{
+    Post->Status = Status;
+    KeInitializeApc(&Post->Apc, &Post->Thread->Tcb, OriginalApcEnvironment, CmpEndUserPost, CmpRundownPost, NULL,
+                    KernelMode, NULL);
+    if (!KeInsertQueueApc(&Post->Apc, NULL, NULL, IO_NO_INCREMENT)) {
+        CmpFreePost(Post); /* the thread has ended */
+    }
+}
+
+/* ---- The end of any call ---- */
 
 static VOID CmpFinishPost(PCM_POST Post, NTSTATUS Status)
 {
     CM_POST Done = *Post;
 
+    if (Post->Thread != NULL) {
+        CmpFinishUserPost(Post, Status);
+        return;
+    }
     Done.IoStatus->Status = Status;
     Done.IoStatus->Information = 0;
     if (Done.Allocated) {
@@ -110,10 +192,24 @@ static NTSTATUS CmpPost(PCM_KEY_BODY Body, ULONG Filter, BOOLEAN Subtree, PCM_PO
     return Status;
 }
 
+/* Takes a post back that nothing has ended. FALSE: something has, and sets its event. */
+static BOOLEAN CmpWithdraw(PCM_POST Post)
+{
+    BOOLEAN Waiting;
+
+    CmpLockExclusive();
+    Waiting = Post->IoStatus->Status == STATUS_PENDING;
+    if (Waiting) {
+        RemoveEntryList(&Post->Link);
+    }
+    CmpUnlock();
+    return Waiting;
+}
+
 static NTSTATUS CmpNotifySynchronously(PCM_KEY_BODY Body, ULONG Filter, BOOLEAN Subtree, PKEVENT Event,
                                        PIO_STATUS_BLOCK IoStatusBlock)
 {
-    IO_STATUS_BLOCK IoStatus;
+    IO_STATUS_BLOCK IoStatus = {.Status = STATUS_PENDING};
     CM_POST Post = {.IoStatus = &IoStatus};
     KEVENT Done;
     NTSTATUS Status;
@@ -124,16 +220,31 @@ static NTSTATUS CmpNotifySynchronously(PCM_KEY_BODY Body, ULONG Filter, BOOLEAN 
     if (Status != STATUS_PENDING) {
         return Status;
     }
-    KeWaitForSingleObject(&Done, Executive, KernelMode, FALSE, NULL);
-    *IoStatusBlock = IoStatus;
+    Status = KeWaitForSingleObject(&Done, Executive, ExGetPreviousMode(), FALSE, NULL);
+    if (Status != STATUS_SUCCESS) { /* a program's thread that is to end */
+        if (CmpWithdraw(&Post)) {
+            return Status;
+        }
+        KeWaitForSingleObject(&Done, Executive, KernelMode, FALSE, NULL);
+    }
+    Status = ExCopyToCaller(IoStatusBlock, &IoStatus, sizeof(IoStatus));
     if (Event != NULL) {
         KeSetEvent(Event, IO_NO_INCREMENT, FALSE);
     }
-    return IoStatus.Status;
+    return NT_SUCCESS(Status) ? IoStatus.Status : Status;
 }
 
-static NTSTATUS CmpNotifyLater(PCM_KEY_BODY Body, ULONG Filter, BOOLEAN Subtree, PKEVENT Event, PWORK_QUEUE_ITEM Work,
-                               WORK_QUEUE_TYPE Queue, PIO_STATUS_BLOCK IoStatusBlock)
+/* What is to happen when a call ends that is not waited for. */
+typedef struct _CM_NOTICE {
+    PKEVENT Event;
+    PWORK_QUEUE_ITEM Work; /* the kernel's */
+    WORK_QUEUE_TYPE Queue;
+    PIO_APC_ROUTINE Routine; /* a program's */
+    PVOID Context;
+} CM_NOTICE;
+
+static NTSTATUS CmpNotifyLater(PCM_KEY_BODY Body, ULONG Filter, BOOLEAN Subtree, const CM_NOTICE *Notice,
+                               PIO_STATUS_BLOCK IoStatusBlock)
 {
     PCM_POST Post = ExAllocatePoolWithTag(NonPagedPool, sizeof(*Post), CMP_TAG);
     NTSTATUS Status;
@@ -141,21 +252,23 @@ static NTSTATUS CmpNotifyLater(PCM_KEY_BODY Body, ULONG Filter, BOOLEAN Subtree,
     if (Post == NULL) {
         return STATUS_INSUFFICIENT_RESOURCES;
     }
-    RtlZeroMemory(Post, sizeof(*Post));
-    Post->Event = Event;
-    Post->Work = Work;
-    Post->Queue = Queue;
-    Post->IoStatus = IoStatusBlock;
-    Post->Allocated = TRUE;
-    if (Event != NULL) {
-        ObReferenceObject(Event);
+    *Post = (CM_POST){.Event = Notice->Event,
+                      .Work = Notice->Work,
+                      .Queue = Notice->Queue,
+                      .IoStatus = IoStatusBlock,
+                      .Allocated = TRUE,
+                      .Routine = Notice->Routine,
+                      .Context = Notice->Context};
+    if (Post->Event != NULL) {
+        ObReferenceObject(Post->Event);
+    }
+    if (ExGetPreviousMode() != KernelMode) {
+        Post->Thread = PsGetCurrentThread();
+        ObReferenceObject(Post->Thread);
     }
     Status = CmpPost(Body, Filter, Subtree, Post);
     if (Status != STATUS_PENDING) {
-        if (Event != NULL) {
-            ObDereferenceObject(Event);
-        }
-        ExFreePoolWithTag(Post, CMP_TAG);
+        CmpFreePost(Post);
     }
     return Status;
 }
@@ -164,20 +277,22 @@ static NTSTATUS CmpNotifyLater(PCM_KEY_BODY Body, ULONG Filter, BOOLEAN Subtree,
  * NtNotifyChangeKey - reports the next change of a key or of the tree below it.
  *
  * @EventHandle    set at the change, may be NULL; cleared first
- * @ApcRoutine     of a kernel-mode caller: a WORK_QUEUE_ITEM that is queued at the change, may be NULL
+ * @ApcRoutine     of a kernel-mode caller: a WORK_QUEUE_ITEM that is queued at the change; of a program: called as a user APC
+ *                 with ApcContext and IoStatusBlock; may be NULL
  * @ApcContext     of a kernel-mode caller: the item's WORK_QUEUE_TYPE
  * @IoStatusBlock  gets STATUS_NOTIFY_ENUM_DIR, or STATUS_NOTIFY_CLEANUP when the handle closed or the key went
  * @NotifyFilter   REG_NOTIFY_*; counts in a handle's first call only, as does WatchSubtree
  * @Buffer, @BufferLength  not used, as in NT
  * @Asynchronous   FALSE: wait for it here
  * returns         STATUS_PENDING (asynchronous); what IoStatusBlock gets (synchronous); STATUS_INVALID_PARAMETER;
- *                 STATUS_KEY_DELETED; STATUS_INSUFFICIENT_RESOURCES; STATUS_NOT_IMPLEMENTED (an APC for user mode)
+ *                 STATUS_KEY_DELETED; STATUS_INSUFFICIENT_RESOURCES; STATUS_ACCESS_VIOLATION
  */
 NTSTATUS NTAPI NtNotifyChangeKey(HANDLE KeyHandle, HANDLE EventHandle, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
                                  PIO_STATUS_BLOCK IoStatusBlock, ULONG NotifyFilter, BOOLEAN WatchSubtree, PVOID Buffer,
                                  ULONG BufferLength, BOOLEAN Asynchronous)
 {
-    PKEVENT Event = NULL;
+    KPROCESSOR_MODE Mode = ExGetPreviousMode();
+    CM_NOTICE Notice = {0};
     PCM_KEY_BODY Body;
     NTSTATUS Status;
 
@@ -187,28 +302,44 @@ NTSTATUS NTAPI NtNotifyChangeKey(HANDLE KeyHandle, HANDLE EventHandle, PIO_APC_R
     if (NotifyFilter == 0 || (NotifyFilter & ~REG_LEGAL_CHANGE_FILTER) != 0) {
         return STATUS_INVALID_PARAMETER;
     }
-    if (ApcRoutine != NULL && ExGetPreviousMode() != KernelMode) {
-        return STATUS_NOT_IMPLEMENTED;
-    }
-    Status = CmpReferenceKey(KeyHandle, KEY_NOTIFY, &Body);
+    Status = ExProbeForWrite(IoStatusBlock, sizeof(*IoStatusBlock));
+    Status = NT_SUCCESS(Status) ? CmpReferenceKey(KeyHandle, KEY_NOTIFY, &Body) : Status;
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
+    if (Mode == KernelMode) {
+        Notice.Work = (PWORK_QUEUE_ITEM)ApcRoutine;
+        Notice.Queue = (WORK_QUEUE_TYPE)(ULONG_PTR)ApcContext;
+    } else {
+        Notice.Routine = ApcRoutine;
+        Notice.Context = ApcContext;
+    }
     if (EventHandle != NULL) {
-        Status = ObReferenceObjectByHandle(EventHandle, EVENT_MODIFY_STATE, ExpEventObjectType, ExGetPreviousMode(),
-                                           (PVOID *)&Event, NULL);
+        Status = ObReferenceObjectByHandle(EventHandle, EVENT_MODIFY_STATE, ExpEventObjectType, Mode,
+                                           (PVOID *)&Notice.Event, NULL);
     }
     if (NT_SUCCESS(Status)) {
-        if (Event != NULL) {
-            KeClearEvent(Event);
+        if (Notice.Event != NULL) {
+            KeClearEvent(Notice.Event);
         }
-        Status = Asynchronous ? CmpNotifyLater(Body, NotifyFilter, WatchSubtree, Event, (PWORK_QUEUE_ITEM)ApcRoutine,
-                                               (WORK_QUEUE_TYPE)(ULONG_PTR)ApcContext, IoStatusBlock)
-                              : CmpNotifySynchronously(Body, NotifyFilter, WatchSubtree, Event, IoStatusBlock);
+        Status = Asynchronous ? CmpNotifyLater(Body, NotifyFilter, WatchSubtree, &Notice, IoStatusBlock)
+                              : CmpNotifySynchronously(Body, NotifyFilter, WatchSubtree, Notice.Event, IoStatusBlock);
     }
-    if (Event != NULL) {
-        ObDereferenceObject(Event);
+    if (Notice.Event != NULL) {
+        ObDereferenceObject(Notice.Event);
     }
     ObDereferenceObject(Body);
     return Status;
+}
+
+/* The same; of the further keys that it may name, none is supported: STATUS_NOT_SUPPORTED unless Count is 0. */
+NTSTATUS NTAPI NtNotifyChangeMultipleKeys(HANDLE KeyHandle, ULONG Count, POBJECT_ATTRIBUTES SubordinateObjects,
+                                          HANDLE EventHandle, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                                          PIO_STATUS_BLOCK IoStatusBlock, ULONG NotifyFilter, BOOLEAN WatchSubtree,
+                                          PVOID Buffer, ULONG BufferLength, BOOLEAN Asynchronous)
+{
+    UNREFERENCED_PARAMETER(SubordinateObjects);
+    return (Count != 0) ? STATUS_NOT_SUPPORTED
+                        : NtNotifyChangeKey(KeyHandle, EventHandle, ApcRoutine, ApcContext, IoStatusBlock, NotifyFilter,
+                                            WatchSubtree, Buffer, BufferLength, Asynchronous);
 }

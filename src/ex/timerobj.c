@@ -17,8 +17,6 @@
 #include <ntos/ps.h>
 #include <ntos/user.h>
 
-#define TIMER_QUERY_STATE_ACCESS 0x0001U
-
 /* (k) Lock  (l) the thread's ActiveTimerListLock  (m) Setters  (c) constant after creation */
 typedef struct _EXP_TIMER {
     KTIMER Timer; /* first: the dispatcher header is the body's beginning */
@@ -45,7 +43,7 @@ static VOID ExpDeleteTimer(PVOID Object)
 
 static const OBJECT_TYPE_INITIALIZER ExpTimerTypeInfo = {
     .Name = L"Timer",
-    .GenericMapping = {STANDARD_RIGHTS_READ | TIMER_QUERY_STATE_ACCESS, STANDARD_RIGHTS_WRITE | TIMER_MODIFY_STATE,
+    .GenericMapping = {STANDARD_RIGHTS_READ | TIMER_QUERY_STATE, STANDARD_RIGHTS_WRITE | TIMER_MODIFY_STATE,
                        STANDARD_RIGHTS_EXECUTE | SYNCHRONIZE, TIMER_ALL_ACCESS},
     .ValidAccess = TIMER_ALL_ACCESS,
     .PoolTag = 'emiT',

@@ -35,7 +35,7 @@ ULONG KeTimeIncrement = UNITS_A_SECOND / CLOCK_RATE;
 static ULONG64 HalpLastTsc;       /* time stamp up to which time has been counted */
 static ULONG64 HalpInterruptTime; /* 100 ns since the clock started */
 static ULONG64 HalpTimeRemainder; /* time stamp counts times UNITS_A_SECOND not yet counted */
-static LONG64 HalpBootTime;       /* (c) system time at interrupt time 0 */
+static LONG64 HalpBootTime;       /* system time at interrupt time 0 */
 static volatile LONG HalpTimeLock;
 static volatile LONG HalpTimeSequence;
 
@@ -90,6 +90,31 @@ static VOID UpdateTimes(VOID)
     PublishTimes();
     InterlockedIncrement(&HalpTimeSequence);
     InterlockedExchange(&HalpTimeLock, 0);
+}
+
+/**
+ * HalSetSystemTime - sets system time; interrupt time and whatever waits for either go on as they were.
+ *
+ * @New  100 ns since 1601
+ * @Old  gets the time before
+ *
+ * The battery clock is not written. IRQL: <= DISPATCH_LEVEL.
+ */
+VOID HalSetSystemTime(LARGE_INTEGER New, PLARGE_INTEGER Old)
+{
+    BOOLEAN Enabled = KeDisableInterrupts();
+
+    while (InterlockedExchange(&HalpTimeLock, 1) != 0) {
+        YieldProcessor();
+    }
+    InterlockedIncrement(&HalpTimeSequence);
+    AdvanceTime();
+    Old->QuadPart = HalpBootTime + (LONG64)HalpInterruptTime;
+    HalpBootTime = New.QuadPart - (LONG64)HalpInterruptTime;
+    PublishTimes();
+    InterlockedIncrement(&HalpTimeSequence);
+    InterlockedExchange(&HalpTimeLock, 0);
+    KeRestoreInterrupts(Enabled);
 }
 
 static VOID ClockInterrupt(PKTRAP_FRAME Frame, PVOID Context)

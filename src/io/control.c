@@ -6,6 +6,7 @@
  * in the form the file system's device asks for. Source: WDK documentation of ZwDeviceIoControlFile, ZwFsControlFile,
  * ZwQueryDirectoryFile. IRQL: PASSIVE_LEVEL.
  */
+#include <ntos/services.h>
 #include <ntos/user.h>
 
 #include "iop.h"
@@ -151,5 +152,44 @@ NTSTATUS NTAPI NtQueryDirectoryFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROU
         (UCHAR)((RestartScan ? SL_RESTART_SCAN : 0) | (ReturnSingleEntry ? SL_RETURN_SINGLE_ENTRY : 0));
     Request.Stack->Parameters.QueryDirectory.Length = Length;
     Request.Stack->Parameters.QueryDirectory.FileInformationClass = FileInformationClass;
+    return IopIssueRequest(&Request);
+}
+
+/**
+ * NtNotifyChangeDirectoryFile - waits for a change in a directory.
+ *
+ * @CompletionFilter  FILE_NOTIFY_CHANGE_*
+ * returns            what the file system says, of which none here knows changes (STATUS_INVALID_DEVICE_REQUEST, STATUS_NOT_SUPPORTED);
+ *                    STATUS_INVALID_PARAMETER: no filter
+ *
+ * IRQL: PASSIVE_LEVEL. Source: documentation of ReadDirectoryChangesW.
+ */
+NTSTATUS NTAPI NtNotifyChangeDirectoryFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
+                                           PVOID ApcContext, PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer, ULONG Length,
+                                           ULONG CompletionFilter, BOOLEAN WatchTree)
+{
+    IOP_REQUEST Request;
+    NTSTATUS Status;
+
+    if (CompletionFilter == 0 || (CompletionFilter & ~FILE_NOTIFY_VALID_MASK) != 0) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    Status = IopOpenRequest(&Request, FileHandle, Event, FILE_LIST_DIRECTORY, IoStatusBlock, FALSE);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = IopSetCompletion(&Request, ApcRoutine, ApcContext);
+    if (NT_SUCCESS(Status)) {
+        Status = IopAllocateRequestIrp(&Request, IRP_MJ_DIRECTORY_CONTROL, IRP_MN_NOTIFY_CHANGE_DIRECTORY);
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = IopTransferBuffer(&Request, Buffer, Length, FALSE);
+    }
+    if (!NT_SUCCESS(Status)) {
+        return IopFailRequest(&Request, Status);
+    }
+    Request.Stack->Flags = WatchTree ? SL_WATCH_TREE : 0;
+    Request.Stack->Parameters.NotifyDirectory.Length = Length;
+    Request.Stack->Parameters.NotifyDirectory.CompletionFilter = CompletionFilter;
     return IopIssueRequest(&Request);
 }

@@ -158,9 +158,19 @@ VOID IopFinishThreadIrp(PIRP Irp);
 VOID IopCompleteInThread(PIRP Irp, PFILE_OBJECT File, BOOLEAN Notify);
 VOID IopQueueThreadIrp(PIRP Irp);
 
+/* Which requests are to be cancelled; NULL, FALSE: any. */
+typedef struct _IOP_CANCEL_WISH {
+    PFILE_OBJECT File;
+    PIO_STATUS_BLOCK Block; /* the caller's, only compared */
+    BOOLEAN Waited;         /* those that their thread waits for in a service */
+} IOP_CANCEL_WISH, *PIOP_CANCEL_WISH;
+
+ULONG IopCancelOwn(const IOP_CANCEL_WISH *Wish);
+
 /* ioport.c */
-#define IOP_PACKET_IRP  1 /* PacketType: the packet is an IRP that is done */
-#define IOP_PACKET_MINI 2
+#define IOP_PACKET_IRP     1 /* PacketType: the packet is an IRP that is done */
+#define IOP_PACKET_MINI    2
+#define IOP_PACKET_RESERVE 3 /* of a reserve object, whose it stays */
 
 VOID IopPostIrp(PFILE_OBJECT File, PIRP Irp);
 NTSTATUS IopSetCompletionPort(PFILE_OBJECT File, PVOID Information);

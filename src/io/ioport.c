@@ -2,8 +2,8 @@
  * ioport.c - I/O completion ports: a kernel queue as an object, and the packets that requests leave there.
  *
  * A file that was given a port (FileCompletionInformation) posts a packet for each request that was made with an ApcContext. The packet is
- * the request's own IRP, kept until somebody takes it, so posting cannot fail; IoSetIoCompletion allocates a small packet. Both
- * carry PacketType at the same distance from their link.
+ * the request's own IRP, kept until somebody takes it, so posting cannot fail; IoSetIoCompletion allocates a small packet, and a reserve object has
+ * one set aside. All carry PacketType at the same distance from their link.
  *
  * A port that is deleted frees what nobody took. Files hold a reference on their port, and keep it until they are deleted.
  *
@@ -22,12 +22,14 @@
 #define IOP_PORT_MODIFY_STATE 0x0002
 #define IOP_PORT_ALL_ACCESS   (STANDARD_RIGHTS_REQUIRED | SYNCHRONIZE | 3)
 
+#define IOP_RESERVE_ACCESS (STANDARD_RIGHTS_REQUIRED | 3)
+
 #define IOP_PORT_ENTRIES 32U /* packets that one call takes at most, on the stack */
 
 /* What IoSetIoCompletion posts. */
 typedef struct _IOP_MINI_PACKET {
     LIST_ENTRY ListEntry;
-    ULONG PacketType; /* IOP_PACKET_MINI */
+    ULONG PacketType; /* IOP_PACKET_MINI, IOP_PACKET_RESERVE */
     PVOID KeyContext;
     PVOID ApcContext;
     IO_STATUS_BLOCK IoStatus;
@@ -35,7 +37,14 @@ typedef struct _IOP_MINI_PACKET {
 C_ASSERT(FIELD_OFFSET(IOP_MINI_PACKET, PacketType) ==
          FIELD_OFFSET(IRP, Tail.Overlay.PacketType) - FIELD_OFFSET(IRP, Tail.Overlay.ListEntry));
 
+/* The body of a reserve object: a packet that can always be posted, once at a time. */
+typedef struct _IOP_RESERVE {
+    IOP_MINI_PACKET Packet;
+    volatile LONG Posted; /* interlocked; then the packet holds a reference */
+} IOP_RESERVE, *PIOP_RESERVE;
+
 POBJECT_TYPE IopCompletionObjectType;
+static POBJECT_TYPE IopReserveType;
 
 /* Takes a packet apart and frees it. */
 static VOID IopOpenPacket(PLIST_ENTRY Link, PFILE_IO_COMPLETION_INFORMATION Entry)
@@ -43,11 +52,18 @@ static VOID IopOpenPacket(PLIST_ENTRY Link, PFILE_IO_COMPLETION_INFORMATION Entr
     PIOP_MINI_PACKET Packet = CONTAINING_RECORD(Link, IOP_MINI_PACKET, ListEntry);
     PIRP Irp = CONTAINING_RECORD(Link, IRP, Tail.Overlay.ListEntry);
 
-    if (Packet->PacketType == IOP_PACKET_MINI) {
+    if (Packet->PacketType == IOP_PACKET_MINI || Packet->PacketType == IOP_PACKET_RESERVE) {
         Entry->KeyContext = Packet->KeyContext;
         Entry->ApcContext = Packet->ApcContext;
         Entry->IoStatusBlock = Packet->IoStatus;
-        ExFreePoolWithTag(Packet, IOP_TAG_PACKET);
+        if (Packet->PacketType == IOP_PACKET_MINI) {
+            ExFreePoolWithTag(Packet, IOP_TAG_PACKET);
+        } else {
+            PIOP_RESERVE Reserve = CONTAINING_RECORD(Packet, IOP_RESERVE, Packet);
+
+            InterlockedExchange(&Reserve->Posted, FALSE);
+            ObfDereferenceObject(Reserve);
+        }
         return;
     }
     ASSERT(Packet->PacketType == IOP_PACKET_IRP);
@@ -84,7 +100,16 @@ NTSTATUS IopCreateCompletionType(VOID)
         .DeleteProcedure = IopDeletePort,
     };
 
-    return ObCreateObjectType(&Info, &IopCompletionObjectType);
+    static const OBJECT_TYPE_INITIALIZER Reserve = {
+        .Name = L"IoCompletionReserve",
+        .GenericMapping = {STANDARD_RIGHTS_READ, STANDARD_RIGHTS_WRITE, STANDARD_RIGHTS_EXECUTE, IOP_RESERVE_ACCESS},
+        .ValidAccess = IOP_RESERVE_ACCESS,
+        .PoolTag = 'eRoI',
+        .WaitOffset = OB_NOT_WAITABLE,
+    };
+    NTSTATUS Status = ObCreateObjectType(&Info, &IopCompletionObjectType);
+
+    return NT_SUCCESS(Status) ? ObCreateObjectType(&Reserve, &IopReserveType) : Status;
 }
 
 /* Posts an IRP that is done. IRQL: <= DISPATCH_LEVEL. */
@@ -207,6 +232,97 @@ NTSTATUS NTAPI NtSetIoCompletion(HANDLE Handle, PVOID KeyContext, PVOID ApcConte
         ObfDereferenceObject(Port);
     }
     return Status;
+}
+
+/**
+ * NtAllocateReserveObject - memory for one packet, set aside so that posting it cannot fail.
+ *
+ * @Kind    IOP_RESERVE_IO_COMPLETION (1); there are none for user APCs (0)
+ * returns  STATUS_SUCCESS; STATUS_NOT_SUPPORTED, STATUS_INVALID_PARAMETER: another kind; errors of names and handles
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS NTAPI NtAllocateReserveObject(PHANDLE Handle, POBJECT_ATTRIBUTES Attributes, ULONG Kind)
+{
+    PIOP_RESERVE Reserve;
+    NTSTATUS Status;
+
+    if (Kind != 1) {
+        return (Kind == 0) ? STATUS_NOT_SUPPORTED : STATUS_INVALID_PARAMETER;
+    }
+    Status = ExCreateObject(IopReserveType, Attributes, sizeof(*Reserve), (PVOID *)&Reserve);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    RtlZeroMemory(Reserve, sizeof(*Reserve));
+    Reserve->Packet.PacketType = IOP_PACKET_RESERVE;
+    return ExInsertObject(Reserve, IOP_RESERVE_ACCESS, Handle);
+}
+
+/* Posts a reserve's packet; STATUS_INVALID_PARAMETER_2: it has not been taken since the last time. */
+static NTSTATUS IopPostReserve(PVOID Port, PIOP_RESERVE Reserve, const FILE_IO_COMPLETION_INFORMATION *What)
+{
+    if (InterlockedExchange(&Reserve->Posted, TRUE)) {
+        return STATUS_INVALID_PARAMETER_2;
+    }
+    ObfReferenceObject(Reserve); /* the packet's */
+    Reserve->Packet.KeyContext = What->KeyContext;
+    Reserve->Packet.ApcContext = What->ApcContext;
+    Reserve->Packet.IoStatus = What->IoStatusBlock;
+    KeInsertQueue(Port, &Reserve->Packet.ListEntry);
+    return STATUS_SUCCESS;
+}
+
+/* As NtSetIoCompletion, by way of a reserve; NULL: without. Needs no memory then. */
+NTSTATUS NTAPI NtSetIoCompletionEx(HANDLE Handle, HANDLE ReserveHandle, PVOID KeyContext, PVOID ApcContext,
+                                   NTSTATUS IoStatus, ULONG_PTR IoStatusInformation)
+{
+    FILE_IO_COMPLETION_INFORMATION What = {.KeyContext = KeyContext, .ApcContext = ApcContext};
+    KPROCESSOR_MODE Mode = ExGetPreviousMode();
+    PVOID Port, Reserve;
+    NTSTATUS Status;
+
+    if (ReserveHandle == NULL) {
+        return NtSetIoCompletion(Handle, KeyContext, ApcContext, IoStatus, IoStatusInformation);
+    }
+    What.IoStatusBlock.Status = IoStatus;
+    What.IoStatusBlock.Information = IoStatusInformation;
+    Status = ObReferenceObjectByHandle(Handle, IOP_PORT_MODIFY_STATE, IopCompletionObjectType, Mode, &Port, NULL);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = ObReferenceObjectByHandle(ReserveHandle, 2, IopReserveType, Mode, &Reserve, NULL);
+    if (NT_SUCCESS(Status)) {
+        Status = IopPostReserve(Port, Reserve, &What);
+        ObfDereferenceObject(Reserve);
+    }
+    ObfDereferenceObject(Port);
+    return Status;
+}
+
+/* IoCompletionBasicInformation: how many packets wait. With IO_COMPLETION_QUERY_STATE. */
+NTSTATUS NTAPI NtQueryIoCompletion(HANDLE Handle, ULONG Class, PVOID Buffer, ULONG Length, PULONG ReturnLength)
+{
+    LONG Depth;
+    ULONG Bytes = sizeof(Depth);
+    PVOID Port;
+    NTSTATUS Status;
+
+    if (Class != 0) {
+        return STATUS_INVALID_INFO_CLASS;
+    }
+    if (Length != Bytes) {
+        return STATUS_INFO_LENGTH_MISMATCH;
+    }
+    Status = ObReferenceObjectByHandle(Handle, IOP_PORT_QUERY_STATE, IopCompletionObjectType, ExGetPreviousMode(),
+                                       &Port, NULL);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Depth = KeReadStateQueue(Port);
+    ObfDereferenceObject(Port);
+    Status = ExCopyToCaller(Buffer, &Depth, Bytes);
+    return ExReturnValue(Status, ReturnLength, &Bytes, sizeof(Bytes));
 }
 
 /* Takes up to Count (<= IOP_PORT_ENTRIES) packets into Entries, waiting for the first only. */

@@ -14,7 +14,9 @@
  * Loading runs in the system process, in a worker if the caller is elsewhere. Lock: IopDatabaseLock for marks. PASSIVE_LEVEL.
  */
 #include <ntos/console.h>
+#include <ntos/services.h>
 #include <ntos/sysimage.h>
+#include <ntos/user.h>
 
 #include "iop.h"
 
@@ -236,12 +238,29 @@ VOID IopCheckPendingUnload(PDRIVER_OBJECT Driver)
     }
 }
 
+/* A program's call as the kernel's own, with its privilege and its string checked. */
+static NTSTATUS IopForProgram(NTSTATUS(NTAPI *Service)(PUNICODE_STRING), PUNICODE_STRING Name)
+{
+    UNICODE_STRING Captured;
+    NTSTATUS Status;
+
+    if (!SeSinglePrivilegeCheck(SeExports->SeLoadDriverPrivilege, ExGetPreviousMode())) {
+        return STATUS_PRIVILEGE_NOT_HELD;
+    }
+    Status = ExCaptureString(&Captured, Name);
+    if (NT_SUCCESS(Status)) {
+        Status = Service(&Captured);
+        ExFreeCapturedString(&Captured);
+    }
+    return Status;
+}
+
 /**
  * NtLoadDriver - loads and starts a driver.
  *
  * @DriverServiceName  its service key; the last component names the driver object
  * returns             what DriverEntry returned; STATUS_OBJECT_NAME_NOT_FOUND: no such key; STATUS_IMAGE_ALREADY_LOADED; errors of
- *                     MmLoadSystemImage; STATUS_PRIVILEGE_NOT_HELD: a program
+ *                     MmLoadSystemImage; STATUS_PRIVILEGE_NOT_HELD: a program without SeLoadDriverPrivilege
  *
  * IRQL: PASSIVE_LEVEL. Source: WDK documentation of ZwLoadDriver.
  */
@@ -251,7 +270,7 @@ NTSTATUS NTAPI NtLoadDriver(PUNICODE_STRING DriverServiceName)
 
     ASSERT_IRQL(PASSIVE_LEVEL);
     if (ExGetPreviousMode() != KernelMode) {
-        return STATUS_PRIVILEGE_NOT_HELD;
+        return IopForProgram(ZwLoadDriver, DriverServiceName);
     }
     if (IoGetCurrentProcess() == PsInitialSystemProcess) {
         return IopLoadHere(DriverServiceName);
@@ -273,14 +292,15 @@ NTSTATUS NTAPI NtLoadDriver(PUNICODE_STRING DriverServiceName)
  */
 NTSTATUS NTAPI NtUnloadDriver(PUNICODE_STRING DriverServiceName)
 {
-    UNICODE_STRING Service = IopLastComponent(DriverServiceName);
+    UNICODE_STRING Service;
     PDRIVER_OBJECT Driver;
     NTSTATUS Status;
 
     ASSERT_IRQL(PASSIVE_LEVEL);
     if (ExGetPreviousMode() != KernelMode) {
-        return STATUS_PRIVILEGE_NOT_HELD;
+        return IopForProgram(ZwUnloadDriver, DriverServiceName);
     }
+    Service = IopLastComponent(DriverServiceName);
     Status = IopFindDriver(&Service, &Driver);
     if (!NT_SUCCESS(Status)) {
         return Status;

@@ -272,8 +272,8 @@ NTSTATUS IopIssueRequest(PIOP_REQUEST Request)
     ObfReferenceObject(Request->File); /* the IRP's, given up by completion */
     Irp->Tail.Overlay.OriginalFileObject = Request->File;
     Request->UserEvent = NULL; /* completion dereferences it */
+    IopQueueThreadIrp(Irp);
     if (!Request->Synchronous) {
-        IopQueueThreadIrp(Irp);
         Status = IofCallDriver(Request->Device, Irp);
         if (Status != STATUS_PENDING) {
             IopCompleteInThread(Irp, Request->File, !NT_ERROR(Status));

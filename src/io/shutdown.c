@@ -8,6 +8,9 @@
  * Lock: IopShutdownLock (fast mutex) for the lists; no driver is called under it. PASSIVE_LEVEL. Source: WDK documentation of
  * IoRegisterShutdownNotification.
  */
+#include <ntos/hal.h>
+#include <ntos/services.h>
+
 #include "iop.h"
 
 typedef struct _IOP_SHUTDOWN {
@@ -120,4 +123,30 @@ VOID IoShutdown(VOID)
     ASSERT_IRQL(PASSIVE_LEVEL);
     IopShutdownList(&IopShutdowns);
     IopShutdownList(&IopLastShutdowns);
+}
+
+/**
+ * NtShutdownSystem - ends everything: drivers are told, then the machine goes off or starts again.
+ *
+ * @Action  ShutdownNoReboot (0), ShutdownReboot (1), ShutdownPowerOff (2)
+ * returns  STATUS_SUCCESS after ShutdownNoReboot alone; STATUS_PRIVILEGE_NOT_HELD (SeShutdownPrivilege); STATUS_INVALID_PARAMETER
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS NTAPI NtShutdownSystem(ULONG Action)
+{
+    if (Action > 2) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    if (!SeSinglePrivilegeCheck(SeExports->SeShutdownPrivilege, ExGetPreviousMode())) {
+        return STATUS_PRIVILEGE_NOT_HELD;
+    }
+    IoShutdown();
+    if (Action == 1) {
+        HalReset();
+    }
+    if (Action == 2) {
+        HalPowerOff();
+    }
+    return STATUS_SUCCESS;
 }

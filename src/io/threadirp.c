@@ -1,7 +1,7 @@
 /*
  * threadirp.c - requests of services: the list each thread has of its own, their end in its context, and their cancellation.
  *
- * An asynchronous request is on its thread's list (ETHREAD.IrpList) from before it is sent until it has ended. Where it ends:
+ * A request is on its thread's list (ETHREAD.IrpList) from before it is sent until it has ended. Where one that the service does not wait for ends:
  *
  *   the driver was done before it returned (PendingReturned is clear): the service ends the IRP itself, with no APC;
  *   later, in any context: completion queues a special kernel APC to the thread, which ends it at APC_LEVEL.
@@ -178,8 +178,8 @@ VOID IopQueueThreadIrp(PIRP Irp)
     KeLowerIrql(Irql);
 }
 
-/* Cancels the thread's own requests: of one file, or all. Returns how many there were. */
-static ULONG IopCancelOwn(PFILE_OBJECT File)
+/* Cancels those of the thread's own requests that are meant. Returns how many there were. IRQL: <= APC_LEVEL. */
+ULONG IopCancelOwn(const IOP_CANCEL_WISH *Wish)
 {
     PETHREAD Thread = PsGetCurrentThread();
     ULONG Count = 0;
@@ -189,7 +189,10 @@ static ULONG IopCancelOwn(PFILE_OBJECT File)
     for (PLIST_ENTRY Link = Thread->IrpList.Flink; Link != &Thread->IrpList; Link = Link->Flink) {
         PIRP Irp = CONTAINING_RECORD(Link, IRP, ThreadListEntry);
 
-        if (Irp->Tail.Overlay.Thread == Thread && (File == NULL || Irp->Tail.Overlay.OriginalFileObject == File)) {
+        if (Irp->Tail.Overlay.Thread == Thread &&
+            (Wish->File == NULL || Irp->Tail.Overlay.OriginalFileObject == Wish->File) &&
+            (Wish->Block == NULL || Irp->UserIosb == Wish->Block) &&
+            (!Wish->Waited || (Irp->AllocationFlags & IOP_IRP_WAITED) != 0)) {
             IoCancelIrp(Irp);
             Count++;
         }
@@ -231,39 +234,11 @@ VOID IoCancelThreadIo(VOID)
     if (IsListEmpty(&Thread->IrpList)) {
         return;
     }
-    IopCancelOwn(NULL);
+    IopCancelOwn(&(IOP_CANCEL_WISH){0});
     for (ULONG Round = 0; !IsListEmpty(&Thread->IrpList); Round++) {
         if (Round == IOP_CANCEL_ROUNDS) {
             IopDisassociate(Thread);
         }
         KeDelayExecutionThread(KernelMode, FALSE, &Pause);
     }
-}
-
-/**
- * NtCancelIoFile - cancels the current thread's requests on a file and waits until none is left.
- *
- * returns  STATUS_SUCCESS, also when there was none; what the handle says
- *
- * IRQL: PASSIVE_LEVEL. Source: WDK documentation of ZwCancelIoFile.
- */
-NTSTATUS NTAPI NtCancelIoFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock)
-{
-    PETHREAD Thread = PsGetCurrentThread();
-    LARGE_INTEGER Pause = {.QuadPart = IOP_CANCEL_PAUSE};
-    IO_STATUS_BLOCK Result = {.Status = STATUS_SUCCESS};
-    PFILE_OBJECT File;
-    NTSTATUS Status;
-
-    UNREFERENCED_PARAMETER(Thread);
-    ASSERT_IRQL(PASSIVE_LEVEL);
-    Status = ObReferenceObjectByHandle(FileHandle, 0, IopFileObjectType, ExGetPreviousMode(), (PVOID *)&File, NULL);
-    if (!NT_SUCCESS(Status)) {
-        return Status;
-    }
-    while (IopCancelOwn(File) != 0) {
-        KeDelayExecutionThread(KernelMode, FALSE, &Pause);
-    }
-    ObfDereferenceObject(File);
-    return ExCopyToCaller(IoStatusBlock, &Result, sizeof(Result));
 }
