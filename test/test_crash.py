@@ -34,6 +34,16 @@ def test_crash(kind, emulator):
     assert function in symbolize(stop.text, "chk")
 
 
+def test_callbacks_are_called():
+    """Those who registered for a bug check are called after its report, and what they add is shown."""
+    with Session(Machine(cmdline="test", mem=256)) as session:
+        session.wait_prompt()
+        with pytest.raises(BugCheck):
+            session.run("crash callback")
+        assert session.wait_text(r"^called back with 5 bytes at here\nbug check callback: crash, 5 bytes\n"
+                                 r"bug check data: crash, 3 bytes\n4f 72 69$", 30)
+
+
 def test_a_processor_that_goes_deaf_is_found():
     """One of 4 processors stops taking interrupts: the others' watchdog names it, and its stack is in the report."""
     with Session(Machine(cmdline="test", mem=256, cpus=4)) as session:

@@ -10,6 +10,7 @@
  *   for each other processor "processor N at IRQL L" and its stack lines
  *   *** END STOP
  *
+ * Then it calls those who registered for it (kecallback.c).
  * With boot option `test` the emulator is then ended; otherwise every processor halts.
  */
 #include <ntos/console.h>
@@ -147,6 +148,7 @@ DECLSPEC_NORETURN VOID KiBugCheckTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, UL
     KiPrintContextStack(&Context);
     KiPrintStopped();
     ConPrint("*** END STOP\n");
+    KiCallAtBugCheck();
     KdBugCheck(Frame);
     if (KeBootOption("test", NULL, 0)) {
         HalDebugExit(BUGCHECK_EXIT_CODE);

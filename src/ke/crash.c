@@ -17,6 +17,35 @@ static VOID KiCrashBugCheck(VOID)
     KeBugCheck(MANUALLY_INITIATED_CRASH);
 }
 
+static VOID NTAPI KiCrashCalled(PVOID Buffer, ULONG Length)
+{
+    ConPrint("called back with %lu bytes at %s\n", Length, (PCSTR)Buffer);
+}
+
+static VOID NTAPI KiCrashData(KBUGCHECK_CALLBACK_REASON Reason, PKBUGCHECK_REASON_CALLBACK_RECORD Record, PVOID Data,
+                              ULONG Length)
+{
+    PKBUGCHECK_SECONDARY_DUMP_DATA Dump = Data;
+
+    UNREFERENCED_PARAMETER(Reason);
+    UNREFERENCED_PARAMETER(Record);
+    UNREFERENCED_PARAMETER(Length);
+    Dump->OutBuffer = Dump->InBuffer;
+    Dump->OutBufferLength = 3;
+    RtlCopyMemory(Dump->InBuffer, "\x4f\x72\x69", 3);
+}
+
+/* With callbacks of both kinds registered. */
+static VOID KiCrashCallback(VOID)
+{
+    static KBUGCHECK_CALLBACK_RECORD Plain;
+    static KBUGCHECK_REASON_CALLBACK_RECORD Reason;
+
+    KeRegisterBugCheckCallback(&Plain, KiCrashCalled, "here", 5, (PUCHAR) "crash");
+    KeRegisterBugCheckReasonCallback(&Reason, KiCrashData, KbCallbackSecondaryDumpData, (PUCHAR) "crash");
+    KeBugCheck(MANUALLY_INITIATED_CRASH);
+}
+
 static VOID KiCrashNull(VOID)
 {
     *(volatile ULONG *)NULL = 1;
@@ -129,10 +158,11 @@ static VOID KiCrashDeaf(VOID)
 }
 
 static const KI_CRASH_KIND KiCrashKinds[] = {
-    {"assert", KiCrashAssert},   {"bugcheck", KiCrashBugCheck}, {"deaf", KiCrashDeaf},
-    {"divide", KiCrashDivide},   {"hang", KiCrashHang},         {"invalid", KiCrashInvalid},
-    {"null", KiCrashNull},       {"stack", KiCrashStack},       {"twice", KiCrashFreeTwice},
-    {"overrun", KiCrashOverrun}, {"irpstack", KiCrashIrpStack}, {"irptwice", KiCrashIrpTwice},
+    {"assert", KiCrashAssert},     {"bugcheck", KiCrashBugCheck}, {"callback", KiCrashCallback},
+    {"deaf", KiCrashDeaf},         {"divide", KiCrashDivide},     {"hang", KiCrashHang},
+    {"invalid", KiCrashInvalid},   {"null", KiCrashNull},         {"stack", KiCrashStack},
+    {"twice", KiCrashFreeTwice},   {"overrun", KiCrashOverrun},   {"irpstack", KiCrashIrpStack},
+    {"irptwice", KiCrashIrpTwice},
 };
 
 static BOOLEAN KiSameText(PCSTR First, PCSTR Second)

@@ -2,7 +2,7 @@
  * nmi.c - what a non-maskable interrupt means: stop for the debugger, stop for good, or show every stack.
  *
  * The debugger and a bug check send NMIs to stop the other processors, since nothing holds an NMI back. Any other NMI
- * is somebody's question what the machine is doing: the first processor that takes one prints its own stack and, once the
+ * that no driver takes (kecallback.c) is somebody's question what the machine is doing: the first processor that takes one prints its own stack and, once the
  * others have come here (by the same NMI, or by one it sends them), theirs, in one report from "*** NMI" to
  * "*** END NMI"; then all go on. A processor in here waits with its frame published in KiStopped, so whoever reports reads a stack that
  * stands still.
@@ -130,6 +130,9 @@ VOID KiNmi(PKTRAP_FRAME Frame)
     }
     if (KiBugCheckActive != 0) {
         StayStopped(Frame);
+    }
+    if (KiNmiReporter == NOBODY && KiCallAtNmi()) {
+        return; /* a driver knows whose it is */
     }
     if (InterlockedCompareExchange(&KiNmiReporter, Number, NOBODY) == NOBODY) {
         Report(Frame);

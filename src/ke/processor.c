@@ -157,6 +157,7 @@ VOID KiInitializeProcessor0(LOADER_BLOCK *LoaderBlock)
     KeCpuid(1, 0, Leaf1);
     KiVirtualMachine = (Leaf1[2] & CPUID1_ECX_HYPERVISOR) != 0;
     KiInitializeIdt();
+    KiInitializeCallbacks();
     KiInitializeProcessor(&KiBootProcessor, 0, Leaf1[1] >> 24);
     KiProcessorBlock[0] = &KiBootProcessor.Pcr.Prcb;
     KeNumberOfActiveProcessors = 1;

@@ -29,6 +29,11 @@ typedef struct DECLSPEC_ALIGN(64) _KI_PROCESSOR_AREA {
 
 extern BOOLEAN KiVirtualMachine; /* (c) somebody else decides when a processor runs (spinlock.c) */
 
+/* kecallback.c */
+VOID KiInitializeCallbacks(VOID);
+VOID KiCallAtBugCheck(VOID);
+BOOLEAN KiCallAtNmi(VOID);
+
 VOID KiInitializeIdt(VOID); /* once, before the first processor loads it (src/ke/idt.c) */
 VOID KiLoadIdt(PKIPCR Pcr);
 
