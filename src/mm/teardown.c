@@ -142,24 +142,45 @@ static BOOLEAN MiNextEntry(PMI_ADDRESS_SPACE Space, ULONG TableFrame, PULONG Ind
     return Found;
 }
 
-/* Empties the entries [First, End) of a table; Level 3: PML4 ... 0: page table. Own: level 0 names pages of the list. */
-static VOID MiEmptyTable(PMI_ADDRESS_SPACE Space, ULONG Frame, ULONG Level, ULONG First, ULONG End, BOOLEAN Own)
+/* The first entry of a table that a region may use: entries outside every VAD are 0. Vpn: of entry 0. */
+static ULONG MiFirstIndex(PMI_ADDRESS_SPACE Space, ULONG64 Vpn, ULONG Level)
 {
+    PMI_VAD Vad = MiFirstVadFrom(Space, Vpn);
+
+    return Vad == NULL || Vad->StartVpn <= Vpn ? 0
+                                               : (ULONG)min((Vad->StartVpn - Vpn) >> 9 * Level, MI_TABLE_ENTRIES - 1);
+}
+
+/* Empties a table of the user half. Level 3: PML4 ... 0: page table. Vpn: of entry 0. */
+static VOID MiEmptyTable(PMI_ADDRESS_SPACE Space, ULONG Frame, ULONG Level, ULONG64 Vpn, ULONG End)
+{
+    ULONG Index = MiFirstIndex(Space, Vpn, Level);
     MMPTE Entry;
 
-    if (Level == 0 && !Own) {
-        for (ULONG Index = First; !MiIsTableEmpty(Space, Frame);) {
+    if (Level == 0) {
+        while (!MiIsTableEmpty(Space, Frame)) {
             Index = MiDeleteLeaves(Space, Frame, Index);
         }
         return;
     }
-    for (ULONG Index = First; MiNextEntry(Space, Frame, &Index, End, &Entry); Index++) {
+    for (; MiNextEntry(Space, Frame, &Index, End, &Entry); Index++) {
         if (Level == 1 && Entry.Hard.Large) {
             MiDeleteLargePage(Entry, Frame, Index);
             continue;
         }
+        MiEmptyTable(Space, (ULONG)MiPteFrame(Entry), Level - 1, Vpn + ((ULONG64)Index << 9 * Level), MI_TABLE_ENTRIES);
+        MiDeleteTable(Space, (ULONG)MiPteFrame(Entry), Frame, Index);
+    }
+}
+
+/* Empties entries [First, End) of a table of hyperspace, whose level 0 names pages of the working-set list. */
+static VOID MiEmptyHyperspace(PMI_ADDRESS_SPACE Space, ULONG Frame, ULONG Level, ULONG First, ULONG End)
+{
+    MMPTE Entry;
+
+    for (ULONG Index = First; MiNextEntry(Space, Frame, &Index, End, &Entry); Index++) {
         if (Level != 0) {
-            MiEmptyTable(Space, (ULONG)MiPteFrame(Entry), Level - 1, 0, MI_TABLE_ENTRIES, Own);
+            MiEmptyHyperspace(Space, (ULONG)MiPteFrame(Entry), Level - 1, 0, MI_TABLE_ENTRIES);
         }
         MiDeleteTable(Space, (ULONG)MiPteFrame(Entry), Frame, Index);
     }
@@ -177,14 +198,14 @@ VOID MiDeleteSpace(PMI_ADDRESS_SPACE Space)
     ExAcquireFastMutex(&Space->AddressLock);
     ExAcquireFastMutex(&Space->WorkingSetLock);
     Space->Deleted = TRUE;
-    MiEmptyTable(Space, Space->RootFrame, 3, 0, 256, FALSE);
+    MiEmptyTable(Space, Space->RootFrame, 3, 0, MI_TABLE_ENTRIES / 2);
     while ((Vad = MiNextVad(Space, NULL)) != NULL) {
         MiRemoveVad(Space, Vad);
         MiReturnCommit(&Space->Commit, Vad->Commit);
         MiForgetView(Vad);
         ExFreePoolWithTag(Vad, MI_TAG_VAD);
     }
-    MiEmptyTable(Space, Space->RootFrame, 3, Hyperspace, Hyperspace + 1, TRUE);
+    MiEmptyHyperspace(Space, Space->RootFrame, 3, Hyperspace, Hyperspace + 1);
     ExReleaseFastMutex(&Space->WorkingSetLock);
     ExReleaseFastMutex(&Space->AddressLock);
 
