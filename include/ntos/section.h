@@ -44,6 +44,9 @@ extern MM_FAULT_COUNTERS MmFaultCounters;
 /* Phase 1, after ObInitialize: the section thread and the section object type. PASSIVE_LEVEL. */
 VOID MmInitializeSections(VOID);
 
+/* \Device\PhysicalMemory, once \Device is there. PASSIVE_LEVEL. Fails: as ObCreateObject. (src/mm/physsect.c) */
+NTSTATUS MmInitializePhysicalMemory(VOID);
+
 /**
  * MmOpenDataSection - finds or creates the data section of a file and takes an open on it.
  *

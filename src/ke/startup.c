@@ -44,6 +44,9 @@ static VOID NTAPI KiPhase1(PVOID Context)
     if (!NT_SUCCESS(IoInitialize(KeLoaderBlock))) {
         KeBugCheckEx(IO1_INITIALIZATION_FAILED, 0, 0, 0, 0);
     }
+    if (!NT_SUCCESS(MmInitializePhysicalMemory())) {
+        KeBugCheckEx(MEMORY1_INITIALIZATION_FAILED, 4, 0, 0, 0);
+    }
     MmFreeLoaderMemory();
     ExStartFaults();
     ConsoleStart();

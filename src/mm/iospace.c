@@ -6,13 +6,14 @@
  * frame keeps it from being freed under the mapping.
  *
  * One physical page has one cache type at a time: a mapping whose type differs from that of a live mapping it overlaps is
- * refused, because the processor's behaviour would be undefined (SDM 3A 11.12.4). The live mappings are a
+ * refused (views of \Device\PhysicalMemory are in the list too), because the processor's behaviour would be undefined (SDM 3A 11.12.4). The live mappings are a
  * list, short (tens) and walked under MiIoLock (DISPATCH_LEVEL, outside the range, PFN and TLB locks).
  */
-#include "mip.h"
+#include "frameuse.h"
 #include "range.h"
 
-#define MI_TAG_IO 'oImM'
+#define MI_TAG_IO     'oImM'
+#define MI_VIEW_BATCH 64u /* frames under one hold of the PFN lock */
 
 typedef struct _MI_IO_MAP {
     LIST_ENTRY Link; /* (i) MiIoLock */
@@ -46,6 +47,124 @@ BOOLEAN MiCacheTypeOf(MEMORY_CACHING_TYPE Type, MI_CACHE_TYPE *CacheType)
         return FALSE;
     }
 }
+
+/* ---- Views of \Device\PhysicalMemory (physsect.c) ---- */
+
+/*
+ * A device's page keeps the type that it is mapped with already; without one it is not cached. Entered in the list, so that no
+ * driver maps it otherwise meanwhile. FALSE: parts of it have different types.
+ */
+static BOOLEAN MiEnterDeviceView(PMI_IO_MAP Map)
+{
+    ULONG Types = 0;
+    KIRQL Irql;
+
+    KeAcquireSpinLock(&MiIoLock, &Irql);
+    Map->CacheType = MiUncached;
+    for (PLIST_ENTRY Link = MiIoMaps.Flink; Link != &MiIoMaps; Link = Link->Flink) {
+        PMI_IO_MAP Other = CONTAINING_RECORD(Link, MI_IO_MAP, Link);
+
+        if (Other->First < Map->First + Map->Pages && Map->First < Other->First + Other->Pages) {
+            Types |= 1u << Other->CacheType;
+            Map->CacheType = Other->CacheType;
+        }
+    }
+    if ((Types & (Types - 1)) == 0) {
+        InsertHeadList(&MiIoMaps, &Map->Link);
+    }
+    KeReleaseSpinLock(&MiIoLock, Irql);
+    return (Types & (Types - 1)) == 0;
+}
+
+/* A program may look at a frame that somebody owns, but never at a page table. PFN lock. */
+static NTSTATUS MiReferenceForView(PFN_FRAME Frame)
+{
+    PCONTROL_AREA File;
+
+    if (MiPfnState(MiPfn(Frame)) != MiActive || MiPfnIsDeleted(MiPfn(Frame))) {
+        return STATUS_INVALID_ADDRESS;
+    }
+    if (MiFrameUse(Frame, &File) == MiUsePageTable) {
+        return STATUS_ACCESS_DENIED;
+    }
+    return MiIncrementReferenceCount(Frame) ? STATUS_SUCCESS : STATUS_WORKING_SET_QUOTA;
+}
+
+static VOID MiDropViewReferences(PFN_FRAME First, ULONG64 Pages)
+{
+    for (ULONG64 Done = 0; Done < Pages;) {
+        KIRQL Irql = MiLockPfn();
+
+        for (ULONG Batch = 0; Batch < MI_VIEW_BATCH && Done < Pages; Batch++) {
+            MiDecrementReferenceCount(First + Done++);
+        }
+        MiUnlockPfn(Irql);
+    }
+}
+
+static NTSTATUS MiReferenceView(PMI_IO_MAP Map)
+{
+    NTSTATUS Status = STATUS_SUCCESS;
+    ULONG64 Done = 0;
+
+    while (Done < Map->Pages && NT_SUCCESS(Status)) {
+        KIRQL Irql = MiLockPfn();
+
+        for (ULONG Batch = 0; Batch < MI_VIEW_BATCH && Done < Map->Pages && NT_SUCCESS(Status); Batch++) {
+            Status = MiReferenceForView(Map->First + Done);
+            Done += NT_SUCCESS(Status);
+        }
+        MiUnlockPfn(Irql);
+    }
+    if (!NT_SUCCESS(Status)) {
+        MiDropViewReferences(Map->First, Done);
+    }
+    return Status;
+}
+
+NTSTATUS MiClaimPhysicalView(PFN_FRAME First, ULONG64 Pages, MI_CACHE_TYPE *DeviceType, PVOID *Claim)
+{
+    PMI_IO_MAP Map = ExAllocatePoolWithTag(NonPagedPool, sizeof(*Map), MI_TAG_IO);
+    ULONG64 Ram = 0;
+    NTSTATUS Status;
+
+    if (Map == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    for (ULONG64 Index = 0; Index < Pages; Index++) {
+        Ram += MiIsRamFrame(First + Index);
+    }
+    *Map = (MI_IO_MAP){.First = First, .Pages = Pages, .Ram = Ram != 0};
+    if (Ram == Pages) {
+        Status = MiReferenceView(Map);
+    } else {
+        Status = Ram == 0 && MiEnterDeviceView(Map) ? STATUS_SUCCESS : STATUS_INVALID_ADDRESS;
+    }
+    if (!NT_SUCCESS(Status)) {
+        ExFreePoolWithTag(Map, MI_TAG_IO);
+        return Status;
+    }
+    *DeviceType = Map->CacheType;
+    *Claim = Map;
+    return STATUS_SUCCESS;
+}
+
+VOID MiReleasePhysicalView(PVOID Claim)
+{
+    PMI_IO_MAP Map = Claim;
+    KIRQL Irql;
+
+    if (Map->Ram) {
+        MiDropViewReferences(Map->First, Map->Pages);
+    } else {
+        KeAcquireSpinLock(&MiIoLock, &Irql);
+        RemoveEntryList(&Map->Link);
+        KeReleaseSpinLock(&MiIoLock, Irql);
+    }
+    ExFreePoolWithTag(Map, MI_TAG_IO);
+}
+
+/* ---- I/O space ---- */
 
 /* May this RAM frame be seen through an I/O map of this type? Locks: PFN lock. */
 static BOOLEAN MiMayMapRam(PFN_FRAME Frame, MI_CACHE_TYPE CacheType)

@@ -3,7 +3,8 @@
  *
  * The range is a VAD of its own kind. Its PTEs are valid from the start and aliases: they hold no share and have no entry in the
  * working-set list, since it is the MDL's lock that keeps the frames. A program can neither free the range nor change its
- * protection; the driver takes it down, in the same process, before it unlocks the pages, or the end of the process does.
+ * protection; the driver takes it down, in the same process, before it unlocks the pages, or the end of the process does. Views of
+ * \Device\PhysicalMemory (userview.c) are of the same kind.
  *
  * IRQL: <= APC_LEVEL, in the process. Locks: address lock, working-set lock, PFN lock.
  *
@@ -13,11 +14,13 @@
 #include "miprocess.h"
 
 /* Writes the PTEs of up to one table. FALSE: no frame for the table now. Working-set lock held. */
-static BOOLEAN MiMapAliases(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 Last, PPFN_NUMBER Frames,
-                            MI_CACHE_TYPE DeviceType)
+static BOOLEAN MiMapAliases(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 First, ULONG64 Last,
+                            const MI_ALIASES *Aliases)
 {
     PMMPTE Pte = MiPteOf(MI_VPN_ADDRESS(First));
-    const ULONG64 Bits = PTE_VALID | PTE_USER | PTE_WRITE | PTE_ACCESSED | PTE_DIRTY | PTE_NX | MI_PTE_ALIAS;
+    const ULONG64 Bits =
+        PTE_VALID | PTE_USER | (Aliases->ReadOnly ? 0 : PTE_WRITE | PTE_DIRTY) | PTE_ACCESSED | PTE_NX | MI_PTE_ALIAS;
+    ULONG64 Offset = First - Vad->StartVpn;
     KIRQL Irql;
 
     if (!MiMakeProcessTables(Space, MI_VPN_ADDRESS(First))) {
@@ -25,14 +28,17 @@ static BOOLEAN MiMapAliases(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 Last
     }
     Irql = MiLockPfn();
     for (ULONG64 Page = 0; Page <= Last - First; Page++) {
-        MiWriteValidPte(&Pte[Page], MiMakeValidPte(Frames[Page], Bits | MiMdlPteBits(Frames[Page], DeviceType)));
+        PFN_FRAME Frame =
+            Aliases->Frames != NULL ? Aliases->Frames[Offset + Page] : Aliases->FirstFrame + Offset + Page;
+
+        MiWriteValidPte(&Pte[Page], MiMakeValidPte(Frame, Bits | MiMdlPteBits(Frame, Aliases->DeviceType)));
     }
     MiAddUsedEntries(Pte, (LONG)(Last - First + 1));
     MiUnlockPfn(Irql);
     return TRUE;
 }
 
-static VOID MiUnmapAliases(PMI_ADDRESS_SPACE Space, PMI_VAD Vad)
+VOID MiUnmapAliases(PMI_ADDRESS_SPACE Space, PMI_VAD Vad)
 {
     for (ULONG64 Vpn = Vad->StartVpn; MiNextResidentTable(&Vpn, Vad->EndVpn);) {
         PVOID Table = MI_VPN_ADDRESS(Vpn);
@@ -73,14 +79,14 @@ static NTSTATUS MiPlaceMdl(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 Pages, 
     return MiVadsOverlap(Space, Vad->StartVpn, Vad->EndVpn) ? STATUS_CONFLICTING_ADDRESSES : STATUS_SUCCESS;
 }
 
-static VOID MiFillMdlVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, PPFN_NUMBER Frames, MI_CACHE_TYPE DeviceType)
+VOID MiFillAliasVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, const MI_ALIASES *Aliases)
 {
     ExAcquireFastMutex(&Space->WorkingSetLock);
     MiInsertVad(Space, Vad);
     for (ULONG64 Vpn = Vad->StartVpn; Vpn <= Vad->EndVpn;) {
         ULONG64 End = min(Vad->EndVpn, Vpn | 511);
 
-        if (MiMapAliases(Space, Vpn, End, &Frames[Vpn - Vad->StartVpn], DeviceType)) {
+        if (MiMapAliases(Space, Vad, Vpn, End, Aliases)) {
             Vpn = End + 1;
         } else {
             ExReleaseFastMutex(&Space->WorkingSetLock);
@@ -110,7 +116,7 @@ NTSTATUS MiMapMdlInProcess(PMDL Mdl, MEMORY_CACHING_TYPE CacheType, PVOID *Base)
     ExAcquireFastMutex(&Space->AddressLock);
     Status = Space->Deleted ? STATUS_PROCESS_IS_TERMINATING : MiPlaceMdl(Space, Vad, Pages, *Base);
     if (NT_SUCCESS(Status)) {
-        MiFillMdlVad(Space, Vad, MmGetMdlPfnArray(Mdl), DeviceType);
+        MiFillAliasVad(Space, Vad, &(MI_ALIASES){.Frames = MmGetMdlPfnArray(Mdl), .DeviceType = DeviceType});
         *Base = (PUCHAR)MI_VPN_ADDRESS(Vad->StartVpn) + Mdl->ByteOffset;
     } else {
         ExFreePoolWithTag(Vad, MI_TAG_VAD);
@@ -130,7 +136,7 @@ VOID MiUnmapMdlInProcess(PVOID Base)
     }
     ExAcquireFastMutex(&Space->AddressLock);
     Vad = MiFindVad(Space, MI_VPN(Base));
-    if (Vad == NULL || Vad->Type != MiVadLocked || Vad->StartVpn != MI_VPN(Base)) {
+    if (Vad == NULL || Vad->Type != MiVadLocked || Vad->PhysicalClaim != NULL || Vad->StartVpn != MI_VPN(Base)) {
         KeBugCheckEx(MEMORY_MANAGEMENT, 0x1002, (ULONG_PTR)Base, (ULONG_PTR)Vad, 0);
     }
     ExAcquireFastMutex(&Space->WorkingSetLock);

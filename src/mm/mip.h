@@ -241,6 +241,14 @@ VOID MiMapMdlFrames(PMDL Mdl, PMMPTE Pte, MI_CACHE_TYPE DeviceType);
 VOID MiUnmapMdlFrames(PMDL Mdl, PMMPTE Pte, ULONG Extra);
 ULONG64 MiMdlPteBits(PFN_FRAME Frame, MI_CACHE_TYPE DeviceType); /* cache bits of a mapping of the frame */
 
+/*
+ * The frames of a view of \Device\PhysicalMemory: all RAM that is in use, with a reference each, or none of it RAM. IRQL: <= APC_LEVEL.
+ * @DeviceType: of a device's pages. Fails: STATUS_ACCESS_DENIED (a page table), STATUS_INVALID_ADDRESS (RAM that nobody uses, or RAM and
+ * other pages, or pages of several cache types), STATUS_WORKING_SET_QUOTA, STATUS_INSUFFICIENT_RESOURCES. (iospace.c)
+ */
+NTSTATUS MiClaimPhysicalView(PFN_FRAME First, ULONG64 Pages, MI_CACHE_TYPE *DeviceType, PVOID *Claim);
+VOID MiReleasePhysicalView(PVOID Claim);
+
 /* The kernel's cache type of a DDK type; FALSE: no such type. (iospace.c) */
 BOOLEAN MiCacheTypeOf(MEMORY_CACHING_TYPE Type, MI_CACHE_TYPE *CacheType);
 /* Could MiClaimFrame take it? PFN lock. Drops its lines from every cache, before its cache type changes. (contiguous.c) */

@@ -55,6 +55,7 @@ typedef struct _MI_VAD {
     BOOLEAN CommitAll;        /* (a)(w) a PTE of 0 is a committed page */
     BOOLEAN WriteWatch;       /* (c) Dirty says which pages were written, also in MI_PTE_WRITTEN of transition PTEs */
     BOOLEAN LargePages;       /* (c) mapped by page-directory entries, all of it, always */
+    PVOID PhysicalClaim;      /* (c) a view of \Device\PhysicalMemory, of type MiVadLocked; else NULL */
     BOOLEAN Placeholder;      /* (c) addresses kept for a view or an allocation that replaces it */
     ULONG Secured;            /* (a) MmSecureVirtualMemory handles that lie in it */
     ULONG64 Commit;           /* (p) pages charged */
@@ -245,6 +246,16 @@ ULONG MiFirstProtection(PMI_VAD Vad, ULONG64 Vpn);
 /* Base: in NULL or the address wanted, out where it is. Fails: STATUS_INSUFFICIENT_RESOURCES, STATUS_CONFLICTING_ADDRESSES, STATUS_NO_MEMORY, ... */
 NTSTATUS MiMapMdlInProcess(PMDL Mdl, MEMORY_CACHING_TYPE CacheType, PVOID *Base);
 VOID MiUnmapMdlInProcess(PVOID Base);
+
+/* Enters a MiVadLocked VAD, with its PTEs: Frames, or, without, as many from FirstFrame on. (a) held. */
+typedef struct _MI_ALIASES {
+    PPFN_NUMBER Frames;
+    PFN_FRAME FirstFrame;
+    MI_CACHE_TYPE DeviceType;
+    BOOLEAN ReadOnly;
+} MI_ALIASES, *PMI_ALIASES;
+VOID MiFillAliasVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, const MI_ALIASES *Aliases);
+VOID MiUnmapAliases(PMI_ADDRESS_SPACE Space, PMI_VAD Vad); /* (a) and (w) held */
 
 /* ---- userview.c ---- */
 /* A VAD of a view goes with its space: gives up what it holds of the section. No locks but (a) and (w). */

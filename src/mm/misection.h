@@ -90,7 +90,7 @@ typedef struct _MI_IMAGE {
 
 /* A section object (MmCreateSection). */
 typedef struct _SECTION {
-    PCONTROL_AREA ControlArea; /* (c) */
+    PCONTROL_AREA ControlArea; /* (c) NULL: \Device\PhysicalMemory */
     ULONG64 Bytes;             /* (p) only grows */
     ULONG Protection;          /* (c) MM_...: the most that a view may have */
     ULONG Attributes;          /* (c) SEC_... */

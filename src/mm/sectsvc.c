@@ -95,7 +95,7 @@ static NTSTATUS MiExtendSection(PSECTION Section, PULONG64 Bytes)
     NTSTATUS Status;
     KIRQL Irql;
 
-    if (ControlArea->FileObject == NULL || ControlArea->Image != NULL) {
+    if (ControlArea == NULL || ControlArea->FileObject == NULL || ControlArea->Image != NULL) {
         return STATUS_SECTION_NOT_EXTENDED;
     }
     FileSize = (ULONG64)((PFSRTL_COMMON_FCB_HEADER)ControlArea->FileObject->FsContext)->FileSize.QuadPart;
@@ -165,13 +165,15 @@ static SIZE_T MiSectionAnswerSize(SECTION_INFORMATION_CLASS Class)
 
 static NTSTATUS MiDescribeSection(PSECTION Section, SECTION_INFORMATION_CLASS Class, PMI_SECTION_ANSWER Answer)
 {
-    PMI_IMAGE Image = Section->ControlArea->Image;
+    PCONTROL_AREA ControlArea = Section->ControlArea; /* NULL: physical memory */
+    PMI_IMAGE Image = ControlArea == NULL ? NULL : ControlArea->Image;
 
     RtlZeroMemory(Answer, sizeof(*Answer));
     if (Class == SectionBasicInformation) {
         Answer->Basic.AllocationAttributes =
             Section->Attributes |
-            (Section->ControlArea->FileObject != NULL ? (ULONG)SEC_FILE : 0); /* as Windows: SEC_FILE marks a file's */
+            (ControlArea != NULL && ControlArea->FileObject != NULL ? (ULONG)SEC_FILE
+                                                                    : 0); /* as Windows: SEC_FILE marks a file's */
         Answer->Basic.MaximumSize.QuadPart = (LONGLONG)Section->Bytes;
         return STATUS_SUCCESS;
     }

@@ -153,7 +153,16 @@ static NTSTATUS MiInsertView(PMI_ADDRESS_SPACE Space, PMI_VIEW_REQUEST Request, 
 /* Checks a request against its section, fills in the size. */
 static NTSTATUS MiFitView(PSECTION Section, PMI_VIEW_REQUEST Request)
 {
-    if (Section->ControlArea->Image != NULL) {
+    if (Section->ControlArea == NULL) { /* pages of physical memory, read or written */
+        if ((Request->Protection != MM_READONLY && Request->Protection != MM_READWRITE) || Request->Replace) {
+            return STATUS_INVALID_PAGE_PROTECTION;
+        }
+        if (Request->Bytes == 0) {
+            return STATUS_INVALID_VIEW_SIZE;
+        }
+    } else if (!Request->Replace && Request->Offset % MI_GRANULARITY != 0) {
+        return STATUS_MAPPED_ALIGNMENT;
+    } else if (Section->ControlArea->Image != NULL) {
         Request->Protection = MM_EXECUTE_WRITECOPY; /* each part of it has its own */
     } else if (!MiSectionAllows(Section->Protection, Request->Protection)) {
         return STATUS_SECTION_PROTECTION;
@@ -177,12 +186,44 @@ static NTSTATUS MiFitView(PSECTION Section, PMI_VIEW_REQUEST Request)
     return STATUS_SUCCESS;
 }
 
+/* A view of \Device\PhysicalMemory: aliases, whose frames the claim keeps. */
+static NTSTATUS MiMapPhysicalView(PMI_ADDRESS_SPACE Space, PMI_VIEW_REQUEST Request)
+{
+    MI_ALIASES Aliases = {.FirstFrame = Request->Offset >> PAGE_SHIFT, .ReadOnly = Request->Protection == MM_READONLY};
+    PMI_VAD Vad = MiCreateVad(MiVadLocked, 0, 0, Request->Protection);
+    NTSTATUS Status = Vad == NULL ? STATUS_INSUFFICIENT_RESOURCES
+                                  : MiClaimPhysicalView(Aliases.FirstFrame, Request->Bytes >> PAGE_SHIFT,
+                                                        &Aliases.DeviceType, &Vad->PhysicalClaim);
+
+    if (!NT_SUCCESS(Status)) {
+        if (Vad != NULL) {
+            ExFreePoolWithTag(Vad, MI_TAG_VAD);
+        }
+        return Status;
+    }
+    ExAcquireFastMutex(&Space->AddressLock);
+    Status = Space->Deleted ? STATUS_PROCESS_IS_TERMINATING : MiPlaceView(Space, Request, Vad);
+    if (NT_SUCCESS(Status)) {
+        MiFillAliasVad(Space, Vad, &Aliases);
+        Request->Base = (ULONG64)MI_VPN_ADDRESS(Vad->StartVpn);
+    }
+    ExReleaseFastMutex(&Space->AddressLock);
+    if (!NT_SUCCESS(Status)) {
+        MiReleasePhysicalView(Vad->PhysicalClaim);
+        ExFreePoolWithTag(Vad, MI_TAG_VAD);
+    }
+    return Status;
+}
+
 /* Maps a view into the current process; Request->Base receives its address. */
 static NTSTATUS MiMapView(PSECTION Section, PMI_ADDRESS_SPACE Space, PMI_VIEW_REQUEST Request)
 {
     NTSTATUS Status = MiFitView(Section, Request);
     PMI_VAD Vad;
 
+    if (NT_SUCCESS(Status) && Section->ControlArea == NULL) {
+        return MiMapPhysicalView(Space, Request);
+    }
     if (NT_SUCCESS(Status)) {
         Status = MmPrepareDataSection(Section->ControlArea, Request->Offset, Request->Bytes);
     }
@@ -221,6 +262,8 @@ VOID MiForgetView(PMI_VAD Vad)
 {
     if (Vad->Type == MiVadMapped) {
         MiCountView(Vad->ControlArea, -1, TRUE);
+    } else if (Vad->PhysicalClaim != NULL) {
+        MiReleasePhysicalView(Vad->PhysicalClaim);
     }
 }
 
@@ -236,12 +279,16 @@ static NTSTATUS MiUnmapView(PMI_ADDRESS_SPACE Space, PVOID Base, BOOLEAN Preserv
     }
     ExAcquireFastMutex(&Space->AddressLock);
     Vad = MiFindVad(Space, MI_VPN(Base));
-    if (Vad != NULL && Vad->Type == MiVadMapped) {
+    if (Vad != NULL && (Vad->Type == MiVadMapped || (Vad->PhysicalClaim != NULL && !Preserve))) {
         Status = Vad->Secured != 0 ? STATUS_INVALID_PAGE_PROTECTION : STATUS_SUCCESS;
     }
     if (NT_SUCCESS(Status)) {
         ExAcquireFastMutex(&Space->WorkingSetLock);
-        MiDeleteUserRange(Space, Vad->StartVpn, Vad->EndVpn, (MMPTE){.Long = 0});
+        if (Vad->PhysicalClaim != NULL) {
+            MiUnmapAliases(Space, Vad);
+        } else {
+            MiDeleteUserRange(Space, Vad->StartVpn, Vad->EndVpn, (MMPTE){.Long = 0});
+        }
         MiRemoveVad(Space, Vad);
         if (Preserve) {
             Placeholder->StartVpn = Vad->StartVpn;
@@ -295,7 +342,8 @@ static NTSTATUS MiDecodeView(PVOID Base, ULONG_PTR ZeroBits, SIZE_T Commit, cons
     if ((ULONG64)Base > MI_HIGHEST_VAD || (Base != NULL && (ULONG64)Base < MI_LOWEST_USER)) {
         return STATUS_INVALID_PARAMETER_3;
     }
-    if (((ULONG64)Base | (ULONG64)Offset->QuadPart) % (Request->Replace ? PAGE_SIZE : MI_GRANULARITY) != 0) {
+    if ((ULONG64)Base % (Request->Replace ? PAGE_SIZE : MI_GRANULARITY) != 0 ||
+        (ULONG64)Offset->QuadPart % PAGE_SIZE != 0) {
         return STATUS_MAPPED_ALIGNMENT;
     }
     if (Offset->QuadPart < 0 || Bytes > MI_HIGHEST_VAD) {

@@ -247,7 +247,7 @@ NTSTATUS NTAPI MmMapViewInSystemSpace(PVOID Section, PVOID *MappedBase, PSIZE_T 
     KIRQL OldIrql;
 
     ASSERT_IRQL_MAX(APC_LEVEL);
-    if (Bytes == 0 || Pages > BYTES_TO_PAGES(Object->Bytes) || Pages > MAXULONG) {
+    if (ControlArea == NULL || Bytes == 0 || Pages > BYTES_TO_PAGES(Object->Bytes) || Pages > MAXULONG) {
         return STATUS_INVALID_VIEW_SIZE;
     }
     View = ExAllocatePoolWithTag(NonPagedPool, sizeof(*View), MI_TAG_CONTROL_AREA);
