@@ -187,6 +187,9 @@ NTSTATUS MmAccessFault(ULONG64 ErrorCode, PVOID Address, PKTRAP_FRAME Frame)
     if (!MiIsSystemAddress(Address) && Frame->PreviousIrql < DISPATCH_LEVEL && (Frame->EFlags & EFLAGS_IF) != 0) {
         return MiUserFault(ErrorCode, Address, Frame);
     }
+    if ((ErrorCode & PF_USER) != 0 && MiIsSystemAddress(Address)) {
+        return STATUS_ACCESS_VIOLATION; /* whatever the leaf says: in the self-map it is an entry for user pages, under one that is not */
+    }
     Content = MiReadLeaf(Address, &Level);
     if (Content.Hard.Valid) {
         return MiFaultOnValidPage(Content, ErrorCode, Address, Frame);

@@ -1,7 +1,9 @@
 /*
  * mm_physical.c - suite mm.physical: views of \Device\PhysicalMemory.
  *
- * Each case maps views into a process of its own through the service, with a handle, as a program of SYSTEM would.
+ * Each case maps views into a process of its own through the service, with a handle, as a program of SYSTEM would: pool that is given up while it
+ * is seen, page tables of all kinds and free frames, which are refused, and the firmware's ROM, whose cache type the view and drivers have
+ * to agree about. MiVerify runs with views alive.
  */
 #include "proctest.h"
 
