@@ -164,6 +164,7 @@ NTSTATUS NTAPI ObOpenObjectByName(POBJECT_ATTRIBUTES Attributes, POBJECT_TYPE Ob
     }
     if (AccessState == NULL) {
         ObpBeginAccessState(&Local, &Aux, ObjectType, DesiredAccess, ObIsChecked(AccessMode, Attributes->Attributes));
+        Local.SecurityDescriptor = Attributes->SecurityDescriptor; /* for a file that the open creates */
         AccessState = &Local;
     }
     RtlZeroMemory(&Lookup, sizeof(Lookup));

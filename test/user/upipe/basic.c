@@ -271,10 +271,38 @@ static ULONG Anonymous(VOID)
     return 0;
 }
 
+/* A pipe whose descriptor lets nobody in: no client, no further instance; the server end that is open goes on. */
+static ULONG Security(VOID)
+{
+    ACL Nobody = {.AclRevision = ACL_REVISION, .AclSize = sizeof(ACL)};
+    SECURITY_DESCRIPTOR Descriptor = {
+        .Revision = SECURITY_DESCRIPTOR_REVISION, .Control = SE_DACL_PRESENT, .Dacl = &Nobody};
+    LARGE_INTEGER Timeout = {.QuadPart = -500000};
+    OBJECT_ATTRIBUTES Attributes;
+    UNICODE_STRING Name;
+    PIPE_KIND Kind = Bytes;
+    HANDLE Server, Other;
+
+    RtlInitUnicodeString(&Name, Bytes.Name);
+    InitializeObjectAttributes(&Attributes, &Name, OBJ_CASE_INSENSITIVE, NULL, &Descriptor);
+    CHECK(NtCreateNamedPipeFile(&Server, GENERIC_READ | GENERIC_WRITE | SYNCHRONIZE, &Attributes, &Iosb, PIPE_DUPLEX,
+                                FILE_CREATE, FILE_SYNCHRONOUS_IO_NONALERT, 0, 0, 0, 4, 64, 64,
+                                &Timeout) == STATUS_SUCCESS);
+    CHECK(OpenClient(Bytes.Name, GENERIC_READ, FALSE, &Other) == STATUS_ACCESS_DENIED);
+    Kind.Maximum = 4;
+    CHECK(MakeServer(&Kind, &Other) == STATUS_ACCESS_DENIED);
+    CHECK(StateOf(Server) == FILE_PIPE_LISTENING_STATE && NtClose(Server) == STATUS_SUCCESS);
+    CHECK(MakeServer(&Kind, &Server) == STATUS_SUCCESS); /* the next pipe of that name is another one */
+    CHECK(OpenClient(Bytes.Name, MAXIMUM_ALLOWED, FALSE, &Other) == STATUS_SUCCESS);
+    CHECK(Put(Other, "x", 1) == STATUS_SUCCESS);
+    CHECK(NtClose(Other) == STATUS_SUCCESS && NtClose(Server) == STATUS_SUCCESS);
+    return 0;
+}
+
 const USER_CASE BasicCases[] = {
     {"user.pipe.read_write", ReadWrite},  {"user.pipe.names", Names},         {"user.pipe.parameters", BadParameters},
     {"user.pipe.directions", Directions}, {"user.pipe.instances", Instances}, {"user.pipe.messages", MessageMode},
     {"user.pipe.no_waiting", NoWaiting},  {"user.pipe.closing", Closing},     {"user.pipe.disconnect", Disconnect},
-    {"user.pipe.anonymous", Anonymous},
+    {"user.pipe.anonymous", Anonymous},   {"user.pipe.security", Security},
 };
 const ULONG BasicCount = RTL_NUMBER_OF(BasicCases);
