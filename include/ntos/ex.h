@@ -21,6 +21,7 @@ NTSTATUS ExpCreateCallbackType(VOID);
 NTSTATUS ExpCreateTimerType(VOID);
 NTSTATUS ExpCreateSemaphoreType(VOID);
 NTSTATUS ExpCreateMutantType(VOID);
+NTSTATUS ExpCreateKeyedEventType(VOID);
 
 /* A new identifier that is unique in this system until it is restarted. IRQL: any. (src/ex/uuid.c) */
 VOID ExAllocateLuid(PLUID Luid);

@@ -197,6 +197,18 @@ NTSTATUS NTAPI NtNotifyChangeMultipleKeys(HANDLE KeyHandle, ULONG Count, POBJECT
                                           PIO_STATUS_BLOCK IoStatusBlock, ULONG NotifyFilter, BOOLEAN WatchSubtree,
                                           PVOID Buffer, ULONG BufferLength, BOOLEAN Asynchronous);
 
+/* ---- src/ex/keyedevent.c ---- */
+
+#define KEYEDEVENT_WAIT       0x1
+#define KEYEDEVENT_WAKE       0x2
+#define KEYEDEVENT_ALL_ACCESS (STANDARD_RIGHTS_REQUIRED | KEYEDEVENT_WAIT | KEYEDEVENT_WAKE)
+
+NTSTATUS NTAPI NtCreateKeyedEvent(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes,
+                                  ULONG Flags);
+NTSTATUS NTAPI NtOpenKeyedEvent(PHANDLE Handle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES Attributes);
+NTSTATUS NTAPI NtWaitForKeyedEvent(HANDLE Handle, PVOID Key, BOOLEAN Alertable, PLARGE_INTEGER Timeout);
+NTSTATUS NTAPI NtReleaseKeyedEvent(HANDLE Handle, PVOID Key, BOOLEAN Alertable, PLARGE_INTEGER Timeout);
+
 /* ---- src/io ---- */
 NTSTATUS NTAPI NtCancelIoFileEx(HANDLE FileHandle, PIO_STATUS_BLOCK IoRequestToCancel, PIO_STATUS_BLOCK IoStatusBlock);
 NTSTATUS NTAPI NtCancelSynchronousIoFile(HANDLE ThreadHandle, PIO_STATUS_BLOCK IoRequestToCancel,

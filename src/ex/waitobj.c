@@ -180,5 +180,8 @@ NTSTATUS ExpInitializeObjects(VOID)
     if (NT_SUCCESS(Status)) {
         Status = ExpCreateMutantType();
     }
+    if (NT_SUCCESS(Status)) {
+        Status = ExpCreateKeyedEventType();
+    }
     return NT_SUCCESS(Status) ? ExpCreateCallbackType() : Status;
 }

@@ -77,6 +77,16 @@ static VOID OnlySecondBad(PULONG64 Argument)
     Argument[1] = BadPointer();
 }
 
+/* A descriptor that can be read is put on nothing but this process. */
+static VOID OnlySecondBadOrOwn(PULONG64 Argument)
+{
+    if (Random(2) == 0) {
+        Argument[0] = 0xFFFFFFFFFFFFFFFFULL;
+    } else {
+        Argument[2] = BadPointer();
+    }
+}
+
 /* The program itself must go on. */
 static VOID NotMyself(PULONG64 Argument)
 {
@@ -131,6 +141,19 @@ static VOID SafeApc(PULONG64 Argument)
     Argument[2] = Random(2) == 0 ? 0 : (ULONG64)Nothing;
 }
 
+/* Notifications and locks: an APC that can be called, and no wait for what nobody does. */
+static VOID SafeNotification(PULONG64 Argument)
+{
+    SafeApc(Argument);
+    Argument[8] = Argument[9] = 1; /* NtLockFile: fail at once; NtNotifyChangeKey: asynchronous */
+}
+
+static VOID SafeNotifications(PULONG64 Argument)
+{
+    Argument[4] = Random(2) == 0 ? 0 : (ULONG64)Nothing;
+    Argument[11] = 1;
+}
+
 static const struct {
     PCSTR Name;
     PRESTRAIN Restrain;
@@ -166,6 +189,13 @@ static const struct {
     {"NtDeviceIoControlFile", SafeApc},
     {"NtFsControlFile", SafeApc},
     {"NtQueryDirectoryFile", SafeApc},
+    {"NtWaitForKeyedEvent", TimeIsFourth},
+    {"NtReleaseKeyedEvent", TimeIsFourth},
+    {"NtLockFile", SafeNotification},
+    {"NtNotifyChangeKey", SafeNotification},
+    {"NtNotifyChangeDirectoryFile", SafeNotification},
+    {"NtNotifyChangeMultipleKeys", SafeNotifications},
+    {"NtSetSecurityObject", OnlySecondBadOrOwn}, /* what guards the keys must stay, or they could not be tidied up */
 };
 
 static VOID Restrain(PCSTR Service, PULONG64 Argument)
@@ -232,6 +262,14 @@ static NTSTATUS NTAPI Scribble(PVOID Argument)
     return STATUS_SUCCESS;
 }
 
+/* The thread may have taken somebody's token. */
+static VOID ActForMyself(VOID)
+{
+    HANDLE None = NULL;
+
+    NtSetInformationThread(ZwCurrentThread(), ThreadImpersonationToken, &None, sizeof(None));
+}
+
 /* ---- The program ---- */
 
 /* The word of the command line with this number, as a number; 0: there is none. */
@@ -269,11 +307,13 @@ NTSTATUS NTAPI NtProcessStartup(PPEB Peb)
     }
     for (ULONG64 Call = 0; NT_SUCCESS(Status) && Call < Calls; Call++) {
         if (Call % CALLS_WITH_HANDLES == 0) {
+            ActForMyself();
             RenewHandles();
         }
         CallOne(Word(Line, 3) != 0);
     }
     Stop = 1;
+    ActForMyself();
     DeleteNewKeys();
     DbgPrint("hostile: %llu calls of %lu services, %lu succeeded\n", Calls, ServiceCount, Successes);
     return Status;

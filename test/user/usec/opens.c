@@ -301,6 +301,7 @@ static ULONG TryAsUser(VOID)
     LARGE_INTEGER Never = {0};
     ACCESS_MASK Granted;
     HANDLE Token, Event, Key;
+    UNICODE_STRING Driver;
 
     CHECK(NtQueryInformationProcess(ZwCurrentProcess(), ProcessBasicInformation, &Info, sizeof(Info), NULL) == 0);
     CHECK(OpenProcess((HANDLE)Info.InheritedFromUniqueProcessId, PROCESS_TERMINATE) == STATUS_ACCESS_DENIED);
@@ -310,6 +311,8 @@ static ULONG TryAsUser(VOID)
     CHECK(NtCreateToken(&Token, TOKEN_ALL_ACCESS, NULL, TokenPrimary, &Session, &Never, &User, &NoGroups, &None, NULL,
                         &Primary, NULL, &Source) == STATUS_PRIVILEGE_NOT_HELD);
     CHECK(SecPrivilege(SE_DEBUG_PRIVILEGE, TRUE) == STATUS_NOT_ALL_ASSIGNED);
+    RtlInitUnicodeString(&Driver, L"\\Registry\\Machine\\System\\CurrentControlSet\\Services\\cdfs");
+    CHECK(NtLoadDriver(&Driver) == STATUS_PRIVILEGE_NOT_HELD && NtUnloadDriver(&Driver) == STATUS_PRIVILEGE_NOT_HELD);
     CHECK(OpenFile(L"\\Device\\CdRom0", FILE_WRITE_DATA, &Granted) == STATUS_ACCESS_DENIED);
     CHECK(OpenFile(L"\\SystemRoot\\System\\usec.exe", FILE_READ_DATA, &Granted) == STATUS_SUCCESS);
     CHECK(OpenKey(L"\\Registry\\Machine\\System\\CurrentControlSet\\Services", KEY_SET_VALUE) == STATUS_ACCESS_DENIED);

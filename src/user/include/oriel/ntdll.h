@@ -55,6 +55,12 @@ PVOID NTAPI RtlLocateExtendedFeature(PCONTEXT_EX ContextEx, ULONG FeatureId, PUL
 PCONTEXT NTAPI RtlLocateLegacyContext(PCONTEXT_EX ContextEx, PULONG Length);
 VOID NTAPI RtlSetExtendedFeaturesMask(PCONTEXT_EX ContextEx, ULONG64 FeatureMask);
 
+struct _LDR_DATA_TABLE_ENTRY;
+typedef VOID(NTAPI *PLDR_ENUM_CALLBACK)(struct _LDR_DATA_TABLE_ENTRY *Image, PVOID Context, BOOLEAN *Stop);
+NTSTATUS NTAPI LdrLockLoaderLock(ULONG Flags, PULONG Disposition, PULONG_PTR Cookie);
+NTSTATUS NTAPI LdrUnlockLoaderLock(ULONG Flags, ULONG_PTR Cookie);
+NTSTATUS NTAPI LdrEnumerateLoadedModules(ULONG Flag, PLDR_ENUM_CALLBACK Callback, PVOID Context);
+
 DECLSPEC_NORETURN VOID NTAPI RtlExitUserProcess(NTSTATUS ExitStatus);
 DECLSPEC_NORETURN VOID NTAPI RtlExitUserThread(NTSTATUS ExitStatus);
 PPEB NTAPI RtlGetCurrentPeb(VOID);
@@ -147,6 +153,30 @@ NTSTATUS NTAPI RtlSetEnvironmentVariable(PWSTR *Environment, PUNICODE_STRING Nam
 NTSTATUS NTAPI RtlCreateUserThread(HANDLE Process, PSECURITY_DESCRIPTOR SecurityDescriptor, BOOLEAN Suspended,
                                    ULONG ZeroBits, SIZE_T Reserve, SIZE_T Commit, PVOID Routine, PVOID Argument,
                                    PHANDLE Thread, PCLIENT_ID ClientId);
+
+/* ---- Process parameters (procparam.c) ---- */
+
+typedef struct _RTL_USER_PROCESS_INFORMATION {
+    ULONG Length;
+    HANDLE ProcessHandle, ThreadHandle;
+    CLIENT_ID ClientId;
+    SECTION_IMAGE_INFORMATION ImageInformation; /* not filled in */
+} RTL_USER_PROCESS_INFORMATION, *PRTL_USER_PROCESS_INFORMATION;
+
+PRTL_USER_PROCESS_PARAMETERS NTAPI RtlNormalizeProcessParams(PRTL_USER_PROCESS_PARAMETERS Block);
+PRTL_USER_PROCESS_PARAMETERS NTAPI RtlDeNormalizeProcessParams(PRTL_USER_PROCESS_PARAMETERS Block);
+NTSTATUS NTAPI RtlCreateProcessParametersEx(PRTL_USER_PROCESS_PARAMETERS *Parameters, PUNICODE_STRING ImagePathName,
+                                            PUNICODE_STRING DllPath, PUNICODE_STRING CurrentDirectory,
+                                            PUNICODE_STRING CommandLine, PVOID Environment, PUNICODE_STRING WindowTitle,
+                                            PUNICODE_STRING DesktopInfo, PUNICODE_STRING ShellInfo,
+                                            PUNICODE_STRING RuntimeData, ULONG Flags);
+NTSTATUS NTAPI RtlDestroyProcessParameters(PRTL_USER_PROCESS_PARAMETERS Parameters);
+NTSTATUS NTAPI RtlCreateUserProcess(PUNICODE_STRING ImageFileName, ULONG Attributes,
+                                    PRTL_USER_PROCESS_PARAMETERS ProcessParameters, PVOID ProcessDescriptor,
+                                    PVOID ThreadDescriptor, HANDLE Parent, BOOLEAN InheritHandles, HANDLE DebugPort,
+                                    HANDLE Token, PRTL_USER_PROCESS_INFORMATION Information);
+
+#include <oriel/threadpool.h>
 
 /* ---- Text ---- */
 
