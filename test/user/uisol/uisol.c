@@ -172,6 +172,29 @@ static ULONG OtherProcesses(VOID)
     return 0;
 }
 
+/* SYSTEM sees physical memory, as the handle allows: the firmware's first bytes, which are no RAM. user.sec tries it as somebody else. */
+static ULONG Physical(VOID)
+{
+    UNICODE_STRING Name = RTL_CONSTANT_STRING(L"\\Device\\PhysicalMemory");
+    LARGE_INTEGER Offset = {.QuadPart = 0xFFFFF000};
+    OBJECT_ATTRIBUTES Attributes;
+    SIZE_T Size = PAGE_SIZE;
+    PVOID View = NULL;
+    HANDLE Section;
+
+    InitializeObjectAttributes(&Attributes, &Name, OBJ_CASE_INSENSITIVE, NULL, NULL);
+    CHECK(NtOpenSection(&Section, SECTION_MAP_READ, &Attributes) == STATUS_SUCCESS);
+    CHECK(NtMapViewOfSection(Section, ZwCurrentProcess(), &View, 0, 0, &Offset, &Size, ViewUnmap, 0, PAGE_READWRITE) ==
+          STATUS_ACCESS_DENIED);
+    CHECK(NtMapViewOfSection(Section, ZwCurrentProcess(), &View, 0, 0, &Offset, &Size, ViewUnmap, 0, PAGE_READONLY) ==
+          STATUS_SUCCESS);
+    CHECK(*((const volatile ULONG64 *)View + 0xFF0 / sizeof(ULONG64)) != 0);
+    CHECK(TryWrite((ULONG64)View) == STATUS_ACCESS_VIOLATION && TryCall((ULONG64)View) == STATUS_ACCESS_VIOLATION);
+    CHECK(NtUnmapViewOfSection(ZwCurrentProcess(), View) == STATUS_SUCCESS);
+    CHECK(TryRead((ULONG64)View) == STATUS_ACCESS_VIOLATION && NtClose(Section) == STATUS_SUCCESS);
+    return 0;
+}
+
 /* Frames full of somebody else's bytes are free when the next cases ask for memory. */
 static ULONG Dirt(VOID)
 {
@@ -189,6 +212,7 @@ static const USER_CASE Cases[] = {
     {"user.isol.addresses", Addresses},
     {"user.isol.code_and_data", CodeAndData},
     {"user.isol.other_processes", OtherProcesses},
+    {"user.isol.physical", Physical},
     {"user.isol.dirt", Dirt},
     {"user.isol.fresh_pages", FreshPages},
     {"user.isol.fresh_sections", FreshSections},

@@ -74,6 +74,19 @@ static NTSTATUS OpenEvent(PCWSTR Path, ACCESS_MASK Access)
     return Status;
 }
 
+static NTSTATUS OpenSection(PCWSTR Path, ACCESS_MASK Access)
+{
+    UNICODE_STRING Name;
+    OBJECT_ATTRIBUTES Attributes = Named(&Name, Path, NULL);
+    HANDLE Section;
+    NTSTATUS Status = NtOpenSection(&Section, Access, &Attributes);
+
+    if (NT_SUCCESS(Status)) {
+        NtClose(Section);
+    }
+    return Status;
+}
+
 static NTSTATUS OpenProcess(HANDLE Id, ACCESS_MASK Access)
 {
     OBJECT_ATTRIBUTES Attributes = {.Length = sizeof(Attributes)};
@@ -314,6 +327,8 @@ static ULONG TryAsUser(VOID)
     RtlInitUnicodeString(&Driver, L"\\Registry\\Machine\\System\\CurrentControlSet\\Services\\cdfs");
     CHECK(NtLoadDriver(&Driver) == STATUS_PRIVILEGE_NOT_HELD && NtUnloadDriver(&Driver) == STATUS_PRIVILEGE_NOT_HELD);
     CHECK(OpenFile(L"\\Device\\CdRom0", FILE_WRITE_DATA, &Granted) == STATUS_ACCESS_DENIED);
+    CHECK(OpenSection(L"\\Device\\PhysicalMemory", SECTION_MAP_READ) == STATUS_ACCESS_DENIED);
+    CHECK(OpenSection(L"\\Device\\PhysicalMemory", SECTION_QUERY) == STATUS_ACCESS_DENIED);
     CHECK(OpenFile(L"\\SystemRoot\\System\\usec.exe", FILE_READ_DATA, &Granted) == STATUS_SUCCESS);
     CHECK(OpenKey(L"\\Registry\\Machine\\System\\CurrentControlSet\\Services", KEY_SET_VALUE) == STATUS_ACCESS_DENIED);
     CHECK(OpenKey(L"\\Registry\\Machine\\System\\CurrentControlSet\\Services", KEY_READ) == STATUS_SUCCESS);
