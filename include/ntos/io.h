@@ -75,6 +75,9 @@ NTSTATUS NTAPI NtRemoveIoCompletionEx(HANDLE Handle, PFILE_IO_COMPLETION_INFORMA
 
 NTSTATUS NTAPI IoCreateDriver(PUNICODE_STRING DriverName, PDRIVER_INITIALIZE InitializationFunction);
 VOID NTAPI IoDeleteDriver(PDRIVER_OBJECT DriverObject);
+/* The port of a caller's handle, referenced, to post to. PASSIVE_LEVEL. */
+NTSTATUS IoReferenceCompletion(HANDLE Handle, PVOID *Port);
+
 NTSTATUS NTAPI IoSetIoCompletion(PVOID IoCompletion, PVOID KeyContext, PVOID ApcContext, NTSTATUS IoStatus,
                                  ULONG_PTR IoStatusInformation, BOOLEAN Quota);
 NTSTATUS NTAPI ZwCancelIoFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock);

@@ -313,7 +313,9 @@ ULONG KiVerifyScheduler(VOID);
 
 PVOID KeCreateUserState(VOID);
 VOID KeDeleteUserState(PVOID Area);
-VOID KeInitializeExtendedState(VOID); /* boot processor, after its control registers */
+VOID KeCopyUserState(PVOID Area);             /* the calling thread's */
+VOID KeCompleteUserFrame(PKTRAP_FRAME Frame); /* a copy of a frame becomes one that a new thread may begin with */
+VOID KeInitializeExtendedState(VOID);         /* boot processor, after its control registers */
 
 /* Extended state outside a CONTEXT: an XSAVE area in standard format. (src/ke/xcontext.c) */
 #define KI_MOST_COMPONENTS 2112 /* bytes of AVX and AVX-512 behind the header */

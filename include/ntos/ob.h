@@ -181,13 +181,14 @@ VOID ObForEachHandle(PEPROCESS Process, OB_HANDLE_VISIT Visit, PVOID Context);
  *
  * @Parent   process whose handles with OBJ_INHERIT are copied
  * @Child    process the table is for; not referenced
+ * @List     Count values of the parent: of its inheritable handles only these; NULL: all
  * @Table    gets the table; the caller puts it into Child->ObjectTable
  * returns   STATUS_SUCCESS; STATUS_INSUFFICIENT_RESOURCES; STATUS_PROCESS_IS_TERMINATING: the parent's handles are being closed; what
- *           an open procedure says. On failure nothing is left.
+ *           an open procedure says; STATUS_INVALID_PARAMETER: one of the list is no inheritable handle. On failure nothing is left.
  *
  * IRQL: PASSIVE_LEVEL.
  */
-NTSTATUS ObInheritHandles(PEPROCESS Parent, PEPROCESS Child, PHANDLE_TABLE *Table);
+NTSTATUS ObInheritHandles(PEPROCESS Parent, PEPROCESS Child, const HANDLE *List, ULONG Count, PHANDLE_TABLE *Table);
 
 /**
  * ObDuplicateObject - a second handle to what a handle stands for, perhaps in another process.

@@ -41,7 +41,8 @@ C_ASSERT(FIELD_OFFSET(RTL_USER_PROCESS_PARAMETERS, Environment) == 0x80);
 #define RTL_USER_PROC_PARAMS_NORMALIZED 0x01 /* pointers are addresses, not offsets */
 
 typedef struct _PEB {
-    UCHAR Unused0[2];
+    UCHAR InheritedAddressSpace; /* TRUE: the process began as a copy */
+    UCHAR ReadImageFileExecOptions;
     UCHAR BeingDebugged;
     UCHAR Unused3[0x0D];
     PVOID ImageBaseAddress; /* 0x10 */

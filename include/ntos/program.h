@@ -18,7 +18,8 @@ typedef struct _PSP_PROGRAM {
     ULONG EnvironmentBytes;
     ULONG ConsoleFlags;
     HANDLE Console, DirectoryHandle, Standard[3]; /* input, output, error */
-    PEPROCESS Parent;                             /* whose handles are inherited; NULL: nobody's */
+    const struct _PSP_NEW_PROCESS *Process; /* whose child it is and what it inherits; NULL: the caller's, nothing */
+    const struct _PSP_WISHES *Wishes;       /* what else is wanted; NULL: nothing */
 } PSP_PROGRAM, *PPSP_PROGRAM;
 
 /* An image in a process. */
@@ -29,6 +30,7 @@ typedef struct _PSP_IMAGE {
     ULONG Subsystem;
     BOOLEAN IsDll;
     SIZE_T StackReserve, StackCommit;
+    SECTION_IMAGE_INFORMATION Information;
 } PSP_IMAGE, *PPSP_IMAGE;
 
 /* An export whose address is wanted. */
@@ -39,4 +41,5 @@ typedef struct _PSP_EXPORT {
 
 VOID PspInitializePrograms(VOID); /* phase 1 */
 NTSTATUS PspCreateProgram(const PSP_PROGRAM *Program, PEPROCESS *Process, PETHREAD *Thread);
+NTSTATUS PspMapSection(PEPROCESS Process, PVOID Section, PPSP_IMAGE Image);
 NTSTATUS PspMapImage(PEPROCESS Process, PCUNICODE_STRING Path, PPSP_IMAGE Image, PPSP_EXPORT Exports, ULONG Count);

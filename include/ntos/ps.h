@@ -6,6 +6,7 @@
 #pragma once
 
 #include <ntos/ke.h>
+#include <ntos/vmsvc.h>
 
 /* Makes an object known by its identifier (src/ps/cid.c). */
 typedef struct _PSP_CID {
@@ -19,6 +20,8 @@ typedef struct _PSP_USER_START {
     ULONG64 Rip, Rsp, Rcx, Rdx;
     PVOID Teb;
     PVOID Stack; /* lowest reserved byte; released, as the TEB is, when the thread ends before its process */
+    PKTRAP_FRAME
+    Clone; /* pool: what the thread was copied from has been doing; NULL: it begins anew (src/ps/clone.c) */
 } PSP_USER_START;
 
 typedef struct _ETHREAD {
@@ -46,6 +49,9 @@ typedef struct _ETHREAD {
     BOOLEAN ActiveExWorker;        /* Ex: a work-queue thread */
     PSP_USER_START UserStart;      /* (c) programs' threads */
     KEVENT AlertById;              /* programs' threads: src/ps/alert.c */
+    PVOID Win32StartAddress;       /* what the creator said; programs may change it */
+    UNICODE_STRING Name;           /* (PspNameLock) pool; src/ps/infotext.c */
+    BOOLEAN HideFromDebugger;      /* kept; nobody debugs */
     PVOID UserState;               /* (c) XSAVE area, freed by the reaper; NULL: not of a program */
     struct {
         PACCESS_TOKEN Token; /* referenced; NULL: the thread acts for itself */
@@ -84,13 +90,17 @@ typedef struct _EPROCESS {
     BOOLEAN TokenFrozen;           /* a thread has run: the token stays */
     EX_RUNDOWN_REF RundownProtect; /* held by who works in the address space; run down before that goes */
     FAST_MUTEX ExitLock;
-    LONG UserThreads;       /* (ExitLock) threads that have not begun to end */
-    LONG UnreapedThreads;   /* (ExitLock) threads whose stacks exist */
-    BOOLEAN Exiting;        /* (ExitLock) ExitStatus is final; no more threads */
-    BOOLEAN LeftJob;        /* (job's lock) it has ended, as far as its job knows */
-    struct _PSP_JOB *Job;   /* set once, interlocked; referenced until the process is deleted */
-    LIST_ENTRY JobLinks;    /* (job's lock) until LeftJob */
-    CHAR ImageFileName[16]; /* (c) for displays */
+    LONG UserThreads;         /* (ExitLock) threads that have not begun to end */
+    LONG UnreapedThreads;     /* (ExitLock) threads whose stacks exist */
+    BOOLEAN Exiting;          /* (ExitLock) ExitStatus is final; no more threads */
+    BOOLEAN LeftJob;          /* (job's lock) it has ended, as far as its job knows */
+    UCHAR PriorityClass;      /* PROCESS_PRIORITY_CLASS_* */
+    ULONG64 PagefileLimit;    /* pages that the process may commit; 0: no limit of its own */
+    UNICODE_STRING ImagePath; /* (c) pool: the NT path of the program; none of a process made by the kernel */
+    SECTION_IMAGE_INFORMATION ImageInformation; /* (c) */
+    struct _PSP_JOB *Job;                       /* set once, interlocked; referenced until the process is deleted */
+    LIST_ENTRY JobLinks;                        /* (job's lock) until LeftJob */
+    CHAR ImageFileName[16];                     /* (c) for displays */
 } EPROCESS;
 C_ASSERT(FIELD_OFFSET(EPROCESS, Pcb) == 0);
 
@@ -102,6 +112,10 @@ NTSTATUS PspCreateProcess(PEPROCESS *Process, PCSTR Name);
 /* Keeps the address space of a process in place until released. IRQL: <= APC_LEVEL. */
 NTSTATUS NTAPI PsAcquireProcessExitSynchronization(PEPROCESS Process); /* STATUS_PROCESS_IS_TERMINATING */
 VOID NTAPI PsReleaseProcessExitSynchronization(PEPROCESS Process);
+
+/* Limits of what a process may be charged of a pool, in bytes. (src/ex/quota.c) */
+LONG64 PsQueryPoolQuotaLimit(PEPROCESS Process, POOL_TYPE PoolType);
+VOID PsSetPoolQuotaLimit(PEPROCESS Process, POOL_TYPE PoolType, ULONG64 Limit);
 
 /* Calls the routines that drivers want called for images. PASSIVE_LEVEL; ProcessId 0: a driver. (src/ps/notify.c) */
 VOID PsNotifyLoadImage(PUNICODE_STRING Name, HANDLE ProcessId, PIMAGE_INFO Info);
@@ -133,8 +147,16 @@ VOID PspInitializePhase0(VOID);
 PEPROCESS PsGetNextProcess(PEPROCESS Process);
 PETHREAD PsGetNextProcessThread(PEPROCESS Process, PETHREAD Thread);
 
-/* Whether the process's job lets it commit Pages more than Committed. Called by Mm. IRQL: <= DISPATCH_LEVEL. (src/ps/job.c) */
-BOOLEAN PspMayCommit(PEPROCESS Process, ULONG64 Committed, ULONG64 Pages);
+/*
+ * Whether the process's quota and its job let it commit Pages more than Committed. TRUE: PspEndCommit is due when Mm has charged, or has not; until
+ * then the job's lock may be held. IRQL: <= DISPATCH_LEVEL; the PFN lock is not held. (src/ps/job.c)
+ */
+typedef struct _PSP_COMMIT {
+    struct _PSP_JOB *Job;
+    KIRQL Irql;
+} PSP_COMMIT, *PPSP_COMMIT;
+BOOLEAN PspBeginCommit(PEPROCESS Process, ULONG64 Committed, ULONG64 Pages, PPSP_COMMIT Hold);
+VOID PspEndCommit(PPSP_COMMIT Hold);
 
 /* ---- The end of programs' threads (src/ps/exit.c); PASSIVE_LEVEL ---- */
 

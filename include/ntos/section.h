@@ -123,6 +123,7 @@ NTSTATUS NTAPI MmMapViewOfSection(PVOID SectionObject, PEPROCESS Process, PVOID 
                                   SIZE_T CommitSize, PLARGE_INTEGER SectionOffset, PSIZE_T ViewSize,
                                   SECTION_INHERIT InheritDisposition, ULONG AllocationType, ULONG Protect);
 NTSTATUS NTAPI MmUnmapViewOfSection(PEPROCESS Process, PVOID BaseAddress);
-/* What a section object of an image is. IRQL: any. */
+/* What a section object of an image is; whether one is of an image. IRQL: any. */
+BOOLEAN MmIsImageSection(PVOID SectionObject);
 VOID MmQueryImageSection(PVOID SectionObject, PSECTION_IMAGE_INFORMATION Information, PULONG EntryRva);
 extern POBJECT_TYPE MmSectionObjectType; /* (c) */

@@ -22,13 +22,30 @@ NTSTATUS NTAPI NtWaitForAlertByThreadId(PVOID Address, PLARGE_INTEGER Timeout);
 /* ---- src/ps/userprocess.c ---- */
 
 #define THREAD_CREATE_FLAGS_CREATE_SUSPENDED 0x1
+#define PROCESS_CREATE_FLAGS_BREAKAWAY       0x1
 #define PROCESS_CREATE_FLAGS_INHERIT_HANDLES 0x4
 #define PROCESS_CREATE_FLAGS_SUSPENDED       0x200
 
-/* Number of the attribute, and whether it belongs to the thread (0x10000) or is input (0x20000). */
-#define PS_ATTRIBUTE_CLIENT_ID   0x10003
-#define PS_ATTRIBUTE_TEB_ADDRESS 0x10004
-#define PS_ATTRIBUTE_IMAGE_NAME  0x20005
+/* Number of the attribute, and whether it belongs to the thread (0x10000), is input (0x20000), may be added to (0x40000). */
+#define PS_ATTRIBUTE_PARENT_PROCESS  0x60000
+#define PS_ATTRIBUTE_CLIENT_ID       0x10003
+#define PS_ATTRIBUTE_TEB_ADDRESS     0x10004
+#define PS_ATTRIBUTE_IMAGE_NAME      0x20005
+#define PS_ATTRIBUTE_IMAGE_INFO      0x00006
+#define PS_ATTRIBUTE_PRIORITY_CLASS  0x20008
+#define PS_ATTRIBUTE_STD_HANDLE_INFO 0x2000A
+#define PS_ATTRIBUTE_HANDLE_LIST     0x2000B
+#define PS_ATTRIBUTE_JOB_LIST        0x20013
+
+/* Which of the parameters' standard handles are copied into the child, under what values they get there. */
+typedef struct _PS_STD_HANDLE_INFO {
+    ULONG Flags;     /* bits 0-1: PS_STD_HANDLE_*; bits 2-4: input, output, error are left as they are */
+    ULONG Subsystem; /* PS_STD_HANDLE_REQUEST: only if the program's is this one */
+} PS_STD_HANDLE_INFO;
+
+#define PS_STD_HANDLE_NEVER   0
+#define PS_STD_HANDLE_REQUEST 1
+#define PS_STD_HANDLE_ALWAYS  2
 
 typedef struct _PS_ATTRIBUTE {
     ULONG_PTR Attribute;
@@ -70,7 +87,16 @@ NTSTATUS NTAPI NtCreateUserProcess(PHANDLE ProcessHandle, PHANDLE ThreadHandle, 
                                    struct _RTL_USER_PROCESS_PARAMETERS *ProcessParameters, PPS_CREATE_INFO CreateInfo,
                                    PPS_ATTRIBUTE_LIST AttributeList);
 
-/* ---- src/ps/job.c: values and structures of the Windows SDK, which the DDK's headers leave out ---- */
+/* ---- src/ps/clone.c ---- */
+NTSTATUS NTAPI NtCreateProcessEx(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
+                                 HANDLE ParentProcess, ULONG Flags, HANDLE SectionHandle, HANDLE DebugPort,
+                                 HANDLE TokenHandle, ULONG Reserved);
+
+#ifndef STATUS_PROCESS_CLONED
+#define STATUS_PROCESS_CLONED ((NTSTATUS)0x00000129)
+#endif
+
+/* ---- src/ps/jobsvc.c: values and structures of the Windows SDK, which the DDK's headers leave out ---- */
 
 #define JOB_OBJECT_ASSIGN_PROCESS 0x0001
 #define JOB_OBJECT_SET_ATTRIBUTES 0x0002
@@ -78,14 +104,41 @@ NTSTATUS NTAPI NtCreateUserProcess(PHANDLE ProcessHandle, PHANDLE ThreadHandle, 
 #define JOB_OBJECT_TERMINATE      0x0008
 #define JOB_OBJECT_ALL_ACCESS     (STANDARD_RIGHTS_REQUIRED | SYNCHRONIZE | 0x1F)
 
-#define JOB_OBJECT_LIMIT_ACTIVE_PROCESS    0x00000008
-#define JOB_OBJECT_LIMIT_PROCESS_MEMORY    0x00000100
-#define JOB_OBJECT_LIMIT_JOB_MEMORY        0x00000200
-#define JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE 0x00002000
+#define JOB_OBJECT_LIMIT_ACTIVE_PROCESS             0x00000008
+#define JOB_OBJECT_LIMIT_AFFINITY                   0x00000010
+#define JOB_OBJECT_LIMIT_PRIORITY_CLASS             0x00000020
+#define JOB_OBJECT_LIMIT_PROCESS_MEMORY             0x00000100
+#define JOB_OBJECT_LIMIT_JOB_MEMORY                 0x00000200
+#define JOB_OBJECT_LIMIT_DIE_ON_UNHANDLED_EXCEPTION 0x00000400
+#define JOB_OBJECT_LIMIT_BREAKAWAY_OK               0x00000800
+#define JOB_OBJECT_LIMIT_SILENT_BREAKAWAY_OK        0x00001000
+#define JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE          0x00002000
 
-#define JobObjectBasicAccountingInformation 1
-#define JobObjectBasicLimitInformation      2
-#define JobObjectExtendedLimitInformation   9
+#define JobObjectBasicAccountingInformation         1
+#define JobObjectBasicLimitInformation              2
+#define JobObjectBasicProcessIdList                 3
+#define JobObjectBasicUIRestrictions                4
+#define JobObjectAssociateCompletionPortInformation 7
+#define JobObjectBasicAndIoAccountingInformation    8
+#define JobObjectExtendedLimitInformation           9
+
+#define JOB_OBJECT_MSG_ACTIVE_PROCESS_LIMIT  3
+#define JOB_OBJECT_MSG_ACTIVE_PROCESS_ZERO   4
+#define JOB_OBJECT_MSG_NEW_PROCESS           6
+#define JOB_OBJECT_MSG_EXIT_PROCESS          7
+#define JOB_OBJECT_MSG_ABNORMAL_EXIT_PROCESS 8
+#define JOB_OBJECT_MSG_PROCESS_MEMORY_LIMIT  9
+#define JOB_OBJECT_MSG_JOB_MEMORY_LIMIT      10
+
+typedef struct _JOBOBJECT_ASSOCIATE_COMPLETION_PORT {
+    PVOID CompletionKey;
+    HANDLE CompletionPort;
+} JOBOBJECT_ASSOCIATE_COMPLETION_PORT, *PJOBOBJECT_ASSOCIATE_COMPLETION_PORT;
+
+typedef struct _JOBOBJECT_BASIC_PROCESS_ID_LIST {
+    ULONG NumberOfAssignedProcesses, NumberOfProcessIdsInList;
+    ULONG_PTR ProcessIdList[1];
+} JOBOBJECT_BASIC_PROCESS_ID_LIST, *PJOBOBJECT_BASIC_PROCESS_ID_LIST;
 
 typedef struct _JOBOBJECT_BASIC_ACCOUNTING_INFORMATION {
     LARGE_INTEGER TotalUserTime, TotalKernelTime, ThisPeriodTotalUserTime, ThisPeriodTotalKernelTime;
@@ -126,6 +179,21 @@ NTSTATUS NTAPI NtAlertResumeThread(HANDLE ThreadHandle, PULONG PreviousSuspendCo
 /* ---- src/ps/information.c ---- */
 
 #define PSP_THREAD_SUSPEND_COUNT_CLASS 35 /* ThreadSuspendCount, which the DDK's list does not reach */
+#define PSP_THREAD_NAME_CLASS          38 /* ThreadNameInformation */
+#define PSP_PROCESS_COMMAND_LINE_CLASS 60 /* ProcessCommandLineInformation */
+
+typedef struct _PROCESS_PRIORITY_CLASS {
+    BOOLEAN Foreground;
+    UCHAR PriorityClass;
+} PROCESS_PRIORITY_CLASS, *PPROCESS_PRIORITY_CLASS;
+
+/* Its values, in the order they were given numbers. */
+#define PROCESS_PRIORITY_CLASS_IDLE         1
+#define PROCESS_PRIORITY_CLASS_NORMAL       2
+#define PROCESS_PRIORITY_CLASS_HIGH         3
+#define PROCESS_PRIORITY_CLASS_REALTIME     4
+#define PROCESS_PRIORITY_CLASS_BELOW_NORMAL 5
+#define PROCESS_PRIORITY_CLASS_ABOVE_NORMAL 6
 
 typedef struct _THREAD_BASIC_INFORMATION {
     NTSTATUS ExitStatus; /* STATUS_PENDING: it has not ended */

@@ -118,6 +118,20 @@ VOID ExpReturnBlockQuota(PVOID Address)
     }
 }
 
+/* ---- Limits ---- */
+
+/* Bytes of a pool that a process may be charged. IRQL: any. */
+LONG64 PsQueryPoolQuotaLimit(PEPROCESS Process, POOL_TYPE PoolType)
+{
+    return LimitOf(Process, (PoolType & 1) != 0);
+}
+
+/* 0, or more than there can be: the default. What is charged already stays. */
+VOID PsSetPoolQuotaLimit(PEPROCESS Process, POOL_TYPE PoolType, ULONG64 Limit)
+{
+    Process->PoolQuota[(PoolType & 1) != 0].Limit = Limit > MAXLONG64 ? 0 : (LONG64)Limit;
+}
+
 /* ---- Amounts ---- */
 
 /* STATUS_SUCCESS or STATUS_QUOTA_EXCEEDED. Amount: bytes. IRQL: <= DISPATCH_LEVEL. */

@@ -122,6 +122,12 @@ VOID IopPostIrp(PFILE_OBJECT File, PIRP Irp)
     KeInsertQueue(Port, &Irp->Tail.Overlay.ListEntry);
 }
 
+NTSTATUS IoReferenceCompletion(HANDLE Handle, PVOID *Port)
+{
+    return ObReferenceObjectByHandle(Handle, IOP_PORT_MODIFY_STATE, IopCompletionObjectType, ExGetPreviousMode(), Port,
+                                     NULL);
+}
+
 /**
  * IoSetIoCompletion - posts a packet of the caller's own to a port.
  *

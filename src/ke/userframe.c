@@ -82,7 +82,7 @@ VOID KiUserContextFromFrame(PKTRAP_FRAME Frame, PCONTEXT Context)
 }
 
 /* Makes the frame one that is loaded as a whole on the way out, RAX included. */
-static VOID KiCompleteFrame(PKTRAP_FRAME Frame)
+VOID KeCompleteUserFrame(PKTRAP_FRAME Frame)
 {
     if (Frame->Vector == KI_FRAME_SYSCALL) {
         RtlZeroMemory(Frame->Xmm, sizeof(Frame->Xmm));
@@ -132,7 +132,7 @@ VOID KiFrameFromUserContext(PCONTEXT Context, PKTRAP_FRAME Frame)
     if ((Flags & 2) == 0 && Frame->Vector == KI_FRAME_SYSCALL) {
         Frame->Rax = (ULONG64)STATUS_SUCCESS; /* not what the service would have returned, which comes too late */
     }
-    KiCompleteFrame(Frame);
+    KeCompleteUserFrame(Frame);
     if ((Flags & 1) != 0) { /* control */
         Frame->Rip = Context->Rip;
         Frame->Rsp = Context->Rsp;
@@ -175,7 +175,7 @@ static VOID KiFillMachineFrame(PKTRAP_FRAME Frame, KI_MACHINE_FRAME *Machine)
 /* The program goes on at Rip with Rsp and otherwise the registers it has. */
 static VOID KiRedirectFrame(PKTRAP_FRAME Frame, ULONG64 Rip, ULONG64 Rsp)
 {
-    KiCompleteFrame(Frame);
+    KeCompleteUserFrame(Frame);
     Frame->Rip = Rip;
     Frame->Rsp = Rsp;
     Frame->EFlags = (Frame->EFlags & KI_USER_EFLAGS & ~(EFLAGS_TF | EFLAGS_DF | EFLAGS_AC | EFLAGS_RF)) | EFLAGS_FIXED;

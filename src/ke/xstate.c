@@ -100,13 +100,18 @@ VOID KeDeleteUserState(PVOID Area)
     ExFreePoolWithTag(Area, TAG_XSTATE);
 }
 
-VOID KiSaveUserState(PKTHREAD Thread)
+VOID KeCopyUserState(PVOID Area)
 {
     if (KiHasXsave) {
-        __asm__ volatile("xsave64 (%0)" ::"r"(Thread->StateSaveArea), "a"((ULONG)KiXstateMask), "d"(0) : "memory");
+        __asm__ volatile("xsave64 (%0)" ::"r"(Area), "a"((ULONG)KiXstateMask), "d"(0) : "memory");
     } else {
-        __asm__ volatile("fxsave64 (%0)" ::"r"(Thread->StateSaveArea) : "memory");
+        __asm__ volatile("fxsave64 (%0)" ::"r"(Area) : "memory");
     }
+}
+
+VOID KiSaveUserState(PKTHREAD Thread)
+{
+    KeCopyUserState(Thread->StateSaveArea);
     Thread->UserFsBase = KeReadMsr(MSR_FS_BASE);
     Thread->UserGsBase = KeReadMsr(MSR_KERNEL_GS_BASE);
 }

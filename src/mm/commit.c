@@ -61,7 +61,15 @@ BOOLEAN MiChargeCommit(PULONG64 Counter, ULONG64 Pages)
 
 BOOLEAN MiChargeProcess(PMI_ADDRESS_SPACE Space, ULONG64 Pages)
 {
-    return PspMayCommit(Space->Process, Space->Commit, Pages) && MiChargeCommit(&Space->Commit, Pages);
+    PSP_COMMIT Hold;
+    BOOLEAN Charged;
+
+    if (!PspBeginCommit(Space->Process, Space->Commit, Pages, &Hold)) {
+        return FALSE;
+    }
+    Charged = MiChargeCommit(&Space->Commit, Pages);
+    PspEndCommit(&Hold);
+    return Charged;
 }
 
 ULONG64 MmQueryProcessCommit(PEPROCESS Process)

@@ -188,6 +188,11 @@ static NTSTATUS MiDescribeSection(PSECTION Section, SECTION_INFORMATION_CLASS Cl
     return STATUS_SUCCESS;
 }
 
+BOOLEAN MmIsImageSection(PVOID SectionObject)
+{
+    return ((PSECTION)SectionObject)->ControlArea->Image != NULL;
+}
+
 VOID MmQueryImageSection(PVOID SectionObject, PSECTION_IMAGE_INFORMATION Information, PULONG EntryRva)
 {
     PMI_IMAGE Image = ((PSECTION)SectionObject)->ControlArea->Image;

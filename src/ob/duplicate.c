@@ -191,7 +191,36 @@ static NTSTATUS ObpInheritEntry(PHANDLE_TABLE From, PHANDLE_TABLE To, ULONG Inde
     return Status;
 }
 
-NTSTATUS ObInheritHandles(PEPROCESS Parent, PEPROCESS Child, PHANDLE_TABLE *Table)
+/* The same for those of a list; one that names nothing inheritable makes it fail. */
+static NTSTATUS ObpInheritListed(PHANDLE_TABLE From, PHANDLE_TABLE To, const HANDLE *List, ULONG Count)
+{
+    NTSTATUS Status = STATUS_SUCCESS;
+
+    for (ULONG Entry = 0; NT_SUCCESS(Status) && Entry < Count; Entry++) {
+        ULONG64 Index = (ULONG64)List[Entry] / 4;
+        KIRQL Irql;
+        POBP_HANDLE_ENTRY Taken;
+
+        if (Index == 0 || Index >= ObpTableCapacity(To)) {
+            return STATUS_INVALID_PARAMETER;
+        }
+        Taken = ObpLockEntry(To, (ULONG)Index, &Irql);
+        if (Taken != NULL) { /* the list names it twice */
+            ObpUnlockEntry(Taken, Taken->Value & ~OBP_ENTRY_LOCKED, Irql);
+            continue;
+        }
+        Status = ObpInheritEntry(From, To, (ULONG)Index);
+        Taken = NT_SUCCESS(Status) ? ObpLockEntry(To, (ULONG)Index, &Irql) : NULL;
+        if (Taken != NULL) {
+            ObpUnlockEntry(Taken, Taken->Value & ~OBP_ENTRY_LOCKED, Irql);
+        } else if (NT_SUCCESS(Status)) {
+            Status = STATUS_INVALID_PARAMETER;
+        }
+    }
+    return Status;
+}
+
+NTSTATUS ObInheritHandles(PEPROCESS Parent, PEPROCESS Child, const HANDLE *List, ULONG Count, PHANDLE_TABLE *Table)
 {
     PHANDLE_TABLE From = ObpProcessTable(Parent), To = ObCreateHandleTable(Child);
     ULONG Capacity;
@@ -208,7 +237,10 @@ NTSTATUS ObInheritHandles(PEPROCESS Parent, PEPROCESS Child, PHANDLE_TABLE *Tabl
     }
     Status = ObpGrowLike(To, From);
     Capacity = ObpTableCapacity(To);
-    for (ULONG Index = 1; NT_SUCCESS(Status) && Index < Capacity; Index++) {
+    if (NT_SUCCESS(Status) && List != NULL) {
+        Status = ObpInheritListed(From, To, List, Count);
+    }
+    for (ULONG Index = 1; NT_SUCCESS(Status) && List == NULL && Index < Capacity; Index++) {
         Status = ObpInheritEntry(From, To, Index);
     }
     ObpLeaveTable(From);

@@ -22,13 +22,13 @@ static NTSTATUS AnnounceProcess(PEPROCESS Process)
     return Info.CreationStatus;
 }
 
-static NTSTATUS CreateTable(PEPROCESS Parent, PEPROCESS New)
+static NTSTATUS CreateTable(const PSP_NEW_PROCESS *Wanted, PEPROCESS Parent, PEPROCESS New)
 {
     PHANDLE_TABLE Table;
     NTSTATUS Status;
 
-    if (Parent != NULL) {
-        Status = ObInheritHandles(Parent, New, &Table);
+    if (Wanted->Inherit) {
+        Status = ObInheritHandles(Parent, New, Wanted->Handles, Wanted->HandleCount, &Table);
     } else {
         Table = ObCreateHandleTable(New);
         Status = Table == NULL ? STATUS_INSUFFICIENT_RESOURCES : STATUS_SUCCESS;
@@ -48,12 +48,27 @@ static NTSTATUS CreateTable(PEPROCESS Parent, PEPROCESS New)
  */
 NTSTATUS PspCreateProcess(PEPROCESS *Process, PCSTR Name)
 {
-    return PspCreateProcessFrom(NULL, Process, Name);
+    PSP_NEW_PROCESS Wanted = {.Name = Name};
+
+    return PspCreateProcessFrom(&Wanted, Process);
 }
 
-NTSTATUS PspCreateProcessFrom(PEPROCESS Parent, PEPROCESS *Process, PCSTR Name)
+/* The parent's job, unless the process stays outside. */
+static NTSTATUS JoinParentsJob(const PSP_NEW_PROCESS *Wanted, PEPROCESS Parent, PEPROCESS New)
 {
-    PEPROCESS New;
+    BOOLEAN Outside;
+    NTSTATUS Status;
+
+    if (Parent->Job == NULL) {
+        return STATUS_SUCCESS;
+    }
+    Status = PspMayBreakAway(Parent->Job, Wanted->Breakaway, &Outside);
+    return NT_SUCCESS(Status) && !Outside ? PspJoinJob(Parent->Job, New) : Status;
+}
+
+NTSTATUS PspCreateProcessFrom(const PSP_NEW_PROCESS *Wanted, PEPROCESS *Process)
+{
+    PEPROCESS Parent = Wanted->Parent != NULL ? Wanted->Parent : PsGetCurrentThreadProcess(), New;
     NTSTATUS Status =
         ObCreateObject(KernelMode, PspProcessType, NULL, KernelMode, NULL, sizeof(EPROCESS), 0, 0, (PVOID *)&New);
 
@@ -64,25 +79,27 @@ NTSTATUS PspCreateProcessFrom(PEPROCESS Parent, PEPROCESS *Process, PCSTR Name)
     VfNameLock(&New->ExitLock, "EPROCESS.ExitLock");
     ExInitializeRundownProtection(&New->RundownProtect);
     New->ExitStatus = STATUS_PENDING;
-    New->ParentId = PsGetCurrentThreadProcessId();
+    New->ParentId = Parent->UniqueProcessId;
     KeQuerySystemTime(&New->CreateTime);
-    for (ULONG Index = 0; Index < sizeof(New->ImageFileName) - 1 && Name[Index] != 0; Index++) {
-        New->ImageFileName[Index] = Name[Index];
+    for (ULONG Index = 0; Index < sizeof(New->ImageFileName) - 1 && Wanted->Name[Index] != 0; Index++) {
+        New->ImageFileName[Index] = Wanted->Name[Index];
     }
     KeInitializeProcess(&New->Pcb, 0, USER_PROCESS_PRIORITY);
+    PspInheritPriority(Parent, New);
+    New->PagefileLimit = Parent->PagefileLimit;
+    New->UniqueProcessId = PspNewId();
     Status = MmCreateProcessAddressSpace(New);
     if (NT_SUCCESS(Status)) {
         MmRandomizeProcess(New);
-        Status = CreateTable(Parent, New);
+        Status = CreateTable(Wanted, Parent, New);
     }
     if (NT_SUCCESS(Status)) {
-        Status = SeInheritToken(PsGetCurrentThreadProcess(), New);
-    }
-    if (NT_SUCCESS(Status) && PsGetCurrentThreadProcess()->Job != NULL) {
-        Status = PspJoinJob(PsGetCurrentThreadProcess()->Job, New);
+        Status = SeInheritToken(Parent, New);
     }
     if (NT_SUCCESS(Status)) {
-        New->UniqueProcessId = PspNewId();
+        Status = JoinParentsJob(Wanted, Parent, New);
+    }
+    if (NT_SUCCESS(Status)) {
         PspPublishProcess(New);
         Status = AnnounceProcess(New);
     }
@@ -108,6 +125,9 @@ VOID PspDeleteProcess(PVOID Object)
         ObDestroyHandleTable(Process->ObjectTable);
     }
     SeReleaseToken(Process);
+    if (Process->ImagePath.Buffer != NULL) {
+        ExFreePoolWithTag(Process->ImagePath.Buffer, PSP_TAG_PROGRAM);
+    }
     MmDeleteProcessAddressSpace(Process);
 }
 

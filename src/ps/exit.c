@@ -78,8 +78,8 @@ DECLSPEC_NORETURN VOID PspExitThread(NTSTATUS ExitStatus)
     PspEndThread(Thread, ExitStatus);
 }
 
-/* Takes the status of the process's end; FALSE: it has one already. */
-static BOOLEAN BeginExit(PEPROCESS Process, NTSTATUS ExitStatus)
+/* Takes the status of the process's end; FALSE: it has one already. Empty: it has no threads, and gets none any more. */
+static BOOLEAN BeginExit(PEPROCESS Process, NTSTATUS ExitStatus, PBOOLEAN Empty)
 {
     BOOLEAN First;
 
@@ -89,6 +89,7 @@ static BOOLEAN BeginExit(PEPROCESS Process, NTSTATUS ExitStatus)
         Process->Exiting = TRUE;
         Process->ExitStatus = ExitStatus;
     }
+    *Empty = Process->UnreapedThreads == 0;
     ExReleaseFastMutex(&Process->ExitLock);
     return First;
 }
@@ -96,19 +97,38 @@ static BOOLEAN BeginExit(PEPROCESS Process, NTSTATUS ExitStatus)
 DECLSPEC_NORETURN VOID PspExitProcess(NTSTATUS ExitStatus)
 {
     PETHREAD Thread = PsGetCurrentThread();
+    BOOLEAN Empty;
 
-    if (BeginExit(Thread->ThreadsProcess, ExitStatus)) {
+    if (BeginExit(Thread->ThreadsProcess, ExitStatus, &Empty)) {
         KeRequestProcessExit(&Thread->ThreadsProcess->Pcb, &Thread->Tcb, TRUE);
     }
     PspExitThread(ExitStatus);
 }
 
+/* No thread of the process is left, or there never was one. */
+static VOID FinishProcess(PEPROCESS Process)
+{
+    PspLeaveJob(Process);
+    ExWaitForRundownProtectionRelease(&Process->RundownProtect);
+    MmDeleteProcessAddressSpace(Process);
+    KeQuerySystemTime(&Process->ExitTime);
+    KeSignalProcess(&Process->Pcb);
+}
+
 BOOLEAN PspTerminateProcess(PEPROCESS Process, NTSTATUS ExitStatus)
 {
-    BOOLEAN First = BeginExit(Process, ExitStatus);
+    BOOLEAN Empty, First = BeginExit(Process, ExitStatus, &Empty);
 
     if (First) {
         KeRequestProcessExit(&Process->Pcb, NULL, TRUE);
+    }
+    if (First && Empty) { /* NtCreateProcessEx's, before it gets its first thread */
+        if (Process->Announced) {
+            Process->Announced = FALSE;
+            PspNotifyProcess(Process, NULL);
+        }
+        ObCloseAllHandles(Process->ObjectTable);
+        FinishProcess(Process);
     }
     return First;
 }
@@ -127,11 +147,7 @@ VOID PspReapUserThread(PETHREAD Thread)
     Last = --Process->UnreapedThreads == 0 && Process->Exiting && Process->UserThreads == 0;
     ExReleaseFastMutex(&Process->ExitLock);
     if (Last) {
-        PspLeaveJob(Process);
-        ExWaitForRundownProtectionRelease(&Process->RundownProtect);
-        MmDeleteProcessAddressSpace(Process);
-        KeQuerySystemTime(&Process->ExitTime);
-        KeSignalProcess(&Process->Pcb);
+        FinishProcess(Process);
     }
 }
 

@@ -134,17 +134,24 @@ static NTSTATUS OpenDll(PCUNICODE_STRING Path, const PSP_EXPORT *Exports, ULONG 
     return STATUS_SUCCESS;
 }
 
-static NTSTATUS MapSection(PEPROCESS Process, PVOID Section, PPSP_IMAGE Image)
+/* The same of a section that is there. STATUS_SECTION_NOT_IMAGE. */
+NTSTATUS PspMapSection(PEPROCESS Process, PVOID Section, PPSP_IMAGE Image)
 {
     SECTION_IMAGE_INFORMATION Information;
     PVOID Base = NULL;
     SIZE_T Size = 0;
-    NTSTATUS Status = MmMapViewOfSection(Section, Process, &Base, 0, 0, NULL, &Size, ViewShare, 0, PAGE_EXECUTE_READ);
+    NTSTATUS Status = STATUS_SECTION_NOT_IMAGE;
+
+    if (!MmIsImageSection(Section)) {
+        return Status;
+    }
+    Status = MmMapViewOfSection(Section, Process, &Base, 0, 0, NULL, &Size, ViewShare, 0, PAGE_EXECUTE_READ);
 
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
     MmQueryImageSection(Section, &Information, &Image->EntryRva);
+    Image->Information = Information;
     Image->Base = (ULONG64)Base;
     Image->Size = (ULONG)Size;
     Image->Subsystem = Information.SubSystemType;
@@ -176,7 +183,7 @@ NTSTATUS PspMapImage(PEPROCESS Process, PCUNICODE_STRING Path, PPSP_IMAGE Image,
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Status = MapSection(Process, Section, Image);
+    Status = PspMapSection(Process, Section, Image);
     ObDereferenceObject(Section);
     for (ULONG Index = 0; Index < Count && NT_SUCCESS(Status); Index++) {
         *Exports[Index].Address = Image->Base + PspDll.Rva[Index];

@@ -27,6 +27,12 @@ typedef union _PSP_INFORMATION {
     ULONG_PTR Word;
     PVOID Pointer;
     PROCESS_ACCESS_TOKEN Token;
+    QUOTA_LIMITS Quota;
+    IO_COUNTERS Io;
+    PROCESS_PRIORITY_CLASS Class;
+    SECTION_IMAGE_INFORMATION Image;
+    UNICODE_STRING Name;
+    BOOLEAN Flag;
 } PSP_INFORMATION, *PPSP_INFORMATION;
 
 typedef struct _PSP_QUERY {
@@ -51,13 +57,9 @@ static VOID FillProcessBasic(PVOID Object, PPSP_INFORMATION Information)
 static VOID FillProcessTimes(PVOID Object, PPSP_INFORMATION Information)
 {
     PEPROCESS Process = Object;
-    ULONG64 Kernel = Process->Pcb.KernelTime, User = Process->Pcb.UserTime;
+    ULONG64 Kernel = 0, User = 0;
 
-    for (PETHREAD Thread = PsGetNextProcessThread(Process, NULL); Thread != NULL;
-         Thread = PsGetNextProcessThread(Process, Thread)) {
-        Kernel += Thread->Tcb.KernelTime;
-        User += Thread->Tcb.UserTime;
-    }
+    PspAddTicks(Process, &Kernel, &User);
     Information->Times.CreateTime = Process->CreateTime;
     Information->Times.ExitTime = Process->ExitTime;
     Information->Times.KernelTime.QuadPart = (LONG64)(Kernel * KeTimeIncrement);
@@ -82,6 +84,32 @@ static VOID FillMemory(PVOID Object, PPSP_INFORMATION Information)
     Information->Memory.QuotaPeakPagedPoolUsage = (SIZE_T)Process->PoolQuota[1].Peak;
 }
 
+static VOID FillQuota(PVOID Object, PPSP_INFORMATION Information)
+{
+    PEPROCESS Process = Object;
+
+    Information->Quota.NonPagedPoolLimit = (SIZE_T)PsQueryPoolQuotaLimit(Process, NonPagedPool);
+    Information->Quota.PagedPoolLimit = (SIZE_T)PsQueryPoolQuotaLimit(Process, PagedPool);
+    Information->Quota.PagefileLimit =
+        Process->PagefileLimit == 0 ? MAXULONG_PTR : (SIZE_T)Process->PagefileLimit << PAGE_SHIFT;
+    Information->Quota.TimeLimit.QuadPart = -1; /* none */
+}
+
+static VOID FillAffinity(PVOID Object, PPSP_INFORMATION Information)
+{
+    Information->Word = ((PEPROCESS)Object)->Pcb.Affinity;
+}
+
+static VOID FillClass(PVOID Object, PPSP_INFORMATION Information)
+{
+    Information->Class.PriorityClass = ((PEPROCESS)Object)->PriorityClass;
+}
+
+static VOID FillImage(PVOID Object, PPSP_INFORMATION Information)
+{
+    Information->Image = ((PEPROCESS)Object)->ImageInformation;
+}
+
 static VOID FillZero(PVOID Object, PPSP_INFORMATION Information)
 {
 }
@@ -89,6 +117,13 @@ static VOID FillZero(PVOID Object, PPSP_INFORMATION Information)
 static const PSP_QUERY ProcessQueries[] = {
     {ProcessBasicInformation, sizeof(PROCESS_BASIC_INFORMATION), FillProcessBasic},
     {ProcessVmCounters, sizeof(VM_COUNTERS), FillMemory},
+    {ProcessQuotaLimits, sizeof(QUOTA_LIMITS), FillQuota},
+    {ProcessIoCounters, sizeof(IO_COUNTERS), FillZero}, /* I/O is not counted */
+    {ProcessPriorityClass, sizeof(PROCESS_PRIORITY_CLASS), FillClass},
+    {ProcessPriorityBoost, sizeof(ULONG), FillZero}, /* not disabled */
+    {ProcessAffinityMask, sizeof(ULONG_PTR), FillAffinity},
+    {ProcessBreakOnTermination, sizeof(ULONG), FillZero},
+    {ProcessImageInformation, sizeof(SECTION_IMAGE_INFORMATION), FillImage},
     {ProcessTimes, sizeof(KERNEL_USER_TIMES), FillProcessTimes},
     {ProcessHandleCount, sizeof(ULONG), FillHandleCount},
     {ProcessSessionInformation, sizeof(ULONG), FillZero}, /* there is one session */
@@ -135,7 +170,30 @@ static VOID FillSuspendCount(PVOID Object, PPSP_INFORMATION Information)
     Information->Number = (ULONG)((PETHREAD)Object)->Tcb.SuspendCount;
 }
 
+static VOID FillStartAddress(PVOID Object, PPSP_INFORMATION Information)
+{
+    Information->Pointer = ((PETHREAD)Object)->Win32StartAddress;
+}
+
+/* The list is the thread's own: another's is merely looked at. */
+static VOID FillIoPending(PVOID Object, PPSP_INFORMATION Information)
+{
+    PETHREAD Thread = Object;
+
+    Information->Number = *(PLIST_ENTRY volatile *)&Thread->IrpList.Flink != &Thread->IrpList;
+}
+
+static VOID FillHidden(PVOID Object, PPSP_INFORMATION Information)
+{
+    Information->Flag = ((PETHREAD)Object)->HideFromDebugger;
+}
+
 static const PSP_QUERY ThreadQueries[] = {
+    {ThreadQuerySetWin32StartAddress, sizeof(PVOID), FillStartAddress},
+    {ThreadIsIoPending, sizeof(ULONG), FillIoPending},
+    {ThreadHideFromDebugger, sizeof(BOOLEAN), FillHidden},
+    {ThreadBreakOnTermination, sizeof(ULONG), FillZero},
+    {ThreadPriorityBoost, sizeof(ULONG), FillZero},
     {ThreadBasicInformation, sizeof(THREAD_BASIC_INFORMATION), FillThreadBasic},
     {ThreadTimes, sizeof(KERNEL_USER_TIMES), FillThreadTimes},
     {ThreadAmILastThread, sizeof(ULONG), FillLastThread},
@@ -190,6 +248,11 @@ static NTSTATUS QueryObject(HANDLE Handle, POBJECT_TYPE Type, ACCESS_MASK Access
 NTSTATUS NTAPI NtQueryInformationProcess(HANDLE ProcessHandle, PROCESSINFOCLASS Class, PVOID Buffer, ULONG Length,
                                          PULONG ReturnLength)
 {
+    NTSTATUS Status;
+
+    if (PspQueryProcessText(ProcessHandle, Class, Buffer, Length, ReturnLength, &Status)) {
+        return Status;
+    }
     return QueryObject(ProcessHandle, PspProcessType, PSP_PROCESS_QUERY_INFORMATION,
                        FindQuery(ProcessQueries, RTL_NUMBER_OF(ProcessQueries), Class), Buffer, Length, ReturnLength);
 }
@@ -197,6 +260,9 @@ NTSTATUS NTAPI NtQueryInformationProcess(HANDLE ProcessHandle, PROCESSINFOCLASS 
 NTSTATUS NTAPI NtQueryInformationThread(HANDLE ThreadHandle, THREADINFOCLASS Class, PVOID Buffer, ULONG Length,
                                         PULONG ReturnLength)
 {
+    if ((ULONG)Class == PSP_THREAD_NAME_CLASS) {
+        return PspQueryThreadName(ThreadHandle, Buffer, Length, ReturnLength);
+    }
     return QueryObject(ThreadHandle, PspThreadType, PSP_THREAD_QUERY_INFORMATION,
                        FindQuery(ThreadQueries, RTL_NUMBER_OF(ThreadQueries), Class), Buffer, Length, ReturnLength);
 }
@@ -207,7 +273,27 @@ static BOOLEAN IsAffinity(ULONG_PTR Mask)
     return Mask != 0 && (Mask & ~KeQueryActiveProcessors()) == 0;
 }
 
-static NTSTATUS SetThread(PETHREAD Thread, THREADINFOCLASS Class, const PSP_INFORMATION *Wish)
+/* Bytes of what may be set of a thread; MAXULONG: nothing of this class. */
+static ULONG ThreadWishBytes(ULONG Class)
+{
+    switch (Class) {
+    case ThreadPriority:
+    case ThreadBasePriority:
+        return sizeof(LONG);
+    case ThreadAffinityMask:
+    case ThreadImpersonationToken:
+    case ThreadQuerySetWin32StartAddress:
+        return sizeof(ULONG_PTR);
+    case ThreadHideFromDebugger:
+        return 0;
+    case PSP_THREAD_NAME_CLASS:
+        return sizeof(UNICODE_STRING);
+    default:
+        return MAXULONG;
+    }
+}
+
+static NTSTATUS SetThread(PETHREAD Thread, ULONG Class, const PSP_INFORMATION *Wish)
 {
     switch (Class) {
     case ThreadPriority:
@@ -226,6 +312,14 @@ static NTSTATUS SetThread(PETHREAD Thread, THREADINFOCLASS Class, const PSP_INFO
         }
         KeSetBasePriorityThread(&Thread->Tcb, Wish->Signed);
         return STATUS_SUCCESS;
+    case ThreadQuerySetWin32StartAddress:
+        Thread->Win32StartAddress = Wish->Pointer;
+        return STATUS_SUCCESS;
+    case ThreadHideFromDebugger:
+        Thread->HideFromDebugger = TRUE;
+        return STATUS_SUCCESS;
+    case PSP_THREAD_NAME_CLASS:
+        return PspSetThreadName(Thread, &Wish->Name);
     case ThreadImpersonationToken:
         return SeAssignImpersonationToken(Thread, Wish->Pointer);
     default:
@@ -254,12 +348,10 @@ NTSTATUS NTAPI NtSetInformationThread(HANDLE ThreadHandle, THREADINFOCLASS Class
     PETHREAD Thread;
     NTSTATUS Status;
 
-    if (Class != ThreadPriority && Class != ThreadBasePriority && Class != ThreadAffinityMask &&
-        Class != ThreadImpersonationToken) {
+    if (ThreadWishBytes(Class) == MAXULONG) {
         return STATUS_INVALID_INFO_CLASS;
     }
-    if (Length !=
-        (Class == ThreadAffinityMask || Class == ThreadImpersonationToken ? sizeof(ULONG_PTR) : sizeof(LONG))) {
+    if (Length != ThreadWishBytes(Class)) {
         return STATUS_INFO_LENGTH_MISMATCH;
     }
     Status = ExCopyFromCaller(&Wish, Buffer, Length);
@@ -295,11 +387,29 @@ static NTSTATUS SetProcessAffinity(PEPROCESS Process, const PSP_INFORMATION *Wis
     if (!IsAffinity(Wish->Word)) {
         return STATUS_INVALID_PARAMETER;
     }
-    Process->Pcb.Affinity = Wish->Word;
-    for (PETHREAD Thread = PsGetNextProcessThread(Process, NULL); Thread != NULL;
-         Thread = PsGetNextProcessThread(Process, Thread)) {
-        KeSetAffinityThread(&Thread->Tcb, Wish->Word);
+    PspSetProcessAffinity(Process, Wish->Word);
+    return STATUS_SUCCESS;
+}
+
+static NTSTATUS SetClass(PEPROCESS Process, const PSP_INFORMATION *Wish)
+{
+    NTSTATUS Status = PspCheckPriorityClass(Wish->Class.PriorityClass);
+
+    if (NT_SUCCESS(Status)) {
+        PspSetPriorityClass(Process, Wish->Class.PriorityClass);
     }
+    return Status;
+}
+
+/* Limits of pool and commitment: 0 or all ones leaves the default. */
+static NTSTATUS SetQuota(PEPROCESS Process, const PSP_INFORMATION *Wish)
+{
+    if (!SeSinglePrivilegeCheck(SeExports->SeIncreaseQuotaPrivilege, ExGetPreviousMode())) {
+        return STATUS_PRIVILEGE_NOT_HELD;
+    }
+    PsSetPoolQuotaLimit(Process, NonPagedPool, Wish->Quota.NonPagedPoolLimit);
+    PsSetPoolQuotaLimit(Process, PagedPool, Wish->Quota.PagedPoolLimit);
+    Process->PagefileLimit = Wish->Quota.PagefileLimit == MAXULONG_PTR ? 0 : Wish->Quota.PagefileLimit >> PAGE_SHIFT;
     return STATUS_SUCCESS;
 }
 
@@ -322,6 +432,8 @@ NTSTATUS NTAPI NtSetInformationProcess(HANDLE ProcessHandle, PROCESSINFOCLASS Cl
     static const PSP_WISH Wishes[] = {
         {ProcessBasePriority, sizeof(LONG), SetBasePriority},
         {ProcessAffinityMask, sizeof(ULONG_PTR), SetProcessAffinity},
+        {ProcessPriorityClass, sizeof(PROCESS_PRIORITY_CLASS), SetClass},
+        {ProcessQuotaLimits, sizeof(QUOTA_LIMITS), SetQuota},
         {ProcessAccessToken, sizeof(PROCESS_ACCESS_TOKEN), SetProcessToken},
     };
     const PSP_WISH *Row = NULL;

@@ -1,72 +1,114 @@
 /*
  * job.c - jobs: sets of processes with limits in common.
  *
- * A process is in one job at most, for good, and what it starts is in it too. The job knows its processes until they have ended: the list holds
- * no references, a process takes itself out before it goes (PspLeaveJob) and keeps its job referenced until then. Limits: how many
- * processes there are at a time, how much each and all of them together commit. A process over the first is refused or not begun; a
- * commitment over the others is STATUS_COMMITMENT_LIMIT, asked by Mm before it charges (PspMayCommit).
+ * A process is in one job at most, for good, and what it starts is in it too, unless the job lets it break away. The job knows its processes until they
+ * have ended: the list holds no references, a process takes itself out before it goes (PspLeaveJob) and keeps its job referenced until
+ * then. Limits: how many processes there are at a time, how much each and all of them together commit, which processors and priority they have. A process over
+ * the first is refused or not begun; a commitment over the second is STATUS_COMMITMENT_LIMIT: Mm asks before it charges, and the job's lock is
+ * held until it has (PspBeginCommit), so that two that commit at once count each other. A port hears of what happens to the job.
  *
- * Locks: the job's Lock (spin, DISPATCH_LEVEL) guards list, counts and limits; no other lock is taken inside. To join, the process's
- * ExitLock is held around it.
+ * Locks: the job's Lock (spin, DISPATCH_LEVEL) guards list, counts, limits and port; the PFN lock is taken inside, by Mm's charge. To join, the process's
+ * ExitLock is held around it. Messages are posted after it is released.
  *
- * Source: Microsoft Learn, "Job Objects", AssignProcessToJobObject, JOBOBJECT_BASIC_LIMIT_INFORMATION and its kin.
+ * The services are in jobsvc.c.
+ *
+ * Source: Microsoft Learn, "Job Objects", AssignProcessToJobObject, JOBOBJECT_BASIC_LIMIT_INFORMATION, JOBOBJECT_ASSOCIATE_COMPLETION_PORT.
  */
-#include "psp.h"
+#include "job.h"
 
+#include <ntos/io.h>
 #include <ntos/services.h>
-#include <ntos/user.h>
 
-/* (l) Lock */
-typedef struct _PSP_JOB {
-    KEVENT Event; /* first: what a wait for the job waits for; signalled by the end of job time, which there is not */
-    KSPIN_LOCK Lock;
-    LIST_ENTRY Processes;           /* (l) EPROCESS.JobLinks */
-    ULONG Active, Total, Refused;   /* (l) */
-    ULONG LimitFlags;               /* (l) JOB_OBJECT_LIMIT_* */
-    ULONG ActiveLimit;              /* (l) */
-    ULONG64 ProcessPages, JobPages; /* (l) limits of commitment */
-} PSP_JOB, *PPSP_JOB;
+POBJECT_TYPE PspJobType;
 
-#define JOB_LIMITS                                                                                                     \
-    (JOB_OBJECT_LIMIT_ACTIVE_PROCESS | JOB_OBJECT_LIMIT_PROCESS_MEMORY | JOB_OBJECT_LIMIT_JOB_MEMORY |                 \
-     JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE)
+/* ---- Messages ---- */
 
-static POBJECT_TYPE PspJobType;
+/* Posts a message to the job's port, if it has one. IRQL: <= DISPATCH_LEVEL; no lock of the job's. A message that finds no pool is lost, as documented. */
+static VOID Post(PPSP_JOB Job, ULONG Message, HANDLE ProcessId)
+{
+    PVOID Port, Key;
+    KIRQL Irql;
+
+    KeAcquireSpinLock(&Job->Lock, &Irql);
+    Port = Job->Port;
+    Key = Job->PortKey;
+    if (Port != NULL) {
+        ObReferenceObject(Port);
+    }
+    KeReleaseSpinLock(&Job->Lock, Irql);
+    if (Port != NULL) {
+        IoSetIoCompletion(Port, Key, ProcessId, STATUS_SUCCESS, Message, TRUE);
+        ObDereferenceObject(Port);
+    }
+}
 
 /* ---- Processes of a job ---- */
 
-NTSTATUS PspJoinJob(struct _PSP_JOB *Job, PEPROCESS Process)
+/* What the job's limits say of the process itself. */
+static VOID ApplyLimits(PPSP_JOB Job, PEPROCESS Process)
 {
-    NTSTATUS Status = STATUS_SUCCESS;
+    ULONG Flags = Job->LimitFlags;
+
+    if ((Flags & JOB_OBJECT_LIMIT_AFFINITY) != 0) {
+        PspSetProcessAffinity(Process, Job->Affinity);
+    }
+    if ((Flags & JOB_OBJECT_LIMIT_PRIORITY_CLASS) != 0) {
+        PspSetPriorityClass(Process, (UCHAR)Job->PriorityClass);
+    }
+}
+
+/* Locked. STATUS_ACCESS_DENIED: it has a job already; STATUS_QUOTA_EXCEEDED. */
+static NTSTATUS Enter(PPSP_JOB Job, PEPROCESS Process)
+{
+    if (Process->Job != NULL || Process->Exiting) {
+        return Process->Exiting ? STATUS_PROCESS_IS_TERMINATING : STATUS_ACCESS_DENIED;
+    }
+    if ((Job->LimitFlags & JOB_OBJECT_LIMIT_ACTIVE_PROCESS) != 0 && Job->Active >= Job->ActiveLimit) {
+        Job->Refused++;
+        return STATUS_QUOTA_EXCEEDED;
+    }
+    if (InterlockedCompareExchangePointer((PVOID volatile *)&Process->Job, Job, NULL) != NULL) {
+        return STATUS_ACCESS_DENIED; /* somebody put it into another job */
+    }
+    InsertTailList(&Job->Processes, &Process->JobLinks);
+    Job->Active++;
+    Job->Total++;
+    return STATUS_SUCCESS;
+}
+
+NTSTATUS PspJoinJob(PPSP_JOB Job, PEPROCESS Process)
+{
+    NTSTATUS Status;
     KIRQL Irql;
 
     ObReferenceObject(Job);
     ExAcquireFastMutex(&Process->ExitLock); /* a process that ends leaves after it has begun to */
     KeAcquireSpinLock(&Job->Lock, &Irql);
-    if (Process->Job != NULL || Process->Exiting) {
-        Status = Process->Exiting ? STATUS_PROCESS_IS_TERMINATING : STATUS_ACCESS_DENIED;
-    } else if ((Job->LimitFlags & JOB_OBJECT_LIMIT_ACTIVE_PROCESS) != 0 && Job->Active >= Job->ActiveLimit) {
-        Job->Refused++;
-        Status = STATUS_QUOTA_EXCEEDED;
-    } else if (InterlockedCompareExchangePointer((PVOID volatile *)&Process->Job, Job, NULL) != NULL) {
-        Status = STATUS_ACCESS_DENIED; /* somebody put it into another job */
-    } else {
-        InsertTailList(&Job->Processes, &Process->JobLinks);
-        Job->Active++;
-        Job->Total++;
-    }
+    Status = Enter(Job, Process);
     KeReleaseSpinLock(&Job->Lock, Irql);
     ExReleaseFastMutex(&Process->ExitLock);
-    if (!NT_SUCCESS(Status)) {
-        ObDereferenceObject(Job);
+    if (NT_SUCCESS(Status)) {
+        ApplyLimits(Job, Process);
+        Post(Job, JOB_OBJECT_MSG_NEW_PROCESS, Process->UniqueProcessId);
+        return STATUS_SUCCESS;
     }
+    if (Status == STATUS_QUOTA_EXCEEDED) {
+        Post(Job, JOB_OBJECT_MSG_ACTIVE_PROCESS_LIMIT, NULL);
+    }
+    ObDereferenceObject(Job);
     return Status;
+}
+
+/* An exit status that documentation calls abnormal: that of an exception which nobody handled. */
+static BOOLEAN IsAbnormal(NTSTATUS ExitStatus)
+{
+    return NT_ERROR(ExitStatus);
 }
 
 VOID PspLeaveJob(PEPROCESS Process)
 {
     PPSP_JOB Job = Process->Job;
-    BOOLEAN Left;
+    BOOLEAN Left, Last;
     KIRQL Irql;
 
     if (Job == NULL || Process->LeftJob) {
@@ -78,8 +120,18 @@ VOID PspLeaveJob(PEPROCESS Process)
         Process->LeftJob = TRUE;
         RemoveEntryList(&Process->JobLinks);
         Job->Active--;
+        Job->KernelTicks += Process->Pcb.KernelTime;
+        Job->UserTicks += Process->Pcb.UserTime;
     }
+    Last = Left && Job->Active == 0;
     KeReleaseSpinLock(&Job->Lock, Irql);
+    if (Left) {
+        Post(Job, IsAbnormal(Process->ExitStatus) ? JOB_OBJECT_MSG_ABNORMAL_EXIT_PROCESS : JOB_OBJECT_MSG_EXIT_PROCESS,
+             Process->UniqueProcessId);
+    }
+    if (Last) {
+        Post(Job, JOB_OBJECT_MSG_ACTIVE_PROCESS_ZERO, NULL);
+    }
 }
 
 VOID PspForgetJob(PEPROCESS Process)
@@ -90,56 +142,146 @@ VOID PspForgetJob(PEPROCESS Process)
     }
 }
 
-BOOLEAN PspMayCommit(PEPROCESS Process, ULONG64 Committed, ULONG64 Pages)
+/* Whether a process that a member makes stays outside. Wanted: it asked for that. STATUS_ACCESS_DENIED: it may not. */
+NTSTATUS PspMayBreakAway(PPSP_JOB Job, BOOLEAN Wanted, PBOOLEAN Outside)
 {
-    PPSP_JOB Job = Process->Job;
-    ULONG64 All = 0;
-    BOOLEAN May = TRUE;
-    KIRQL Irql;
+    *Outside = (Job->LimitFlags & JOB_OBJECT_LIMIT_SILENT_BREAKAWAY_OK) != 0 ||
+               (Wanted && (Job->LimitFlags & JOB_OBJECT_LIMIT_BREAKAWAY_OK) != 0);
+    return Wanted && !*Outside ? STATUS_ACCESS_DENIED : STATUS_SUCCESS;
+}
 
+/* ---- Commitment ---- */
+
+static ULONG64 AllCommitted(PPSP_JOB Job)
+{
+    ULONG64 All = 0;
+
+    for (PLIST_ENTRY Link = Job->Processes.Flink; Link != &Job->Processes; Link = Link->Flink) {
+        All += MmQueryProcessCommit(CONTAINING_RECORD(Link, EPROCESS, JobLinks));
+    }
+    return All;
+}
+
+/* Locked. 0: Pages more are within the limits; else the message that says which they pass. */
+static ULONG CheckCommit(PPSP_JOB Job, ULONG64 Committed, ULONG64 Pages)
+{
+    ULONG64 All;
+
+    if ((Job->LimitFlags & JOB_OBJECT_LIMIT_PROCESS_MEMORY) != 0 &&
+        (Committed > Job->ProcessPages || Pages > Job->ProcessPages - Committed)) {
+        return JOB_OBJECT_MSG_PROCESS_MEMORY_LIMIT;
+    }
+    if ((Job->LimitFlags & JOB_OBJECT_LIMIT_JOB_MEMORY) != 0) {
+        All = AllCommitted(Job);
+        if (All > Job->JobPages || Pages > Job->JobPages - All) {
+            return JOB_OBJECT_MSG_JOB_MEMORY_LIMIT;
+        }
+        Job->PeakJobPages = max(Job->PeakJobPages, All + Pages);
+    }
+    Job->PeakProcessPages = max(Job->PeakProcessPages, Committed + Pages);
+    return 0;
+}
+
+BOOLEAN PspBeginCommit(PEPROCESS Process, ULONG64 Committed, ULONG64 Pages, PPSP_COMMIT Hold)
+{
+    ULONG64 Limit = Process->PagefileLimit;
+    PPSP_JOB Job = Process->Job;
+    ULONG Message;
+
+    Hold->Job = NULL;
+    if (Limit != 0 && (Committed > Limit || Pages > Limit - Committed)) {
+        return FALSE;
+    }
     if (Job == NULL) {
         return TRUE;
     }
-    KeAcquireSpinLock(&Job->Lock, &Irql);
-    if ((Job->LimitFlags & JOB_OBJECT_LIMIT_PROCESS_MEMORY) != 0) {
-        May = Committed <= Job->ProcessPages && Pages <= Job->ProcessPages - Committed;
+    KeAcquireSpinLock(&Job->Lock, &Hold->Irql);
+    Message = CheckCommit(Job, Committed, Pages);
+    if (Message == 0) {
+        Hold->Job = Job;
+        return TRUE;
     }
-    if (May && (Job->LimitFlags & JOB_OBJECT_LIMIT_JOB_MEMORY) != 0) {
-        for (PLIST_ENTRY Link = Job->Processes.Flink; Link != &Job->Processes; Link = Link->Flink) {
-            All += MmQueryProcessCommit(CONTAINING_RECORD(Link, EPROCESS, JobLinks));
-        }
-        May = All <= Job->JobPages && Pages <= Job->JobPages - All;
-    }
-    KeReleaseSpinLock(&Job->Lock, Irql);
-    return May;
+    KeReleaseSpinLock(&Job->Lock, Hold->Irql);
+    Post(Job, Message, Process->UniqueProcessId);
+    return FALSE;
 }
 
-/* A process of the job that has not been asked to end yet, referenced; NULL: none. */
-static PEPROCESS NextRunning(PPSP_JOB Job)
+VOID PspEndCommit(PPSP_COMMIT Hold)
+{
+    if (Hold->Job != NULL) {
+        KeReleaseSpinLock(&Hold->Job->Lock, Hold->Irql);
+    }
+}
+
+/* ---- All of them ---- */
+
+/* A process of the job that is not among those seen, referenced; NULL: none. Skips those that end if Running. */
+PEPROCESS PspNextOfJob(PPSP_JOB Job, PEPROCESS After, BOOLEAN Running)
 {
     PEPROCESS Found = NULL;
+    PLIST_ENTRY Link;
     KIRQL Irql;
 
     KeAcquireSpinLock(&Job->Lock, &Irql);
-    for (PLIST_ENTRY Link = Job->Processes.Flink; Found == NULL && Link != &Job->Processes; Link = Link->Flink) {
+    /* Who has left meanwhile is not in the list: the walk begins anew, and whoever is visited twice is none the worse. */
+    Link = After != NULL && !After->LeftJob ? After->JobLinks.Flink : Job->Processes.Flink;
+    for (; Found == NULL && Link != &Job->Processes; Link = Link->Flink) {
         PEPROCESS Process = CONTAINING_RECORD(Link, EPROCESS, JobLinks);
 
-        if (!Process->Exiting && ObReferenceObjectSafe(Process)) {
+        if (!(Running && Process->Exiting) && ObReferenceObjectSafe(Process)) {
             Found = Process;
         }
     }
     KeReleaseSpinLock(&Job->Lock, Irql);
+    if (After != NULL) {
+        ObDereferenceObject(After);
+    }
     return Found;
 }
 
-static VOID TerminateAll(PPSP_JOB Job, NTSTATUS ExitStatus)
+VOID PspTerminateJob(PPSP_JOB Job, NTSTATUS ExitStatus)
 {
     PEPROCESS Process;
 
-    while ((Process = NextRunning(Job)) != NULL) {
+    while ((Process = PspNextOfJob(Job, NULL, TRUE)) != NULL) {
         PspTerminateProcess(Process, ExitStatus);
         ObDereferenceObject(Process);
     }
+}
+
+/* Limits that concern processes themselves are applied to those that are there. */
+VOID PspApplyJobLimits(PPSP_JOB Job)
+{
+    PEPROCESS Process = NULL;
+
+    if ((Job->LimitFlags & (JOB_OBJECT_LIMIT_AFFINITY | JOB_OBJECT_LIMIT_PRIORITY_CLASS)) == 0) {
+        return;
+    }
+    while ((Process = PspNextOfJob(Job, Process, TRUE)) != NULL) {
+        ApplyLimits(Job, Process);
+    }
+}
+
+/* Gives the job a port, once; the processes that are there are told of. STATUS_INVALID_PARAMETER: it has one. */
+NTSTATUS PspSetJobPort(PPSP_JOB Job, PVOID Port, PVOID Key)
+{
+    PEPROCESS Process = NULL;
+    NTSTATUS Status = STATUS_SUCCESS;
+    KIRQL Irql;
+
+    KeAcquireSpinLock(&Job->Lock, &Irql);
+    if (Job->Port != NULL) {
+        Status = STATUS_INVALID_PARAMETER;
+    } else {
+        Job->PortKey = Key;
+        Job->Port = Port;
+        ObReferenceObject(Port);
+    }
+    KeReleaseSpinLock(&Job->Lock, Irql);
+    while (NT_SUCCESS(Status) && (Process = PspNextOfJob(Job, Process, TRUE)) != NULL) {
+        Post(Job, JOB_OBJECT_MSG_NEW_PROCESS, Process->UniqueProcessId);
+    }
+    return Status;
 }
 
 /* ---- The type ---- */
@@ -149,7 +291,16 @@ static VOID CloseJob(PEPROCESS Process, PVOID Object, ACCESS_MASK GrantedAccess,
     PPSP_JOB Job = Object;
 
     if (HandleCount == 1 && (Job->LimitFlags & JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE) != 0) {
-        TerminateAll(Job, STATUS_SUCCESS);
+        PspTerminateJob(Job, STATUS_SUCCESS);
+    }
+}
+
+static VOID DeleteJob(PVOID Object)
+{
+    PPSP_JOB Job = Object;
+
+    if (Job->Port != NULL) {
+        ObDereferenceObject(Job->Port);
     }
 }
 
@@ -165,217 +316,8 @@ NTSTATUS PspInitializeJobs(VOID)
         .PoolTag = 'boJP',
         .WaitOffset = 0,
         .CloseProcedure = CloseJob,
+        .DeleteProcedure = DeleteJob,
     };
 
     return ObCreateObjectType(&Info, &PspJobType);
-}
-
-/* ---- Services ---- */
-
-static NTSTATUS ReferenceJob(HANDLE Handle, ACCESS_MASK Access, PPSP_JOB *Job)
-{
-    return ObReferenceObjectByHandle(Handle, Access, PspJobType, ExGetPreviousMode(), (PVOID *)Job, NULL);
-}
-
-/* Makes a job without limits. IRQL: PASSIVE_LEVEL, as for all that follow. */
-NTSTATUS NTAPI NtCreateJobObject(PHANDLE JobHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes)
-{
-    PPSP_JOB Job;
-    NTSTATUS Status = ExCreateObject(PspJobType, ObjectAttributes, sizeof(*Job), (PVOID *)&Job);
-
-    if (!NT_SUCCESS(Status)) {
-        return Status;
-    }
-    KeInitializeEvent(&Job->Event, NotificationEvent, FALSE);
-    KeInitializeSpinLock(&Job->Lock);
-    VfNameLock(&Job->Lock, "JOB.Lock");
-    InitializeListHead(&Job->Processes);
-    return ExInsertObject(Job, DesiredAccess, JobHandle);
-}
-
-NTSTATUS NTAPI NtOpenJobObject(PHANDLE JobHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes)
-{
-    return ExOpenObject(PspJobType, ObjectAttributes, DesiredAccess, JobHandle);
-}
-
-/**
- * NtAssignProcessToJobObject - puts a process into a job, with what it starts from then on.
- *
- * @JobHandle      with JOB_OBJECT_ASSIGN_PROCESS
- * @ProcessHandle  with PROCESS_SET_QUOTA and PROCESS_TERMINATE
- * returns         STATUS_SUCCESS; STATUS_ACCESS_DENIED (it is in a job, or is the system's); STATUS_QUOTA_EXCEEDED (the job is full);
- *                 STATUS_PROCESS_IS_TERMINATING; what the handles say
- */
-NTSTATUS NTAPI NtAssignProcessToJobObject(HANDLE JobHandle, HANDLE ProcessHandle)
-{
-    PEPROCESS Process;
-    PPSP_JOB Job;
-    NTSTATUS Status = ReferenceJob(JobHandle, JOB_OBJECT_ASSIGN_PROCESS, &Job);
-
-    if (!NT_SUCCESS(Status)) {
-        return Status;
-    }
-    Status = ObReferenceObjectByHandle(ProcessHandle, PSP_PROCESS_SET_QUOTA | PSP_PROCESS_TERMINATE, PspProcessType,
-                                       ExGetPreviousMode(), (PVOID *)&Process, NULL);
-    if (NT_SUCCESS(Status)) {
-        Status = Process == PsInitialSystemProcess ? STATUS_ACCESS_DENIED : PspJoinJob(Job, Process);
-        ObDereferenceObject(Process);
-    }
-    ObDereferenceObject(Job);
-    return Status;
-}
-
-/* Ends every process of a job: JOB_OBJECT_TERMINATE. */
-NTSTATUS NTAPI NtTerminateJobObject(HANDLE JobHandle, NTSTATUS ExitStatus)
-{
-    PPSP_JOB Job;
-    NTSTATUS Status = ReferenceJob(JobHandle, JOB_OBJECT_TERMINATE, &Job);
-
-    if (NT_SUCCESS(Status)) {
-        TerminateAll(Job, ExitStatus);
-        ObDereferenceObject(Job);
-    }
-    return Status;
-}
-
-/* STATUS_PROCESS_IN_JOB, STATUS_PROCESS_NOT_IN_JOB; JobHandle NULL: any job. PROCESS_QUERY_INFORMATION, JOB_OBJECT_QUERY. */
-NTSTATUS NTAPI NtIsProcessInJob(HANDLE ProcessHandle, HANDLE JobHandle)
-{
-    PEPROCESS Process;
-    PPSP_JOB Job = NULL;
-    NTSTATUS Status = ObReferenceObjectByHandle(ProcessHandle, PSP_PROCESS_QUERY_INFORMATION, PspProcessType,
-                                                ExGetPreviousMode(), (PVOID *)&Process, NULL);
-
-    if (!NT_SUCCESS(Status)) {
-        return Status;
-    }
-    if (JobHandle != NULL) {
-        Status = ReferenceJob(JobHandle, JOB_OBJECT_QUERY, &Job);
-    }
-    if (NT_SUCCESS(Status)) {
-        BOOLEAN Inside = JobHandle == NULL ? Process->Job != NULL : Process->Job == Job;
-
-        Status = Inside ? STATUS_PROCESS_IN_JOB : STATUS_PROCESS_NOT_IN_JOB;
-    }
-    if (Job != NULL) {
-        ObDereferenceObject(Job);
-    }
-    ObDereferenceObject(Process);
-    return Status;
-}
-
-/**
- * NtSetInformationJobObject - sets a job's limits, all anew.
- *
- * @Class   JobObjectBasicLimitInformation or JobObjectExtendedLimitInformation; flags: JOB_OBJECT_LIMIT_ACTIVE_PROCESS, and of the
- *          latter _PROCESS_MEMORY, _JOB_MEMORY (bytes), _KILL_ON_JOB_CLOSE
- * returns  STATUS_SUCCESS; STATUS_INVALID_INFO_CLASS; STATUS_INFO_LENGTH_MISMATCH; STATUS_INVALID_PARAMETER (other flags);
- *          what handle (JOB_OBJECT_SET_ATTRIBUTES) and pointer say
- */
-NTSTATUS NTAPI NtSetInformationJobObject(HANDLE JobHandle, ULONG Class, PVOID Information, ULONG Length)
-{
-    JOBOBJECT_EXTENDED_LIMIT_INFORMATION Limits = {.ProcessMemoryLimit = 0};
-    BOOLEAN Extended = Class == JobObjectExtendedLimitInformation;
-    ULONG Allowed = Extended ? JOB_LIMITS : JOB_OBJECT_LIMIT_ACTIVE_PROCESS;
-    PPSP_JOB Job;
-    KIRQL Irql;
-    NTSTATUS Status;
-
-    if (!Extended && Class != JobObjectBasicLimitInformation) {
-        return STATUS_INVALID_INFO_CLASS;
-    }
-    if (Length != (Extended ? sizeof(Limits) : sizeof(Limits.BasicLimitInformation))) {
-        return STATUS_INFO_LENGTH_MISMATCH;
-    }
-    Status = ExCopyFromCaller(&Limits, Information, Length);
-    if (NT_SUCCESS(Status) && (Limits.BasicLimitInformation.LimitFlags & ~Allowed) != 0) {
-        Status = STATUS_INVALID_PARAMETER;
-    }
-    if (NT_SUCCESS(Status)) {
-        Status = ReferenceJob(JobHandle, JOB_OBJECT_SET_ATTRIBUTES, &Job);
-    }
-    if (!NT_SUCCESS(Status)) {
-        return Status;
-    }
-    KeAcquireSpinLock(&Job->Lock, &Irql);
-    Job->LimitFlags = Limits.BasicLimitInformation.LimitFlags;
-    Job->ActiveLimit = Limits.BasicLimitInformation.ActiveProcessLimit;
-    Job->ProcessPages = Limits.ProcessMemoryLimit >> PAGE_SHIFT;
-    Job->JobPages = Limits.JobMemoryLimit >> PAGE_SHIFT;
-    KeReleaseSpinLock(&Job->Lock, Irql);
-    ObDereferenceObject(Job);
-    return STATUS_SUCCESS;
-}
-
-/* ---- Queries ---- */
-
-typedef union _PSP_JOB_ANSWER {
-    JOBOBJECT_BASIC_ACCOUNTING_INFORMATION Accounting;
-    JOBOBJECT_EXTENDED_LIMIT_INFORMATION Limits; /* begins with the basic ones */
-} PSP_JOB_ANSWER;
-
-static VOID FillJobAnswer(PPSP_JOB Job, ULONG Class, PSP_JOB_ANSWER *Answer)
-{
-    KIRQL Irql;
-
-    RtlZeroMemory(Answer, sizeof(*Answer));
-    KeAcquireSpinLock(&Job->Lock, &Irql);
-    if (Class == JobObjectBasicAccountingInformation) {
-        Answer->Accounting.TotalProcesses = Job->Total;
-        Answer->Accounting.ActiveProcesses = Job->Active;
-        Answer->Accounting.TotalTerminatedProcesses = Job->Refused;
-    } else {
-        Answer->Limits.BasicLimitInformation.LimitFlags = Job->LimitFlags;
-        Answer->Limits.BasicLimitInformation.ActiveProcessLimit = Job->ActiveLimit;
-        Answer->Limits.ProcessMemoryLimit = Job->ProcessPages << PAGE_SHIFT;
-        Answer->Limits.JobMemoryLimit = Job->JobPages << PAGE_SHIFT;
-    }
-    KeReleaseSpinLock(&Job->Lock, Irql);
-}
-
-/* Bytes of a class's answer; 0: there is no such class. */
-static ULONG JobAnswerBytes(ULONG Class)
-{
-    return Class == JobObjectBasicAccountingInformation ? sizeof(JOBOBJECT_BASIC_ACCOUNTING_INFORMATION)
-           : Class == JobObjectBasicLimitInformation    ? sizeof(JOBOBJECT_BASIC_LIMIT_INFORMATION)
-           : Class == JobObjectExtendedLimitInformation ? sizeof(JOBOBJECT_EXTENDED_LIMIT_INFORMATION)
-                                                        : 0;
-}
-
-/**
- * NtQueryInformationJobObject - a job's limits, or how many processes it has and had.
- *
- * @JobHandle  with JOB_OBJECT_QUERY; NULL: the job of the calling process
- * @Class      JobObjectBasicAccountingInformation (times are not kept), JobObjectBasicLimitInformation, JobObjectExtendedLimitInformation
- * returns     STATUS_SUCCESS; STATUS_INVALID_INFO_CLASS; STATUS_INFO_LENGTH_MISMATCH; STATUS_ACCESS_DENIED (NULL, and no job);
- *             what handle and pointers say
- */
-NTSTATUS NTAPI NtQueryInformationJobObject(HANDLE JobHandle, ULONG Class, PVOID Information, ULONG Length,
-                                           PULONG ReturnLength)
-{
-    ULONG Bytes = JobAnswerBytes(Class);
-    PSP_JOB_ANSWER Answer;
-    PPSP_JOB Job;
-    NTSTATUS Status = STATUS_SUCCESS;
-
-    if (Bytes == 0) {
-        return STATUS_INVALID_INFO_CLASS;
-    }
-    if (Length != Bytes) {
-        return STATUS_INFO_LENGTH_MISMATCH;
-    }
-    if (JobHandle != NULL) {
-        Status = ReferenceJob(JobHandle, JOB_OBJECT_QUERY, &Job);
-    } else if ((Job = PsGetCurrentThreadProcess()->Job) == NULL) {
-        Status = STATUS_ACCESS_DENIED;
-    } else {
-        ObReferenceObject(Job);
-    }
-    if (!NT_SUCCESS(Status)) {
-        return Status;
-    }
-    FillJobAnswer(Job, Class, &Answer);
-    ObDereferenceObject(Job);
-    Status = ExCopyToCaller(Information, &Answer, Bytes);
-    return ExReturnValue(Status, ReturnLength, &Bytes, sizeof(Bytes));
 }

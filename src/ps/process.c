@@ -100,6 +100,7 @@ VOID PspInitializePhase0(VOID)
 
 NTSTATUS PsInitialize(VOID)
 {
+    PspInitializeNames();
     PspStartReaper();
     PspInitializePrograms();
     return PspInitializeJobs();

@@ -152,6 +152,29 @@ NTSTATUS PspCreateProgramThread(PEPROCESS Process, const PSP_USER_STACK *Stack, 
     return Status;
 }
 
+/* An empty program's parameters, for a process of a section. */
+NTSTATUS PspFillFromSection(PEPROCESS Process, PVOID Section)
+{
+    PSP_PROGRAM Program = {.Process = NULL};
+    PSP_IMAGE Image = {0};
+    KAPC_STATE State;
+    NTSTATUS Status = MmMapSharedUserPage(Process);
+
+    if (NT_SUCCESS(Status)) {
+        Status = PspMapSection(Process, Section, &Image);
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = MapNtdll(Process);
+    }
+    if (NT_SUCCESS(Status)) {
+        Process->ImageInformation = Image.Information;
+        KeStackAttachProcess((PVOID)Process, &State);
+        Status = CreatePeb(Process, &Program, &Image);
+        KeUnstackDetachProcess(&State);
+    }
+    return Status;
+}
+
 /* Attached: PEB, stack, first thread. */
 static NTSTATUS FillProcess(PEPROCESS Process, const PSP_PROGRAM *Program, const PSP_IMAGE *Image, PETHREAD *Thread)
 {
@@ -181,6 +204,40 @@ static VOID NameOf(PCUNICODE_STRING Path, PSTR Name, ULONG Bytes)
     Name[Used] = 0;
 }
 
+/* Keeps the path for who asks. */
+NTSTATUS PspKeepPath(PEPROCESS Process, PCUNICODE_STRING Path)
+{
+    PVOID Copy = ExAllocatePoolWithTag(PagedPool, Path->Length + sizeof(WCHAR), PSP_TAG_PROGRAM);
+
+    if (Copy == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    RtlCopyMemory(Copy, Path->Buffer, Path->Length);
+    Process->ImagePath.Buffer = Copy;
+    Process->ImagePath.Length = Process->ImagePath.MaximumLength = Path->Length;
+    return STATUS_SUCCESS;
+}
+
+/* Copies the parent's standard handles into the child, which is to find them under the numbers they get there. */
+static NTSTATUS CopyStandardHandles(PPSP_PROGRAM Program, PEPROCESS Child, ULONG Subsystem)
+{
+    const PS_STD_HANDLE_INFO *Wish = &Program->Wishes->Standard;
+    PEPROCESS Parent = Program->Process->Parent != NULL ? Program->Process->Parent : PsGetCurrentThreadProcess();
+    ULONG State = Wish->Flags & 3;
+    NTSTATUS Status = STATUS_SUCCESS;
+
+    if (State == PS_STD_HANDLE_NEVER || (State == PS_STD_HANDLE_REQUEST && Wish->Subsystem != Subsystem)) {
+        return STATUS_SUCCESS;
+    }
+    for (ULONG Index = 0; NT_SUCCESS(Status) && Index < RTL_NUMBER_OF(Program->Standard); Index++) {
+        if (Program->Standard[Index] != NULL && (Wish->Flags >> (2 + Index) & 1) == 0) {
+            Status = ObDuplicateObject(Parent, Program->Standard[Index], Child, &Program->Standard[Index], 0, 0,
+                                       DUPLICATE_SAME_ACCESS | DUPLICATE_SAME_ATTRIBUTES, ExGetPreviousMode());
+        }
+    }
+    return Status;
+}
+
 /**
  * PspCreateProgram - makes a process of an executable file, with its first thread, which does not run yet.
  *
@@ -191,6 +248,8 @@ static VOID NameOf(PCUNICODE_STRING Path, PSTR Name, ULONG Bytes)
  */
 NTSTATUS PspCreateProgram(const PSP_PROGRAM *Program, PEPROCESS *Process, PETHREAD *Thread)
 {
+    PSP_NEW_PROCESS Wanted = {.Parent = NULL};
+    PSP_PROGRAM Own = *Program;
     CHAR Name[16];
     PSP_IMAGE Image = {0};
     KAPC_STATE State;
@@ -198,11 +257,21 @@ NTSTATUS PspCreateProgram(const PSP_PROGRAM *Program, PEPROCESS *Process, PETHRE
     NTSTATUS Status;
 
     NameOf(&Program->ImagePath, Name, sizeof(Name));
-    Status = PspCreateProcessFrom(Program->Parent, &New, Name);
+    if (Program->Process != NULL) {
+        Wanted = *Program->Process;
+    }
+    Wanted.Name = Name;
+    Status = PspCreateProcessFrom(&Wanted, &New);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Status = MmMapSharedUserPage(New);
+    Status = PspKeepPath(New, &Program->ImagePath);
+    if (NT_SUCCESS(Status) && Program->Wishes != NULL) {
+        Status = PspApplyWishes(Program->Wishes, New);
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = MmMapSharedUserPage(New);
+    }
     if (NT_SUCCESS(Status)) {
         Status = PspMapImage(New, &Program->ImagePath, &Image, NULL, 0);
     }
@@ -212,9 +281,13 @@ NTSTATUS PspCreateProgram(const PSP_PROGRAM *Program, PEPROCESS *Process, PETHRE
     if (NT_SUCCESS(Status)) {
         Status = MapNtdll(New);
     }
+    if (NT_SUCCESS(Status) && Program->Wishes != NULL && Program->Wishes->HasStandard) {
+        Status = CopyStandardHandles(&Own, New, Image.Subsystem);
+    }
+    New->ImageInformation = Image.Information;
     if (NT_SUCCESS(Status)) {
         KeStackAttachProcess((PVOID)New, &State);
-        Status = FillProcess(New, Program, &Image, Thread);
+        Status = FillProcess(New, &Own, &Image, Thread);
         KeUnstackDetachProcess(&State);
     }
     if (!NT_SUCCESS(Status)) {

@@ -8,6 +8,7 @@
 #include <ntos/ob.h>
 #include <ntos/ps.h>
 #include <ntos/se.h>
+#include <ntos/services.h>
 
 #define PSP_TAG_THREAD  'rhTP'
 #define PSP_TAG_PROGRAM 'grPP'
@@ -22,6 +23,7 @@ extern POBJECT_TYPE PspProcessType, PspThreadType; /* (c) from phase 0 on */
 #define PSP_PROCESS_VM_OPERATION      0x0008
 #define PSP_PROCESS_VM_READ           0x0010
 #define PSP_PROCESS_VM_WRITE          0x0020
+#define PSP_PROCESS_CREATE_PROCESS    0x0080
 #define PSP_PROCESS_SET_QUOTA         0x0100
 #define PSP_PROCESS_SET_INFORMATION   0x0200
 #define PSP_PROCESS_QUERY_INFORMATION 0x0400
@@ -58,8 +60,17 @@ NTSTATUS PspReturnHandle(PVOID Object, ULONG Attributes, ACCESS_MASK DesiredAcce
 
 /* ---- create.c ---- */
 
-/* PspCreateProcess with the handles of Parent that are to be inherited; NULL: none. */
-NTSTATUS PspCreateProcessFrom(PEPROCESS Parent, PEPROCESS *Process, PCSTR Name);
+/* A process to be made: whose child it is, and what it gets of its parent besides token, job, processors and priority. */
+typedef struct _PSP_NEW_PROCESS {
+    PEPROCESS Parent;      /* NULL: the calling process */
+    BOOLEAN Inherit;       /* its inheritable handles, */
+    const HANDLE *Handles; /* of which these, if there are any */
+    ULONG HandleCount;
+    BOOLEAN Breakaway; /* not the parent's job, if that allows it */
+    PCSTR Name;
+} PSP_NEW_PROCESS;
+/* PspCreateProcess; also STATUS_ACCESS_DENIED (Breakaway). */
+NTSTATUS PspCreateProcessFrom(const PSP_NEW_PROCESS *Wanted, PEPROCESS *Process);
 VOID PspDeleteProcess(PVOID Object); /* the type's delete procedure */
 
 /* ---- thread.c ---- */
@@ -104,9 +115,11 @@ VOID PspReleaseUserPart(PETHREAD Thread);
 /* Asks a process other than the system's to end. FALSE: it was ending. (exit.c) */
 BOOLEAN PspTerminateProcess(PEPROCESS Process, NTSTATUS ExitStatus);
 
-/* ---- job.c ---- */
+/* ---- job.c, jobsvc.c ---- */
 
 NTSTATUS PspInitializeJobs(VOID); /* phase 1 */
+NTSTATUS PspReferenceJob(HANDLE Handle, ACCESS_MASK Access, struct _PSP_JOB **Job);
+NTSTATUS PspMayBreakAway(struct _PSP_JOB *Job, BOOLEAN Wanted, PBOOLEAN Outside);
 /* STATUS_ACCESS_DENIED, STATUS_QUOTA_EXCEEDED, STATUS_PROCESS_IS_TERMINATING. */
 NTSTATUS PspJoinJob(struct _PSP_JOB *Job, PEPROCESS Process);
 VOID PspLeaveJob(PEPROCESS Process);  /* it has ended; also if it has no job */
@@ -116,6 +129,58 @@ VOID PspForgetJob(PEPROCESS Process); /* it is deleted */
 
 NTSTATUS PspReferenceProgramThread(HANDLE Handle, ACCESS_MASK Access,
                                    PETHREAD *Thread); /* STATUS_INVALID_HANDLE: the system's */
+
+/* ---- attributes.c ---- */
+
+typedef struct _PSP_ANSWER {
+    PVOID Place; /* of the caller; NULL: not wanted */
+    PSIZE_T Length;
+} PSP_ANSWER;
+
+/* What an attribute list says. */
+typedef struct _PSP_WISHES {
+    UNICODE_STRING ImageName; /* of the caller; not captured */
+    PEPROCESS Parent;         /* referenced; NULL: the caller */
+    PHANDLE Handles, Jobs;    /* pool; values of the parent and of the caller */
+    ULONG HandleCount, JobCount;
+    BOOLEAN HasStandard;
+    PS_STD_HANDLE_INFO Standard;
+    UCHAR PriorityClass; /* 0: none */
+    PSP_ANSWER ClientId, Teb, ImageInformation;
+} PSP_WISHES, *PPSP_WISHES;
+
+NTSTATUS PspCaptureAttributes(PPS_ATTRIBUTE_LIST List, BOOLEAN ThreadOnly, PPSP_WISHES Wishes);
+VOID PspReleaseAttributes(PPSP_WISHES Wishes);
+NTSTATUS PspApplyWishes(const PSP_WISHES *Wishes, PEPROCESS Process);
+NTSTATUS PspAnswerAttributes(const PSP_WISHES *Wishes, PETHREAD Thread,
+                             const SECTION_IMAGE_INFORMATION *ImageInformation);
+
+/* ---- clone.c ---- */
+
+NTSTATUS PspCloneAddressSpace(PEPROCESS Parent, PEPROCESS Child);
+NTSTATUS PspCloneThread(PEPROCESS Process, PETHREAD *Thread);
+VOID PspTakeClonedFrame(PETHREAD Thread, PKTRAP_FRAME Frame);
+VOID PspFreeClonedFrame(PETHREAD Thread);
+
+/* ---- priority.c ---- */
+
+NTSTATUS PspCheckPriorityClass(UCHAR Class); /* STATUS_INVALID_PARAMETER, STATUS_PRIVILEGE_NOT_HELD */
+VOID PspSetPriorityClass(PEPROCESS Process, UCHAR Class);
+VOID PspSetProcessAffinity(PEPROCESS Process, KAFFINITY Affinity);
+VOID PspInheritPriority(PEPROCESS Parent, PEPROCESS Child); /* nobody knows the child yet */
+/* Adds the ticks of a process's threads, ended ones too. */
+VOID PspAddTicks(PEPROCESS Process, PULONG64 Kernel, PULONG64 User);
+
+/* ---- infotext.c ---- */
+
+VOID PspInitializeNames(VOID); /* phase 1 */
+
+VOID PspForgetName(PETHREAD Thread); /* it is deleted */
+/* TRUE: the class is one of text, and Status what came of it. */
+BOOLEAN PspQueryProcessText(HANDLE Process, ULONG Class, PVOID Buffer, ULONG Length, PULONG ReturnLength,
+                            PNTSTATUS Status);
+NTSTATUS PspQueryThreadName(HANDLE Thread, PVOID Buffer, ULONG Length, PULONG ReturnLength);
+NTSTATUS PspSetThreadName(PETHREAD Thread, const UNICODE_STRING *Name);
 
 /* ---- parameters.c ---- */
 
@@ -127,7 +192,14 @@ VOID PspFreeProgram(struct _PSP_PROGRAM *Program);
 /* The parameters' block, in the process, attached. */
 NTSTATUS PspCreateParameters(const struct _PSP_PROGRAM *Program, struct _RTL_USER_PROCESS_PARAMETERS **Parameters);
 
-/* ---- program.c: in the process, attached ---- */
+/* ---- program.c ---- */
+
+NTSTATUS PspKeepPath(PEPROCESS Process, PCUNICODE_STRING Path); /* STATUS_INSUFFICIENT_RESOURCES */
+
+/* An address space of an image section: the image, ntdll, a PEB with empty parameters. STATUS_SECTION_NOT_IMAGE. */
+NTSTATUS PspFillFromSection(PEPROCESS Process, PVOID Section);
+
+/* In the process, attached: */
 
 NTSTATUS PspAllocateUser(PVOID *Base, SIZE_T Bytes); /* memory of the program, zeroed */
 

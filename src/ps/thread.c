@@ -68,6 +68,8 @@ VOID PspDeleteThread(PVOID Object)
     PETHREAD Thread = Object;
 
     PspRemoveCid(&Thread->CidEntry);
+    PspFreeClonedFrame(Thread);
+    PspForgetName(Thread);
     KeDeleteThread(&Thread->Tcb);
     if (Thread->ThreadsProcess != NULL) {
         ObDereferenceObject(Thread->ThreadsProcess);

@@ -31,6 +31,9 @@ static NTSTATUS MakeThread(PEPROCESS Process, PVOID Routine, PVOID Argument, SIZ
     Status = PspCreateUserStack(Reserve, Commit, &Stack);
     if (NT_SUCCESS(Status)) {
         Status = PspCreateProgramThread(Process, &Stack, (ULONG64)Routine, (ULONG64)Argument, Thread);
+        if (NT_SUCCESS(Status)) {
+            (*Thread)->Win32StartAddress = Routine;
+        }
         if (!NT_SUCCESS(Status)) {
             SIZE_T Whole = 0;
 
@@ -43,15 +46,21 @@ static NTSTATUS MakeThread(PEPROCESS Process, PVOID Routine, PVOID Argument, SIZ
 }
 
 /* Gives the caller a handle and lets the thread go; or takes everything back. */
-static NTSTATUS PublishThread(PETHREAD Thread, ULONG Attributes, ACCESS_MASK DesiredAccess, ULONG Flags,
-                              PHANDLE ThreadHandle)
+static NTSTATUS PublishThread(PETHREAD Thread, const EX_CAPTURED_ATTRIBUTES *Attributes, ACCESS_MASK DesiredAccess,
+                              ULONG Flags, const PSP_WISHES *Wishes, PHANDLE ThreadHandle)
 {
     HANDLE Handle;
-    NTSTATUS Status =
-        ObOpenObjectByPointer(Thread, Attributes, NULL, DesiredAccess, PspThreadType, KernelMode, &Handle);
+    NTSTATUS Status = ObOpenObjectByPointer(Thread, Attributes->Attributes.Attributes & OBJ_INHERIT, NULL,
+                                            DesiredAccess, PspThreadType, KernelMode, &Handle);
 
     if (NT_SUCCESS(Status)) {
-        Status = ExCopyToCaller(ThreadHandle, &Handle, sizeof(Handle));
+        Status = Attributes->Descriptor == NULL ? STATUS_SUCCESS : ObGiveSecurity(Thread, Attributes->Descriptor);
+        if (NT_SUCCESS(Status)) {
+            Status = PspAnswerAttributes(Wishes, Thread, NULL);
+        }
+        if (NT_SUCCESS(Status)) {
+            Status = ExCopyToCaller(ThreadHandle, &Handle, sizeof(Handle));
+        }
         if (!NT_SUCCESS(Status)) {
             NtClose(Handle);
         }
@@ -72,38 +81,41 @@ static NTSTATUS PublishThread(PETHREAD Thread, ULONG Attributes, ACCESS_MASK Des
  * NtCreateThreadEx - makes a thread of a program.
  *
  * @ThreadHandle      gets a handle
- * @ObjectAttributes  OBJ_INHERIT counts; may be NULL
+ * @ObjectAttributes  OBJ_INHERIT and the security descriptor count; may be NULL
  * @ProcessHandle     with PROCESS_CREATE_THREAD
  * @StartRoutine      called with @Argument in ring 3; what it returns is the exit status
  * @CreateFlags       THREAD_CREATE_FLAGS_CREATE_SUSPENDED
  * @StackSize, @MaximumStackSize  bytes committed and reserved; 0: 64 KB and 1 MB
- * @AttributeList     must be NULL
- * returns            STATUS_SUCCESS; STATUS_INVALID_PARAMETER (flags, attribute list); STATUS_PROCESS_IS_TERMINATING; what memory and
- *                    handles say
+ * @AttributeList     PS_ATTRIBUTE_CLIENT_ID and _TEB_ADDRESS are answered; may be NULL
+ * returns            STATUS_SUCCESS; STATUS_INVALID_PARAMETER (flags, zero bits); STATUS_NOT_SUPPORTED (another attribute); STATUS_PROCESS_IS_TERMINATING;
+ *                    what memory, handles and pointers say
  */
 NTSTATUS NTAPI NtCreateThreadEx(PHANDLE ThreadHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                                 HANDLE ProcessHandle, PVOID StartRoutine, PVOID Argument, ULONG CreateFlags,
                                 SIZE_T ZeroBits, SIZE_T StackSize, SIZE_T MaximumStackSize, PVOID AttributeList)
 {
     EX_CAPTURED_ATTRIBUTES Attributes;
+    PSP_WISHES Wishes;
     PEPROCESS Process;
     PETHREAD Thread;
     NTSTATUS Status;
 
-    if ((CreateFlags & ~THREAD_CREATE_FLAGS_CREATE_SUSPENDED) != 0 || AttributeList != NULL || ZeroBits != 0) {
+    if ((CreateFlags & ~THREAD_CREATE_FLAGS_CREATE_SUSPENDED) != 0 || ZeroBits != 0) {
         return STATUS_INVALID_PARAMETER;
     }
     Status = ExCaptureObjectAttributes(&Attributes, ObjectAttributes);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Status = ObReferenceObjectByHandle(ProcessHandle, PSP_PROCESS_CREATE_THREAD, PspProcessType, ExGetPreviousMode(),
-                                       (PVOID *)&Process, NULL);
+    Status = PspCaptureAttributes(AttributeList, TRUE, &Wishes);
+    if (NT_SUCCESS(Status)) {
+        Status = ObReferenceObjectByHandle(ProcessHandle, PSP_PROCESS_CREATE_THREAD, PspProcessType,
+                                           ExGetPreviousMode(), (PVOID *)&Process, NULL);
+    }
     if (NT_SUCCESS(Status)) {
         Status = MakeThread(Process, StartRoutine, Argument, StackSize, MaximumStackSize, &Thread);
         if (NT_SUCCESS(Status)) {
-            Status = PublishThread(Thread, Attributes.Attributes.Attributes & OBJ_INHERIT, DesiredAccess, CreateFlags,
-                                   ThreadHandle);
+            Status = PublishThread(Thread, &Attributes, DesiredAccess, CreateFlags, &Wishes, ThreadHandle);
         }
         ObDereferenceObject(Process);
     }

@@ -1,8 +1,8 @@
 /*
  * userprocess.c - NtCreateUserProcess: a program starts another.
  *
- * Everything that the caller points to is captured first: parameters, attribute list, object attributes. Then the process is made as
- * any other (program.c), opened for the caller, and its first thread let go when nothing can fail any more; what failed
+ * Everything that the caller points to is captured first: parameters, attribute list (attributes.c), object attributes. Then the process is made as
+ * any other (program.c), or as a copy of the caller's (clone.c), opened for the caller, and its first thread let go when nothing can fail any more; what failed
  * leaves a process without a thread that runs, which is given up.
  *
  * Locks: none. IRQL: PASSIVE_LEVEL.
@@ -16,68 +16,6 @@
 #include <ntos/services.h>
 #include <ntos/user.h>
 
-#define MOST_ATTRIBUTES 32U /* more than there are kinds */
-
-/* What the attribute list says. */
-typedef struct _PSP_WISHES {
-    UNICODE_STRING ImageName; /* of the caller; not captured yet */
-    PCLIENT_ID ClientId;      /* where to write it; NULL: not wanted */
-    PVOID *Teb;
-    PSIZE_T ClientIdLength, TebLength;
-} PSP_WISHES, *PPSP_WISHES;
-
-static NTSTATUS TakeAttribute(const PS_ATTRIBUTE *Attribute, PPSP_WISHES Wishes)
-{
-    switch (Attribute->Attribute) {
-    case PS_ATTRIBUTE_IMAGE_NAME:
-        if (Attribute->Size == 0 || Attribute->Size > MAXUSHORT - sizeof(WCHAR) ||
-            Attribute->Size % sizeof(WCHAR) != 0) {
-            return STATUS_INVALID_PARAMETER;
-        }
-        Wishes->ImageName.Buffer = Attribute->ValuePtr;
-        Wishes->ImageName.Length = Wishes->ImageName.MaximumLength = (USHORT)Attribute->Size;
-        return STATUS_SUCCESS;
-    case PS_ATTRIBUTE_CLIENT_ID:
-        Wishes->ClientId = Attribute->ValuePtr;
-        Wishes->ClientIdLength = Attribute->ReturnLength;
-        return Attribute->Size >= sizeof(CLIENT_ID) ? STATUS_SUCCESS : STATUS_INFO_LENGTH_MISMATCH;
-    case PS_ATTRIBUTE_TEB_ADDRESS:
-        Wishes->Teb = Attribute->ValuePtr;
-        Wishes->TebLength = Attribute->ReturnLength;
-        return Attribute->Size >= sizeof(PVOID) ? STATUS_SUCCESS : STATUS_INFO_LENGTH_MISMATCH;
-    default:
-        return STATUS_NOT_SUPPORTED;
-    }
-}
-
-/* The attribute list of a program: a length, then entries of one size. */
-static NTSTATUS CaptureWishes(PPS_ATTRIBUTE_LIST List, PPSP_WISHES Wishes)
-{
-    PS_ATTRIBUTE Attribute;
-    SIZE_T Length, Count;
-    NTSTATUS Status = ExCopyFromCaller(&Length, &List->TotalLength, sizeof(Length));
-
-    RtlZeroMemory(Wishes, sizeof(*Wishes));
-    if (!NT_SUCCESS(Status)) {
-        return Status;
-    }
-    Count = (Length - FIELD_OFFSET(PS_ATTRIBUTE_LIST, Attributes)) / sizeof(Attribute);
-    if (Length < FIELD_OFFSET(PS_ATTRIBUTE_LIST, Attributes) || Count > MOST_ATTRIBUTES ||
-        (Length - FIELD_OFFSET(PS_ATTRIBUTE_LIST, Attributes)) % sizeof(Attribute) != 0) {
-        return STATUS_INVALID_PARAMETER;
-    }
-    for (SIZE_T Index = 0; Index < Count; Index++) {
-        Status = ExCopyFromCaller(&Attribute, &List->Attributes[Index], sizeof(Attribute));
-        if (NT_SUCCESS(Status)) {
-            Status = TakeAttribute(&Attribute, Wishes);
-        }
-        if (!NT_SUCCESS(Status)) {
-            return Status;
-        }
-    }
-    return Wishes->ImageName.Buffer == NULL ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
-}
-
 static NTSTATUS CaptureImageName(const PSP_WISHES *Wishes, PPSP_PROGRAM Program)
 {
     ULONG Bytes = Wishes->ImageName.Length;
@@ -90,16 +28,12 @@ static NTSTATUS CaptureImageName(const PSP_WISHES *Wishes, PPSP_PROGRAM Program)
     return ExCopyFromCaller(Program->ImagePath.Buffer, Wishes->ImageName.Buffer, Bytes);
 }
 
-/* What CreateInfo, attributes and handles tell the caller. On failure the caller closes the handles. */
+/* What CreateInfo and attributes tell the caller. On failure the caller closes the handles. */
 static NTSTATUS TellCaller(PEPROCESS Process, PETHREAD Thread, const PSP_WISHES *Wishes, PPS_CREATE_INFO CreateInfo)
 {
-    SIZE_T CidBytes = sizeof(CLIENT_ID), TebBytes = sizeof(PVOID);
     PS_CREATE_INFO Info = {.Size = sizeof(Info), .State = PsCreateSuccess};
-    NTSTATUS Status = ExReturnValue(STATUS_SUCCESS, Wishes->ClientId, &Thread->Cid, sizeof(Thread->Cid));
+    NTSTATUS Status = PspAnswerAttributes(Wishes, Thread, &Process->ImageInformation);
 
-    Status = ExReturnValue(Status, Wishes->ClientId == NULL ? NULL : Wishes->ClientIdLength, &CidBytes, sizeof(SIZE_T));
-    Status = ExReturnValue(Status, Wishes->Teb, &Thread->Tcb.Teb, sizeof(PVOID));
-    Status = ExReturnValue(Status, Wishes->Teb == NULL ? NULL : Wishes->TebLength, &TebBytes, sizeof(SIZE_T));
     Info.PebAddress = (ULONG64)Process->Peb;
     return ExReturnValue(Status, CreateInfo, &Info, sizeof(Info));
 }
@@ -114,7 +48,7 @@ static NTSTATUS OpenFor(PVOID Object, POBJECT_TYPE Type, ULONG Attributes, ACCES
 typedef struct _PSP_START {
     PHANDLE ProcessHandle, ThreadHandle;
     ACCESS_MASK ProcessAccess, ThreadAccess;
-    ULONG ProcessAttributes, ThreadAttributes; /* OBJ_INHERIT counts */
+    EX_CAPTURED_ATTRIBUTES ProcessAttributes, ThreadAttributes; /* OBJ_INHERIT and the descriptor count */
     ULONG ProcessFlags, ThreadFlags;
     PPS_CREATE_INFO CreateInfo;
 } PSP_START;
@@ -123,10 +57,12 @@ typedef struct _PSP_START {
 static NTSTATUS Publish(PEPROCESS Process, PETHREAD Thread, const PSP_START *Start, const PSP_WISHES *Wishes)
 {
     HANDLE Handles[2] = {NULL, NULL};
-    NTSTATUS Status = OpenFor(Process, PspProcessType, Start->ProcessAttributes, Start->ProcessAccess, &Handles[0]);
+    NTSTATUS Status = OpenFor(Process, PspProcessType, Start->ProcessAttributes.Attributes.Attributes,
+                              Start->ProcessAccess, &Handles[0]);
 
     if (NT_SUCCESS(Status)) {
-        Status = OpenFor(Thread, PspThreadType, Start->ThreadAttributes, Start->ThreadAccess, &Handles[1]);
+        Status = OpenFor(Thread, PspThreadType, Start->ThreadAttributes.Attributes.Attributes, Start->ThreadAccess,
+                         &Handles[1]);
     }
     if (NT_SUCCESS(Status)) {
         Status = TellCaller(Process, Thread, Wishes, Start->CreateInfo);
@@ -145,16 +81,25 @@ static NTSTATUS Publish(PEPROCESS Process, PETHREAD Thread, const PSP_START *Sta
     return Status;
 }
 
-static NTSTATUS StartProgram(const PSP_PROGRAM *Program, const PSP_START *Start, const PSP_WISHES *Wishes)
+/* Descriptors that were given: before anybody else can open what they are of. */
+static NTSTATUS Furnish(PEPROCESS Process, PETHREAD Thread, const PSP_START *Start, const PSP_WISHES *Wishes)
 {
-    PEPROCESS Process;
-    PETHREAD Thread;
-    NTSTATUS Status = PspCreateProgram(Program, &Process, &Thread);
+    NTSTATUS Status = STATUS_SUCCESS;
 
-    if (!NT_SUCCESS(Status)) {
-        return Status;
+    if (Start->ProcessAttributes.Descriptor != NULL) {
+        Status = ObGiveSecurity(Process, Start->ProcessAttributes.Descriptor);
     }
-    Status = Publish(Process, Thread, Start, Wishes);
+    if (NT_SUCCESS(Status) && Start->ThreadAttributes.Descriptor != NULL) {
+        Status = ObGiveSecurity(Thread, Start->ThreadAttributes.Descriptor);
+    }
+    return NT_SUCCESS(Status) ? Publish(Process, Thread, Start, Wishes) : Status;
+}
+
+/* Lets a process go whose first thread is Thread, or gives it up. */
+static NTSTATUS Finish(PEPROCESS Process, PETHREAD Thread, const PSP_START *Start, const PSP_WISHES *Wishes)
+{
+    NTSTATUS Status = Furnish(Process, Thread, Start, Wishes);
+
     if (NT_SUCCESS(Status)) {
         if ((Start->ThreadFlags & THREAD_CREATE_FLAGS_CREATE_SUSPENDED) != 0 ||
             (Start->ProcessFlags & PROCESS_CREATE_FLAGS_SUSPENDED) != 0) {
@@ -169,31 +114,100 @@ static NTSTATUS StartProgram(const PSP_PROGRAM *Program, const PSP_START *Start,
     return Status;
 }
 
-/* The attributes of one of the two objects: neither has a name. */
-static NTSTATUS CaptureFlags(POBJECT_ATTRIBUTES Given, PULONG Attributes)
+/* A program in a process of its own. */
+static NTSTATUS StartProgram(PPSP_PROGRAM Program, const PSP_START *Start, const PSP_WISHES *Wishes)
 {
-    OBJECT_ATTRIBUTES Copy = {.Length = sizeof(Copy)};
-    NTSTATUS Status = Given == NULL ? STATUS_SUCCESS : ExCopyFromCaller(&Copy, Given, sizeof(Copy));
+    PEPROCESS Process;
+    PETHREAD Thread;
+    NTSTATUS Status = CaptureImageName(Wishes, Program);
 
-    *Attributes = Copy.Attributes;
-    if (NT_SUCCESS(Status) && (Copy.Length != sizeof(Copy) || Copy.ObjectName != NULL)) {
+    if (NT_SUCCESS(Status)) {
+        Status = PspCreateProgram(Program, &Process, &Thread);
+    }
+    return NT_SUCCESS(Status) ? Finish(Process, Thread, Start, Wishes) : Status;
+}
+
+/* A copy of the calling program, in which this thread goes on. */
+static NTSTATUS StartClone(PSP_NEW_PROCESS *Wanted, const PSP_START *Start, const PSP_WISHES *Wishes)
+{
+    PEPROCESS Process, Own = PsGetCurrentThreadProcess();
+    PETHREAD Thread;
+    NTSTATUS Status;
+
+    if (Wishes->Parent != NULL || Wishes->HasStandard) {
         return STATUS_INVALID_PARAMETER;
     }
-    return Status;
+    Wanted->Name = Own->ImageFileName;
+    Status = PspCreateProcessFrom(Wanted, &Process);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = PspApplyWishes(Wishes, Process);
+    if (NT_SUCCESS(Status)) {
+        Status = PspCloneAddressSpace(Own, Process);
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = PspCloneThread(Process, &Thread);
+    }
+    if (!NT_SUCCESS(Status)) {
+        ObDereferenceObject(Process);
+        return Status;
+    }
+    return Finish(Process, Thread, Start, Wishes);
+}
+
+/* The attributes of one of the two objects: neither has a name. */
+static NTSTATUS CaptureObject(PEX_CAPTURED_ATTRIBUTES Captured, POBJECT_ATTRIBUTES Given)
+{
+    NTSTATUS Status = ExCaptureObjectAttributes(Captured, Given);
+
+    return NT_SUCCESS(Status) && Captured->Attributes.ObjectName != NULL ? STATUS_INVALID_PARAMETER : Status;
+}
+
+static NTSTATUS CaptureObjects(PSP_START *Start, POBJECT_ATTRIBUTES Process, POBJECT_ATTRIBUTES Thread)
+{
+    NTSTATUS Status = CaptureObject(&Start->ProcessAttributes, Process);
+
+    return NT_SUCCESS(Status) ? CaptureObject(&Start->ThreadAttributes, Thread) : Status;
+}
+
+#define PROCESS_FLAGS                                                                                                  \
+    (PROCESS_CREATE_FLAGS_BREAKAWAY | PROCESS_CREATE_FLAGS_INHERIT_HANDLES | PROCESS_CREATE_FLAGS_SUSPENDED)
+
+/* All that the caller gives is captured. */
+static NTSTATUS Create(const PSP_START *Start, PPSP_PROGRAM Program, const PSP_WISHES *Wishes)
+{
+    PSP_NEW_PROCESS Wanted = {.Parent = Wishes->Parent,
+                              .Inherit = (Start->ProcessFlags & PROCESS_CREATE_FLAGS_INHERIT_HANDLES) != 0,
+                              .Handles = Wishes->Handles,
+                              .HandleCount = Wishes->HandleCount,
+                              .Breakaway = (Start->ProcessFlags & PROCESS_CREATE_FLAGS_BREAKAWAY) != 0};
+
+    if (Wishes->Parent == PsInitialSystemProcess) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    if (Wishes->ImageName.Buffer == NULL) {
+        return StartClone(&Wanted, Start, Wishes);
+    }
+    Program->Process = &Wanted;
+    Program->Wishes = Wishes;
+    return StartProgram(Program, Start, Wishes);
 }
 
 /**
- * NtCreateUserProcess - starts a program in a process of its own, with its first thread.
+ * NtCreateUserProcess - starts a program in a process of its own, or a copy of the calling one, with its first thread.
  *
  * @ProcessHandle, @ThreadHandle      get handles with the accesses asked for
- * @ProcessObjectAttributes, @Thread..  OBJ_INHERIT counts; may be NULL
- * @ProcessFlags       PROCESS_CREATE_FLAGS_INHERIT_HANDLES: inheritable handles have the same values there; _SUSPENDED
+ * @ProcessObjectAttributes, @Thread..  OBJ_INHERIT and the security descriptor count; may be NULL
+ * @ProcessFlags       PROCESS_CREATE_FLAGS_INHERIT_HANDLES: inheritable handles have the same values there; _SUSPENDED; _BREAKAWAY: not in the parent's job
  * @ThreadFlags        THREAD_CREATE_FLAGS_CREATE_SUSPENDED
  * @ProcessParameters  image name, command line, directory, environment, standard handles: copied; NULL: defaults
  * @CreateInfo         gets PsCreateSuccess and the PEB's address; may be NULL
- * @AttributeList      PS_ATTRIBUTE_IMAGE_NAME (an NT path) is required; PS_ATTRIBUTE_CLIENT_ID and _TEB_ADDRESS are answered
- * returns             STATUS_SUCCESS; STATUS_INVALID_PARAMETER; STATUS_NOT_SUPPORTED (another attribute); what opening and reading the
- *                     file say; STATUS_INVALID_IMAGE_FORMAT and its kin; what memory, handles and pointers say
+ * @AttributeList      PS_ATTRIBUTE_IMAGE_NAME (an NT path): the program; without it, and without parameters, the process is a copy of the caller's, and this call
+ *                     returns there too, with STATUS_PROCESS_CLONED. _PARENT_PROCESS (a handle with PROCESS_CREATE_PROCESS), _HANDLE_LIST (of inheritable
+ *                     ones), _JOB_LIST, _STD_HANDLE_INFO, _PRIORITY_CLASS; _CLIENT_ID, _TEB_ADDRESS and _IMAGE_INFO are answered
+ * returns             STATUS_SUCCESS; STATUS_INVALID_PARAMETER; STATUS_NOT_SUPPORTED (another attribute); STATUS_ACCESS_DENIED (_BREAKAWAY); what opening
+ *                     and reading the file say; STATUS_INVALID_IMAGE_FORMAT and its kin; what memory, handles, jobs and pointers say
  *
  * IRQL: PASSIVE_LEVEL.
  */
@@ -210,32 +224,30 @@ NTSTATUS NTAPI NtCreateUserProcess(PHANDLE ProcessHandle, PHANDLE ThreadHandle, 
                        .ProcessFlags = ProcessFlags,
                        .ThreadFlags = ThreadFlags,
                        .CreateInfo = CreateInfo};
-    PSP_PROGRAM Program = {.Parent = NULL};
-    PSP_WISHES Wishes;
+    PSP_PROGRAM Program = {.Process = NULL};
+    PSP_WISHES Wishes = {.Parent = NULL};
     NTSTATUS Status;
 
-    if ((ProcessFlags & ~(PROCESS_CREATE_FLAGS_INHERIT_HANDLES | PROCESS_CREATE_FLAGS_SUSPENDED)) != 0 ||
-        (ThreadFlags & ~THREAD_CREATE_FLAGS_CREATE_SUSPENDED) != 0) {
+    if ((ProcessFlags & ~PROCESS_FLAGS) != 0 || (ThreadFlags & ~THREAD_CREATE_FLAGS_CREATE_SUSPENDED) != 0) {
         return STATUS_INVALID_PARAMETER;
     }
-    Status = CaptureFlags(ProcessObjectAttributes, &Start.ProcessAttributes);
+    Status = CaptureObjects(&Start, ProcessObjectAttributes, ThreadObjectAttributes);
     if (NT_SUCCESS(Status)) {
-        Status = CaptureFlags(ThreadObjectAttributes, &Start.ThreadAttributes);
+        Status = AttributeList == NULL ? STATUS_ACCESS_VIOLATION : PspCaptureAttributes(AttributeList, FALSE, &Wishes);
     }
-    if (NT_SUCCESS(Status)) {
-        Status = CaptureWishes(AttributeList, &Wishes);
+    if (NT_SUCCESS(Status) && Wishes.PriorityClass != 0) {
+        Status = PspCheckPriorityClass(Wishes.PriorityClass);
     }
     if (NT_SUCCESS(Status) && ProcessParameters != NULL) {
-        Status = PspCaptureParameters(ProcessParameters, &Program);
+        Status = Wishes.ImageName.Buffer == NULL ? STATUS_INVALID_PARAMETER
+                                                 : PspCaptureParameters(ProcessParameters, &Program);
     }
     if (NT_SUCCESS(Status)) {
-        Status = CaptureImageName(&Wishes, &Program);
-    }
-    if (NT_SUCCESS(Status)) {
-        Program.Parent =
-            (ProcessFlags & PROCESS_CREATE_FLAGS_INHERIT_HANDLES) != 0 ? PsGetCurrentThreadProcess() : NULL;
-        Status = StartProgram(&Program, &Start, &Wishes);
+        Status = Create(&Start, &Program, &Wishes);
     }
     PspFreeProgram(&Program);
+    PspReleaseAttributes(&Wishes);
+    ExFreeCapturedAttributes(&Start.ThreadAttributes);
+    ExFreeCapturedAttributes(&Start.ProcessAttributes);
     return Status;
 }

@@ -12,8 +12,7 @@
 
 #include <ntos/peb.h>
 
-#define USER_THREAD_PRIORITY 8
-#define STACK_SPREAD         0xF000 /* bytes reserved more than asked for: the stack begins at any of the 16 pages in them */
+#define STACK_SPREAD 0xF000 /* bytes reserved more than asked for: the stack begins at any of the 16 pages in them */
 #define OVERFLOW_BYTES                                                                                                 \
     (5 * PAGE_SIZE) /* what a handler gets: the frame, dispatch and unwinding take about 10 KB with AVX-512 */
 
@@ -28,8 +27,12 @@ static VOID NTAPI PspUserThreadStart(PVOID Context)
     PSP_FIRST_FRAME First;
 
     Thread->ThreadsProcess->TokenFrozen = TRUE;
-    KeInitializeUserFrame(&First.Frame, Thread->UserStart.Rip, Thread->UserStart.Rsp, Thread->UserStart.Rcx,
-                          Thread->UserStart.Rdx);
+    if (Thread->UserStart.Clone != NULL) {
+        PspTakeClonedFrame(Thread, &First.Frame);
+    } else {
+        KeInitializeUserFrame(&First.Frame, Thread->UserStart.Rip, Thread->UserStart.Rsp, Thread->UserStart.Rcx,
+                              Thread->UserStart.Rdx);
+    }
     Thread->Tcb.PreviousMode = UserMode;
     KeEnterUserMode(&First.Frame, Thread->UserState);
 }
@@ -54,7 +57,7 @@ NTSTATUS PspCreateUserThread(PEPROCESS Process, const PSP_USER_START *Start, PET
         }
         return Status;
     }
-    Status = PspAllocateThread(Thread, Process, PspUserThreadStart, NULL, USER_THREAD_PRIORITY);
+    Status = PspAllocateThread(Thread, Process, PspUserThreadStart, NULL, Process->Pcb.BasePriority);
     if (!NT_SUCCESS(Status)) {
         PspUncountUnstartedThread(Process);
         KeDeleteUserState(State);

@@ -218,7 +218,7 @@ static VOID ObhInherit(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(ObDuplicateObject(PsInitialSystemProcess, Inherited, &ObhProcess, &InParent[1], 0, 0,
                                  DUPLICATE_SAME_ACCESS | DUPLICATE_SAME_ATTRIBUTES, KernelMode),
                STATUS_SUCCESS);
-    Status = ObInheritHandles(&ObhProcess, &Child, &Table);
+    Status = ObInheritHandles(&ObhProcess, &Child, NULL, 0, &Table);
     Child.ObjectTable = Table;
     Count = NT_SUCCESS(Status) ? ObGetTableHandleCount(Table) : 0;
     ObDestroyHandleTable(ObhProcess.ObjectTable);
@@ -232,7 +232,7 @@ static VOID ObhInherit(PKTAP_CONTEXT Ktap)
     ObCloseAllHandles(Table);
     KTAP_EQUAL(ObhCopy(Plain, &New), STATUS_PROCESS_IS_TERMINATING);
     KTAP_EQUAL(ObhCloseCopy(InParent[0]), STATUS_PROCESS_IS_TERMINATING);
-    KTAP_EQUAL(ObInheritHandles(&ObhProcess, &Child, &Table), STATUS_PROCESS_IS_TERMINATING);
+    KTAP_EQUAL(ObInheritHandles(&ObhProcess, &Child, NULL, 0, &Table), STATUS_PROCESS_IS_TERMINATING);
     ObDestroyHandleTable(ObhProcess.ObjectTable);
     KTAP_EQUAL(ZwClose(Plain), STATUS_SUCCESS);
     KTAP_EQUAL(ZwClose(Inherited), STATUS_SUCCESS);

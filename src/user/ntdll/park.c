@@ -45,6 +45,11 @@ VOID RtlpUnlockBucket(PRTLP_BUCKET Bucket)
     InterlockedExchange(&Bucket->Lock, 0);
 }
 
+VOID RtlpForgetParked(VOID)
+{
+    RtlZeroMemory(RtlpBuckets, sizeof(RtlpBuckets));
+}
+
 VOID RtlpEnqueue(PRTLP_BUCKET Bucket, PRTLP_PARKED Parked, const volatile VOID *Key, ULONG_PTR Tag)
 {
     RtlpInitializeWake(&Parked->Wake);

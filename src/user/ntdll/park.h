@@ -40,5 +40,8 @@ NTSTATUS RtlpPark(PRTLP_PARKED Parked, PLARGE_INTEGER Timeout);
 /* Wakes a list of blocks that were taken out. No bucket locked. */
 VOID RtlpWakeList(PRTLP_PARKED List);
 
+/* In a copy of a process, where none of those that wait is: all buckets are empty and free. */
+VOID RtlpForgetParked(VOID);
+
 /* How often to look at a word before waiting for it: not at all where no other processor could change it. */
 ULONG RtlpSpins(VOID);

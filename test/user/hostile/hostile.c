@@ -136,6 +136,20 @@ static VOID NobodyElse(PULONG64 Argument)
     Argument[3] = BadPointer();
 }
 
+/* A copy of this program would go on as this one does: parameters are never left out. */
+static VOID NoCopy(PULONG64 Argument)
+{
+    Argument[8] = Argument[8] == 0 ? BadPointer() : Argument[8];
+}
+
+/* Whoever limits his own commitment has no stack in the end. */
+static VOID NoQuota(PULONG64 Argument)
+{
+    if ((ULONG)Argument[1] == ProcessQuotaLimits) {
+        Argument[2] = BadPointer();
+    }
+}
+
 static VOID SafeApc(PULONG64 Argument)
 {
     Argument[2] = Random(2) == 0 ? 0 : (ULONG64)Nothing;
@@ -178,6 +192,8 @@ static const struct {
     {"NtSetTimer", SafeTimerRoutine},
     {"NtSetTimerEx", SafeTimer},
     {"NtCreateThreadEx", SafeThread},
+    {"NtCreateUserProcess", NoCopy},
+    {"NtSetInformationProcess", NoQuota},
     {"NtAllocateVirtualMemory", InArena},
     {"NtFreeVirtualMemory", InArena},
     {"NtProtectVirtualMemory", InArena},

@@ -6,6 +6,8 @@
  */
 #include "../ktap.h"
 
+#include <ntos/sysinfo.h>
+
 #define PATH L"\\SystemRoot\\System\\uproc.exe"
 
 /* ---- Starting ---- */
@@ -404,18 +406,38 @@ static ULONG Storm(ULONG Processes, ULONG Threads)
 
 #define MOST_CHILDREN 1000
 
+/* Pages that are free, and pages that are promised. */
+static VOID CountPages(PULONG Available, PULONG Committed)
+{
+    static SYSTEM_PERFORMANCE_INFORMATION Information;
+
+    NtQuerySystemInformation((SYSTEM_INFORMATION_CLASS)SystemPerformanceInformation, &Information, sizeof(Information),
+                             NULL);
+    *Available = Information.AvailablePages;
+    *Committed = Information.CommittedPages;
+}
+
 /* Many processes at once, each waiting in ring 3's service; then all are ended. */
 static ULONG Many(ULONG Count)
 {
     static CHILD Child[MOST_CHILDREN];
-    ULONG Made = 0;
+    LARGE_INTEGER Pause = {.QuadPart = -5000000};
+    ULONG Made = 0, Available[2], Committed[2];
     NTSTATUS Status = STATUS_SUCCESS;
+
+    CountPages(&Available[0], &Committed[0]);
 
     while (Made < min(Count, (ULONG)MOST_CHILDREN) && NT_SUCCESS(Status)) {
         Status = StartWith(&Child[Made], L"uproc forever", 0, 0, NULL, NULL);
         Made += NT_SUCCESS(Status);
     }
+    NtDelayExecution(FALSE, &Pause); /* the last ones get to where they wait */
+    CountPages(&Available[1], &Committed[1]);
     DbgPrint("uproc: %lu processes at once, last status 0x%08lX\n", Made, Status);
+    if (Made != 0) {
+        DbgPrint("uproc: each takes %lu frames and commits %lu pages\n", (Available[0] - Available[1]) / Made,
+                 (Committed[1] - Committed[0]) / Made);
+    }
     for (ULONG Index = 0; Index < Made; Index++) {
         CHECK(NtTerminateProcess(Child[Index].Process, 5) == STATUS_SUCCESS);
     }

@@ -93,11 +93,11 @@ static VOID Spin(PVOID Argument)
 
 static NTSTATUS NTAPI SwitchThread(PVOID Argument)
 {
-    ULONG Seed = (ULONG)(ULONG_PTR)Argument, Divisor = 99;
+    ULONG Seed = (ULONG)(ULONG_PTR)Argument, Divisor = 249;
     YMM In[REGISTERS], Out[REGISTERS];
 
     Fill(In, Seed);
-    for (ULONG Round = 0; Round < 20; Round++) {
+    for (ULONG Round = 0; Round < 8; Round++) {
         Around(In, Spin, &Divisor, Out);
         if (Differences(In, Out, 0) != 0) {
             InterlockedIncrement(&Stop);
@@ -190,7 +190,7 @@ static ULONG Exceptions(VOID)
         return SKIP;
     }
     CHECK(Handler != NULL);
-    for (ULONG Round = 0; Round < 50; Round++) {
+    for (ULONG Round = 0; Round < 20; Round++) {
         Fill(In, Round);
         SeenMask = 0;
         Change = Round % 2 != 0;
@@ -230,14 +230,14 @@ static ULONG Apcs(VOID)
         return SKIP;
     }
     Calls = 0;
-    for (ULONG Round = 0; Round < 50; Round++) {
+    for (ULONG Round = 0; Round < 20; Round++) {
         Fill(In, Round + 1000);
         CHECK(NtQueueApcThread(ZwCurrentThread(), (PVOID)(ULONG_PTR)ApcRoutine, NULL, NULL, NULL) == STATUS_SUCCESS);
         CHECK(NtQueueApcThread(ZwCurrentThread(), (PVOID)(ULONG_PTR)ApcRoutine, NULL, NULL, NULL) == STATUS_SUCCESS);
         Around(In, TakeApc, NULL, Out);
         CHECK(Differences(In, Out, 6) == 0);
     }
-    CHECK(Calls == 100);
+    CHECK(Calls == 40);
     return 0;
 }
 

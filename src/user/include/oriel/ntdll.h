@@ -46,6 +46,14 @@ NTSTATUS NTAPI LdrUnloadDll(PVOID Base);
 NTSTATUS NTAPI LdrGetDllHandle(PWSTR Path, PULONG Characteristics, PUNICODE_STRING Name, PVOID *Base);
 NTSTATUS NTAPI LdrGetProcedureAddress(PVOID Base, PANSI_STRING Name, ULONG Ordinal, PVOID *Address);
 
+/* ---- Copies of the process (clone.c) ---- */
+
+#ifndef RTL_CLONE_PROCESS_FLAGS_CREATE_SUSPENDED
+#define RTL_CLONE_PROCESS_FLAGS_CREATE_SUSPENDED 0x1
+#define RTL_CLONE_PROCESS_FLAGS_INHERIT_HANDLES  0x2
+#define RTL_CLONE_PROCESS_FLAGS_NO_SYNCHRONIZE   0x4
+#endif
+
 /* ---- Contexts with extended state (extended.c) ---- */
 
 ULONG64 NTAPI RtlGetExtendedFeaturesMask(PCONTEXT_EX ContextEx);
@@ -162,6 +170,10 @@ typedef struct _RTL_USER_PROCESS_INFORMATION {
     CLIENT_ID ClientId;
     SECTION_IMAGE_INFORMATION ImageInformation; /* not filled in */
 } RTL_USER_PROCESS_INFORMATION, *PRTL_USER_PROCESS_INFORMATION;
+
+NTSTATUS NTAPI RtlCloneUserProcess(ULONG ProcessFlags, PSECURITY_DESCRIPTOR ProcessSecurityDescriptor,
+                                   PSECURITY_DESCRIPTOR ThreadSecurityDescriptor, HANDLE DebugPort,
+                                   PRTL_USER_PROCESS_INFORMATION ProcessInformation);
 
 PRTL_USER_PROCESS_PARAMETERS NTAPI RtlNormalizeProcessParams(PRTL_USER_PROCESS_PARAMETERS Block);
 PRTL_USER_PROCESS_PARAMETERS NTAPI RtlDeNormalizeProcessParams(PRTL_USER_PROCESS_PARAMETERS Block);
