@@ -28,7 +28,7 @@ VOID PspInitializeNames(VOID)
 static NTSTATUS ReturnText(PCUNICODE_STRING Text, PVOID Buffer, ULONG Length, PULONG ReturnLength)
 {
     ULONG Needed = (ULONG)sizeof(UNICODE_STRING) + Text->Length + (ULONG)sizeof(WCHAR);
-    UNICODE_STRING Header = {Text->Length, (USHORT)(Text->Length + sizeof(WCHAR)), NULL};
+    UNICODE_STRING Header;
     static const WCHAR End = 0;
     PUCHAR At = (PUCHAR)Buffer + sizeof(Header);
     NTSTATUS Status = ExReturnValue(STATUS_SUCCESS, ReturnLength, &Needed, sizeof(Needed));
@@ -36,6 +36,9 @@ static NTSTATUS ReturnText(PCUNICODE_STRING Text, PVOID Buffer, ULONG Length, PU
     if (!NT_SUCCESS(Status) || Length < Needed) {
         return NT_SUCCESS(Status) ? STATUS_INFO_LENGTH_MISMATCH : Status;
     }
+    RtlZeroMemory(&Header, sizeof(Header)); /* the bytes between its members too: they are shown */
+    Header.Length = Text->Length;
+    Header.MaximumLength = (USHORT)(Text->Length + sizeof(WCHAR));
     Header.Buffer = (PWSTR)At;
     Status = ExCopyToCaller(Buffer, &Header, sizeof(Header));
     if (NT_SUCCESS(Status) && Text->Length != 0) {
