@@ -147,6 +147,18 @@ VOID MmDeleteProcessAddressSpace(PEPROCESS Process);
 NTSTATUS MmCopyFromUser(PVOID Destination, const VOID *Source, SIZE_T Bytes);
 NTSTATUS MmCopyToUser(PVOID Destination, const VOID *Source, SIZE_T Bytes);
 /* TRUE: [Address, Address + Bytes) lies below the user limit and does not wrap. IRQL: any. */
+/**
+ * MmAdjustWorkingSetSize - sets the limits of a process's working set.
+ *
+ * @Minimum, @Maximum  bytes; both 0: as they are; both MAXSIZE_T: empty the working set, which is granted and changes nothing yet
+ * @MayRaise           the caller has SeIncreaseWorkingSetPrivilege or better: the minimum may grow
+ *
+ * A minimum below 20 pages is taken for 20. IRQL: <= APC_LEVEL; the address space stays. Fails: STATUS_INVALID_PARAMETER (one of them 0),
+ * STATUS_BAD_WORKING_SET_LIMIT (a maximum that is not 8 pages above the minimum, or more than there is RAM),
+ * STATUS_PRIVILEGE_NOT_HELD, STATUS_INSUFFICIENT_RESOURCES (a minimum that RAM does not allow now). Source: SetProcessWorkingSetSize.
+ */
+NTSTATUS MmAdjustWorkingSetSize(PEPROCESS Process, SIZE_T Minimum, SIZE_T Maximum, BOOLEAN MayRaise);
+VOID MmQueryWorkingSetSize(PEPROCESS Process, PSIZE_T Minimum, PSIZE_T Maximum); /* bytes. IRQL: any; a snapshot */
 /* Pages that a process commits, as of now. IRQL: any, while the address space is there. (src/mm/commit.c) */
 ULONG64 MmQueryProcessCommit(PEPROCESS Process);
 /* What ProcessVmCounters tells. IRQL: PASSIVE_LEVEL; no locks. (src/mm/queryvm.c) */

@@ -285,13 +285,19 @@ static NTSTATUS MiCloneLargeVad(PMI_CLONE Clone, PMI_VAD New)
     KeUnstackDetachProcess(&State);
     for (ULONG64 Vpn = New->StartVpn; Vpn <= New->EndVpn && NT_SUCCESS(Status); Vpn += MM_LARGE_PAGE / PAGE_SIZE) {
         PFN_FRAME To;
+        MMPTE Pde;
 
         KeStackAttachProcess((PVOID)Clone->Child->Process, &State);
         To = MiPteFrame(*MiPdeOf(MI_VPN_ADDRESS(Vpn)));
         KeUnstackDetachProcess(&State);
         ExAcquireFastMutex(&Clone->Parent->WorkingSetLock);
-        MiCopyLargePage(To, MI_VPN_ADDRESS(Vpn));
+        Pde = MiCopyLargePage(To, MI_VPN_ADDRESS(Vpn));
         ExReleaseFastMutex(&Clone->Parent->WorkingSetLock);
+        KeStackAttachProcess((PVOID)Clone->Child->Process,
+                             &State); /* which nobody runs in: no other processor has the entry */
+        *MiPdeOf(MI_VPN_ADDRESS(Vpn)) = MiMakeValidPte(To, Pde.Long & ~MI_PTE_FRAME_BITS);
+        KeInvalidatePage(MI_VPN_ADDRESS(Vpn));
+        KeUnstackDetachProcess(&State);
     }
     return Status;
 }
@@ -348,6 +354,8 @@ static NTSTATUS MiCloneSpace(PMI_CLONE Clone)
     if (MiNextVad(Clone->Child, NULL) != NULL) {
         return STATUS_INVALID_PARAMETER;
     }
+    Clone->Child->Bottom = Clone->Parent->Bottom;
+    Clone->Child->Top = Clone->Parent->Top;
     while (NT_SUCCESS(Status) && (Clone->Vad = MiNextVad(Clone->Parent, Clone->Vad)) != NULL) {
         Status = MiCloneVad(Clone);
     }

@@ -76,6 +76,7 @@ static BOOLEAN MiClaimRun(PMMPTE Pte, PFN_FRAME First, ULONG64 Pages, MI_CACHE_T
 static BOOLEAN MiClaimContiguous(PMMPTE Pte, ULONG64 Pages, PFN_FRAME Lowest, PFN_FRAME Highest, ULONG64 Boundary,
                                  MI_CACHE_TYPE CacheType, PFN_FRAME *Claimed)
 {
+    MiReturnStashes();
     for (ULONG Index = MiRamRunCount; Index-- != 0 && MiAvailableFrames >= (LONG64)Pages + MI_RESERVE_FRAMES;) {
         PFN_FRAME First = max(MiRamRuns[Index].Base, max(Lowest, 1));
         PFN_FRAME End = min(MiRamRuns[Index].Base + MiRamRuns[Index].Count, Highest + 1);

@@ -90,7 +90,7 @@ static NTSTATUS MiFaultDemandZero(PMMPTE Pte, PVOID Address, MMPTE Content)
         MiInitializePfn(Frame, Pte, MI_NO_FRAME32, Content, MI_U4_MODIFIED);
         MiWriteValidPte(Pte, MiMakeValidPte(Frame, MI_KERNEL_RW_BITS));
         MiCountMapped(MiRegionOf(Address), 1);
-        MmFaultCounters.DemandZero++;
+        InterlockedIncrement64((volatile LONG64 *)&MmFaultCounters.DemandZero);
     }
     MiUnlockPfn(OldIrql);
     return STATUS_SUCCESS;

@@ -17,7 +17,7 @@
 #include "miprocess.h"
 
 LIST_ENTRY MiForks = {&MiForks, &MiForks};
-static LIST_ENTRY MiDeadForks = {&MiDeadForks, &MiDeadForks}; /* (p) */
+LIST_ENTRY MiDeadForks = {&MiDeadForks, &MiDeadForks};
 
 static PMI_FORK MiArrayOf(PMI_FORK_PAGE Page)
 {
@@ -50,7 +50,7 @@ VOID MiReleaseForkLocked(PMI_FORK Fork)
     }
 }
 
-VOID MiFreeDeadForks(VOID)
+VOID MiFreeForkArrays(VOID)
 {
     while (!IsListEmpty(&MiDeadForks)) { /* looked at without the lock: whoever adds to it calls this later */
         KIRQL Irql = MiLockPfn();
@@ -64,24 +64,6 @@ VOID MiFreeDeadForks(VOID)
 }
 
 /* ---- What a PTE names ---- */
-
-PMI_FORK_PAGE MiForkOfFrame(PFN_FRAME Frame)
-{
-    const MMPFN *Pfn = MiPfn(Frame);
-
-    if ((Pfn->OriginalPte.Long & (MI_PTE_PROTOTYPE | MI_PTE_FORK)) != MI_PTE_FORK) {
-        return NULL;
-    }
-    return CONTAINING_RECORD(MiPfnPteAddress(Pfn), MI_FORK_PAGE, Pte);
-}
-
-PMI_FORK_PAGE MiForkOfPte(MMPTE Pte)
-{
-    if (Pte.Hard.Valid) {
-        return Pte.Hard.Prototype ? MiForkOfFrame(MiPteFrame(Pte)) : NULL;
-    }
-    return MiIsPrototypePte(Pte) && Pte.Proto.Address != MI_PTE_VAD_POINTER ? MiProtoTarget(Pte) : NULL;
-}
 
 /* The frame of a fork prototype PTE, which it always has. PFN lock. */
 static PFN_FRAME MiFrameOfFork(PMI_FORK_PAGE Page)
@@ -140,16 +122,6 @@ VOID MiDereferenceFork(PMI_FORK_PAGE Page)
     }
 }
 
-VOID MiReleaseSharedFrame(PFN_FRAME Frame)
-{
-    PMI_FORK_PAGE Page = MiForkOfFrame(Frame);
-
-    MiDecrementShareCount(Frame);
-    if (Page != NULL) {
-        MiDereferenceFork(Page);
-    }
-}
-
 /* ---- Faults ---- */
 
 NTSTATUS MiForkFault(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address, ULONG Protection, BOOLEAN Write)
@@ -180,7 +152,7 @@ BOOLEAN MiTakeForkFrame(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address, ULON
     MI_WSLE Entry;
 
     ASSERT_PFN_LOCKED();
-    if (Page == NULL || Page->References != 1) {
+    if (Page->References != 1) {
         return FALSE;
     }
     ASSERT(MiPfn(Frame)->u1.ShareCount == 1);

@@ -127,7 +127,7 @@ VOID MiSplitVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 First, PMI_VAD Upp
     Upper->Commit = MiCommitOfPart(Vad, First, Vad->EndVpn);
     Irql = MiLockPfn();
     Vad->Commit -= Upper->Commit;
-    Vad->EndVpn = First - 1;
+    MiResizeVad(Space, Vad, Vad->StartVpn, First - 1);
     MiUnlockPfn(Irql);
     MiInsertVad(Space, Upper);
 }
@@ -146,15 +146,15 @@ static VOID MiCutVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 First, ULONG6
     if (Upper != NULL) {
         MiSplitVad(Space, Vad, Last + 1, Upper);
         Irql = MiLockPfn();
-        Vad->EndVpn = First - 1;
+        MiResizeVad(Space, Vad, Vad->StartVpn, First - 1);
         MiUnlockPfn(Irql);
         return;
     }
     Irql = MiLockPfn();
     if (First == Vad->StartVpn) {
-        Vad->StartVpn = Last + 1;
+        MiResizeVad(Space, Vad, Last + 1, Vad->EndVpn);
     } else {
-        Vad->EndVpn = First - 1;
+        MiResizeVad(Space, Vad, Vad->StartVpn, First - 1);
     }
     MiUnlockPfn(Irql);
 }

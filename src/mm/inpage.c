@@ -307,7 +307,7 @@ static NTSTATUS MiResolveInRegion(PMMPTE Pte, PVOID Address, PMMPTE Wanted)
                 return STATUS_SUCCESS;
             }
             Short = !MiMapZeroedPrototype(Pte, Address, Prototype);
-            MmFaultCounters.DemandZero += !Short;
+            InterlockedExchangeAdd64((volatile LONG64 *)&MmFaultCounters.DemandZero, !Short);
             MiUnlockPfn(OldIrql);
             continue;
         case MiPrototypeNotResident:

@@ -50,6 +50,7 @@ static PFN_FRAME MiTakeLargeRun(VOID)
 {
     KIRQL Irql;
 
+    MiReturnStashes();
     for (ULONG Run = MiRamRunCount; Run-- != 0;) {
         PFN_FRAME End = MiRamRuns[Run].Base + MiRamRuns[Run].Count;
 
@@ -154,7 +155,7 @@ NTSTATUS MiFillLargeVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad)
 }
 
 /* The parent's threads that write to it meanwhile fault, and wait for the working-set lock. */
-VOID MiCopyLargePage(PFN_FRAME To, PVOID Address)
+MMPTE MiCopyLargePage(PFN_FRAME To, PVOID Address)
 {
     PMMPTE Pde = MiPdeOf(Address);
     MMPTE Whole = *Pde, ReadOnly = Whole;
@@ -171,4 +172,45 @@ VOID MiCopyLargePage(PFN_FRAME To, PVOID Address)
         KeLowerIrql(Irql);
     }
     InterlockedExchange64((volatile LONG64 *)&Pde->Long, (LONG64)Whole.Long);
+    return Whole;
+}
+
+/* ---- Protection: in the entry itself, since the frames' entries are nobody's ---- */
+
+ULONG MiLargeProtection(const VOID *Address)
+{
+    MMPTE Pde = *MiPdeOf(Address);
+    ULONG Execute = Pde.Hard.NoExecute ? 0 : MI_PROTECT_EXECUTE;
+
+    return (Pde.Hard.Write ? MM_READWRITE : MM_READONLY) | Execute;
+}
+
+NTSTATUS MiProtectLargeRange(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 First, ULONG64 Last, ULONG Protection,
+                             PULONG Old)
+{
+    ULONG64 Bits = MiUserPteBits(Protection);
+
+    if (Bits == 0 || MiProtectionCacheType(Protection) != MiWriteBack || First % MI_LARGE_FRAMES != 0 ||
+        (Last + 1) % MI_LARGE_FRAMES != 0) {
+        return STATUS_INVALID_PAGE_PROTECTION;
+    }
+    ExAcquireFastMutex(&Space->WorkingSetLock);
+    *Old = MiLargeProtection(MI_VPN_ADDRESS(First));
+    if (Vad->Secured != 0 && Protection != *Old) {
+        ExReleaseFastMutex(&Space->WorkingSetLock);
+        return STATUS_INVALID_PAGE_PROTECTION;
+    }
+    for (ULONG64 Vpn = First; Vpn <= Last; Vpn += MI_LARGE_FRAMES) {
+        PVOID Address = MI_VPN_ADDRESS(Vpn);
+        MI_TLB_FLUSH Flush;
+        KIRQL Irql = MiLockPfn();
+
+        MiBeginTlbFlush(&Flush, MiTlbUser);
+        MiDowngradePte(&Flush, MiPdeOf(Address), Address,
+                       MiMakeValidPte(MiPteFrame(*MiPdeOf(Address)), Bits | PTE_LARGE));
+        MiFlushTlb(&Flush);
+        MiUnlockPfn(Irql);
+    }
+    ExReleaseFastMutex(&Space->WorkingSetLock);
+    return STATUS_SUCCESS;
 }

@@ -136,6 +136,9 @@ FORCEINLINE VOID MiBeginProcessTlbFlush(PMI_TLB_FLUSH Flush, const struct _KPROC
  */
 MMPTE MiDowngradePte(PMI_TLB_FLUSH Flush, PMMPTE Pte, PVOID Address, MMPTE New);
 
+/* Adds an address whose PTE was changed in another way. */
+VOID MiAddTlbAddress(PMI_TLB_FLUSH Flush, PVOID Address);
+
 /**
  * MiFlushTlb - ends a group of downgrades as its rule demands: on return of (a) and (c) no processor keeps any of the
  * addresses; of (b) this processor does not.
@@ -256,6 +259,14 @@ BOOLEAN MiFrameIsAvailable(PFN_FRAME Frame);
 VOID MiFlushFrameFromCaches(PFN_FRAME Frame);
 VOID MiTrimStackCache(VOID); /* gives cached kernel stacks back. IRQL: <= DISPATCH_LEVEL (stack.c) */
 
+/* ---- Frames a processor keeps for itself (stash.c) ---- */
+
+extern ULONG64 MiStashRefills, MiStashDrains; /* (p) */
+/* A zeroed frame, as MiAllocateFrame would give it, mostly without a lock. IRQL: == DISPATCH_LEVEL; not the PFN lock. */
+PFN_FRAME MiTakeZeroedFrame(VOID);
+VOID MiReturnStashes(VOID); /* before frames are looked for one by one. IRQL: <= DISPATCH_LEVEL; not the PFN lock */
+BOOLEAN MiCountStashed(PULONG64 Free, PULONG64 Zeroed); /* FALSE: a mark is wrong. PFN lock, others frozen */
+
 /* ---- Zeroed frames in stock (zero.c) ---- */
 
 extern ULONG64 MiZeroedTarget; /* (c) frames that the zero thread keeps on the Zeroed list; 0: it does not run yet */
@@ -270,6 +281,12 @@ ULONG64 MiMappedFrames(MM_REGION Region);            /* the counter of one regio
 
 /* ---- Per processor ---- */
 
+#define MI_STASH_FRAMES 64
+typedef struct _MI_STASH {
+    ULONG Count;                          /* own processor, DISPATCH_LEVEL */
+    volatile LONG Frame[MI_STASH_FRAMES]; /* 0: empty */
+} MI_STASH, *PMI_STASH;
+
 typedef struct _MI_PROCESSOR {
     PMMPTE WindowPtes;     /* (c) page table of this processor's window, in the self-map */
     ULONG WindowHint;      /* where the search for a free slot begins */
@@ -281,6 +298,7 @@ typedef struct _MI_PROCESSOR {
     ULONG64 TlbShootdowns; /* begun here that other processors had to hear of */
     ULONG64 TlbIpisSent;   /* processors that had to */
     ULONG64 TlbIpisTaken;  /* heard of here */
+    MI_STASH ZeroedStash, FreeStash;
 } MI_PROCESSOR, *PMI_PROCESSOR;
 
 FORCEINLINE PMI_PROCESSOR MiProcessor(VOID)

@@ -65,6 +65,8 @@ typedef struct _MI_VAD {
     ULONG Maximum;                     /* (c) MM_... of the section */
     ULONG Inherit;                     /* (c) SECTION_INHERIT */
     BOOLEAN Image;                     /* (c) of an image: each part of it has a protection of its own */
+    /* of the subtree below: as Links. Gap: pages of the largest gap between two of its ranges, from the next multiple of 64 KB on */
+    ULONG64 LowestVpn, HighestVpn, Gap;
 } MI_VAD, *PMI_VAD;
 
 struct _MI_ADDRESS_SPACE {
@@ -79,6 +81,8 @@ struct _MI_ADDRESS_SPACE {
     ULONG64 WorkingSet;          /* (p) entries in use: valid PTEs of the user half */
     ULONG64 PeakWorkingSet;      /* (p) */
     volatile LONG64 LockedPages; /* by MDLs; interlocked */
+    ULONG64 MinimumPages;        /* (w) of the working set; asked for, and kept to once there is somebody who trims */
+    ULONG64 MaximumPages;        /* (w) */
     ULONG WslFree;               /* (p) first free entry of the list; 0: none */
     ULONG WslEntries;            /* (w) entries that are backed */
     BOOLEAN Deleted;             /* (a) no more VADs */
@@ -128,6 +132,10 @@ BOOLEAN MiVadsOverlap(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 Last); /* 
 PMI_VAD MiCreateVad(MI_VAD_TYPE Type, ULONG64 First, ULONG64 Last, ULONG Protection);
 VOID MiInsertVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad); /* (a) and (w) held */
 VOID MiRemoveVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad); /* (a) and (w) held; the caller frees it */
+VOID MiResizeVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 First,
+                 ULONG64 Last);              /* of the tree; (a), (w) and PFN lock held */
+extern ULONG64 MiGapVisits;                  /* VADs looked at by MiFindGap, ever; about */
+ULONG MiVerifyGaps(PMI_ADDRESS_SPACE Space); /* PFN lock */
 
 /* What the extended parameters of a service ask of the place of a range. */
 typedef struct _MI_PLACE {
@@ -162,7 +170,7 @@ PMMPTE MiResidentUserPte(const VOID *Address);
 /* Makes the tables above a user or hyperspace address exist. FALSE: no frame now: drop the locks, MiWaitForFrames, again. */
 BOOLEAN MiMakeProcessTables(PMI_ADDRESS_SPACE Space, PVOID Address);
 BOOLEAN MiMakeUpperTables(PMI_ADDRESS_SPACE Space, PVOID Address); /* the same without the page table */
-/* Counts PTEs that became non-zero (or zero again) in the page table that holds Pte. PFN lock. */
+/* Counts PTEs that became non-zero (or zero again) in the page table that holds Pte. (w), DISPATCH_LEVEL. */
 VOID MiAddUsedEntries(PMMPTE Pte, LONG Delta);
 /* Frees the page table of Address, and those above, that hold nothing any more. */
 VOID MiReleaseEmptyTables(PMI_ADDRESS_SPACE Space, PVOID Address);
@@ -196,8 +204,13 @@ typedef union _MI_WSLE {
 #define MI_WSL_ENTRIES_PER_PAGE (MM_PAGE_SIZE / sizeof(MI_WSLE))
 
 BOOLEAN MiReserveWsle(PMI_ADDRESS_SPACE Space); /* one is free afterwards; FALSE: no frame now */
-VOID MiTakeWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address);  /* PFN lock; after MiReserveWsle */
-VOID MiGiveWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address);  /* PFN lock; the frame's u1 still names it */
+VOID MiTakeWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address); /* DISPATCH_LEVEL; after MiReserveWsle */
+VOID MiGiveWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address); /* PFN lock; the frame's u1 still names it */
+/* One pass of ageing over the working set. Locks: none; it takes (w). */
+VOID MiAgeWorkingSet(PMI_ADDRESS_SPACE Space);
+VOID MiCountAges(PMI_ADDRESS_SPACE Space, PULONG Pages); /* of each of the ages 0-7. As above */
+#define MI_WS_MINIMUM 50 /* pages: the limits of a new process, as documented for SetProcessWorkingSetSize */
+#define MI_WS_MAXIMUM 345
 ULONG MiFindWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address); /* index of the entry of a valid page */
 
 /* ---- protection.c ---- */
@@ -295,19 +308,55 @@ typedef struct _MI_FORK {
 } MI_FORK, *PMI_FORK;
 extern LIST_ENTRY MiForks; /* (p) */
 
-PMI_FORK MiCreateFork(VOID);                  /* no locks; NULL: no pool */
-VOID MiReleaseForkLocked(PMI_FORK Fork);      /* who filled it is done */
-VOID MiFreeDeadForks(VOID);                   /* no PFN lock */
-PMI_FORK_PAGE MiForkOfFrame(PFN_FRAME Frame); /* NULL: not a fork page's. Also while a PTE of the space names it */
-PMI_FORK_PAGE MiForkOfPte(MMPTE Pte);         /* NULL: it names none. Needs (w) only */
+PMI_FORK MiCreateFork(VOID);             /* no locks; NULL: no pool */
+VOID MiReleaseForkLocked(PMI_FORK Fork); /* who filled it is done */
+extern LIST_ENTRY MiDeadForks; /* (p) arrays to be freed; looked at without it by who may have added to them */
+VOID MiFreeForkArrays(VOID);
+FORCEINLINE VOID MiFreeDeadForks(VOID) /* no PFN lock */
+{
+    if (MiDeadForks.Flink != &MiDeadForks) {
+        MiFreeForkArrays();
+    }
+}
+
+/* The fork page that owns a frame; NULL: none does. PFN lock, or while a PTE of the space names it. */
+FORCEINLINE PMI_FORK_PAGE MiForkOfFrame(PFN_FRAME Frame)
+{
+    const MMPFN *Pfn = MiPfn(Frame);
+
+    return (Pfn->OriginalPte.Long & (MI_PTE_PROTOTYPE | MI_PTE_FORK)) == MI_PTE_FORK
+               ? CONTAINING_RECORD(MiPfnPteAddress(Pfn), MI_FORK_PAGE, Pte)
+               : NULL;
+}
+
+/* The fork page that a PTE names; NULL: none. (w) is enough. */
+FORCEINLINE PMI_FORK_PAGE MiForkOfPte(MMPTE Pte)
+{
+    if ((Pte.Long & MI_PTE_PROTOTYPE) == 0) {
+        return NULL;
+    }
+    if (Pte.Hard.Valid) {
+        return MiForkOfFrame(MiPteFrame(Pte));
+    }
+    return Pte.Proto.Address != MI_PTE_VAD_POINTER ? MiProtoTarget(Pte) : NULL;
+}
 MMPTE MiMakeForkPte(PMI_FORK_PAGE Page, ULONG Protection); /* a PTE that shares it, or a prototype form */
 /* A fork page takes a private frame over from the PTE that owns it, which is its one reference. */
 PMI_FORK_PAGE MiForkFrame(PMI_FORK Fork, PFN_FRAME Frame);
 VOID MiDereferenceFork(PMI_FORK_PAGE Page); /* a PTE that named it is gone; its share, if it was valid, before */
-VOID MiReleaseSharedFrame(PFN_FRAME Frame); /* both, for a valid PTE that shared a frame, of a fork or of a section */
+/* Both, for a valid PTE that shared a frame, of a fork or of a section. */
+FORCEINLINE VOID MiReleaseSharedFrame(PFN_FRAME Frame)
+{
+    PMI_FORK_PAGE Page = MiForkOfFrame(Frame);
+
+    MiDecrementShareCount(Frame);
+    if (Page != NULL) {
+        MiDereferenceFork(Page);
+    }
+}
 /* Maps the page of a PTE that is not valid. No PFN lock. */
 NTSTATUS MiForkFault(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address, ULONG Protection, BOOLEAN Write);
-/* A valid PTE that is the only one to name a fork page: the frame becomes its own. FALSE: it is not. */
+/* A valid PTE of a fork page, if it is the only one to name that: the frame becomes its own. FALSE: it is not. */
 BOOLEAN MiTakeForkFrame(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address, ULONG Protection);
 /* The same two ends by copying: a PTE of 0 means no frame now. The new frame has the share that the caller drops. */
 MMPTE MiCopyToTransition(PFN_FRAME From, PMMPTE Pte, ULONG PteFrame, ULONG Protection);
@@ -330,8 +379,13 @@ VOID MiSetFrameCacheType(PFN_FRAME Frame, ULONG Protection); /* of a frame that 
 BOOLEAN MiIsLargeAddress(const VOID *Address);                 /* in a large page. (w) held, process current */
 NTSTATUS MiFillLargeVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad); /* (a) held */
 VOID MiEmptyLargeVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad);    /* (a) and (w) held */
-/* Copies the large page of an address of the current process to a run of frames. (w) held. */
-VOID MiCopyLargePage(PFN_FRAME To, PVOID Address);
+/* Copies the large page of an address of the current process to a run of frames; returns its entry. (w) held. */
+MMPTE MiCopyLargePage(PFN_FRAME To, PVOID Address);
+/* What a large page allows. (w) held, process current. */
+ULONG MiLargeProtection(const VOID *Address);
+/* NtProtectVirtualMemory on a part of a region of large pages. (a) held, process current. */
+NTSTATUS MiProtectLargeRange(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 First, ULONG64 Last, ULONG Protection,
+                             PULONG Old);
 VOID MiDeleteLargeEntry(MMPTE Entry); /* frees the frames of a page-directory entry that is gone. PFN lock */
 
 /* ---- placeholder.c ---- */

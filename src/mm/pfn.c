@@ -12,7 +12,7 @@
  * page that contains it is taken and given back here alone, so that such a page cannot leave while a frame of which
  * it is the identity is in memory: that is what makes it safe to write an owner PTE through a window.
  *
- * Locks: the PFN lock (DISPATCH_LEVEL) for everything in this file. It never waits, never touches pool, and follows
+ * Locks: the PFN lock (DISPATCH_LEVEL) for everything in this file but MiInitializePrivatePfn. It never waits, never touches pool, and follows
  * no PteAddress: owner PTEs are written by MiWritePteInFrame. Also compiled natively by test/host/test_pfn.c.
  */
 #ifdef ORIEL_HOST
@@ -39,6 +39,9 @@ VOID MiFreeFrame(PFN_FRAME Frame)
     ASSERT(MiPfnState(Pfn) == MiTransition && MiPfnReferences(Pfn) == 0);
     Pfn->PteAddressLong = 0;
     Pfn->OriginalPte.Long = 0;
+    if (MiStashFreeFrame(Frame)) {
+        return;
+    }
     /* the epoch stays: a stale translation outlives the owner until the frame is taken again */
     MiPfnChange(
         Pfn, MI_U4_PTE_FRAME | MI_U4_MODIFIED | MI_U4_READ | MI_U4_WRITE | MI_U4_PROTOTYPE | MI_U4_ERROR | MI_U4_CACHE,
@@ -117,7 +120,16 @@ PFN_FRAME MiAllocateFrame(ULONG Flags)
     if (Frame == 0) {
         Frame = MiTakeStandby();
     }
-    ASSERT(Frame != 0);
+    if (Frame == 0) { /* what is available is in stashes */
+        MiDrainStashes();
+        Frame = MiRemoveListHead(MiListFree);
+        if (Frame == 0) {
+            Frame = MiRemoveListHead(MiListZeroed);
+        }
+    }
+    if (Frame == 0) {
+        return 0; /* the last of them was taken meanwhile */
+    }
     MiForgetOwner(MiPfn(Frame));
     if (WantZero && !IsZero) {
         MiZeroFrame(Frame);
@@ -160,6 +172,22 @@ static VOID MiSetOwner(PMMPFN Pfn, PMMPTE Pte, ULONG PteFrame, MMPTE Original, U
                 PteFrame | (1ULL << MI_U4_REF_SHIFT) | ((ULONG64)State << MI_U4_STATE_SHIFT) | Flags |
                     ((ULONG64)MI_DEFAULT_PRIORITY << MI_U4_PRIORITY_SHIFT));
     MiAcquireContainingShare(PteFrame);
+}
+
+VOID MiInitializePrivatePfn(PFN_FRAME Frame, PMMPTE Pte, ULONG PteFrame, MMPTE Original)
+{
+    PMMPFN Pfn = MiPfn(Frame);
+
+    ASSERT(MiPfnReferences(Pfn) == 0 && MiPfnEpoch(Pfn) == 0);
+    Pfn->PteAddress = Pte;
+    Pfn->OriginalPte = Original;
+    Pfn->u1.ShareCount = 1;
+    Pfn->u1.WorkingSetIndex = 0;
+    __atomic_store_n(&Pfn->u4,
+                     PteFrame | (1ULL << MI_U4_REF_SHIFT) | ((ULONG64)MiActive << MI_U4_STATE_SHIFT) | MI_U4_MODIFIED |
+                         ((ULONG64)MI_DEFAULT_PRIORITY << MI_U4_PRIORITY_SHIFT),
+                     __ATOMIC_RELEASE);
+    InterlockedIncrement((volatile LONG *)&MiPfn(PteFrame)->u1.ShareCount);
 }
 
 VOID MiInitializePfn(PFN_FRAME Frame, PMMPTE Pte, ULONG PteFrame, MMPTE Original, ULONG64 Flags)
@@ -250,7 +278,7 @@ VOID MiIncrementShareCount(PFN_FRAME Frame)
 
     ASSERT_PFN_LOCKED();
     ASSERT(MiPfnState(Pfn) == MiActive && Pfn->u1.ShareCount != 0);
-    Pfn->u1.ShareCount++;
+    InterlockedIncrement((volatile LONG *)&Pfn->u1.ShareCount); /* a table's also grows without the PFN lock */
 }
 
 VOID MiDecrementShareCount(PFN_FRAME Frame)
@@ -259,7 +287,7 @@ VOID MiDecrementShareCount(PFN_FRAME Frame)
 
     ASSERT_PFN_LOCKED();
     ASSERT(MiPfnState(Pfn) == MiActive && Pfn->u1.ShareCount != 0);
-    if (--Pfn->u1.ShareCount != 0) {
+    if (InterlockedDecrement((volatile LONG *)&Pfn->u1.ShareCount) != 0) {
         return;
     }
     if ((Pfn->u4 & MI_U4_PROTOTYPE) != 0 && !MiPfnIsDeleted(Pfn)) {

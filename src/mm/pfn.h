@@ -13,7 +13,7 @@
 extern MI_PFN_LIST MiLists[MiListMax];    /* (p) */
 extern ULONG64 MiRamFrames;               /* (c) frames with an entry */
 extern PFN_FRAME MiHighestFrame;          /* (c) highest RAM frame */
-extern volatile LONG64 MiAvailableFrames; /* (p) Free + Zeroed + Standby; read without the lock as a hint */
+extern volatile LONG64 MiAvailableFrames; /* Free + Zeroed + Standby, stashed ones too; interlocked, read as a hint */
 
 /* The PFN lock: DISPATCH_LEVEL, short, counted. IRQL on entry: <= DISPATCH_LEVEL. */
 KIRQL MiLockPfn(VOID);
@@ -76,6 +76,10 @@ VOID MiPrototypeFrameLost(MMPTE Original);
  */
 PFN_FRAME MiAllocateFrame(ULONG Flags);
 
+/* Frames that processors keep for themselves (stash.c). TRUE: the freed frame was taken. All of them go back to the lists. PFN lock. */
+BOOLEAN MiStashFreeFrame(PFN_FRAME Frame);
+VOID MiDrainStashes(VOID);
+
 /* Takes one particular frame off Free, Zeroed or Standby, as MiAllocateFrame would. Locks: PFN lock. */
 VOID MiClaimFrame(PFN_FRAME Frame);
 
@@ -95,6 +99,8 @@ VOID MiWaitForFrames(VOID);
  * @Flags     MI_U4_MODIFIED, MI_U4_PROTOTYPE
  */
 VOID MiInitializePfn(PFN_FRAME Frame, PMMPTE Pte, ULONG PteFrame, MMPTE Original, ULONG64 Flags);
+/* The same without the PFN lock, for a private page whose table cannot go away meanwhile: its working-set lock is held. */
+VOID MiInitializePrivatePfn(PFN_FRAME Frame, PMMPTE Pte, ULONG PteFrame, MMPTE Original);
 
 /**
  * MiChangeOwner - another PTE comes to own a frame with content, whose state stays. @Prototype: it is a prototype PTE.

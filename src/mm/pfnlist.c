@@ -77,7 +77,7 @@ static VOID MiEnterList(MI_LIST_INDEX Index, PFN_FRAME Frame, ULONG Flink, ULONG
     MiPfnSetState(Pfn, List->State);
     List->Count++;
     if (MiListIsAvailable(Index)) {
-        MiAvailableFrames++;
+        InterlockedIncrement64(&MiAvailableFrames);
     }
 }
 
@@ -119,7 +119,7 @@ VOID MiUnlinkFrame(PFN_FRAME Frame)
     MiPfnSetState(Pfn, MiTransition);
     List->Count--;
     if (MiListIsAvailable(Index)) {
-        MiAvailableFrames--;
+        InterlockedDecrement64(&MiAvailableFrames);
     }
 }
 

@@ -129,7 +129,7 @@ NTSTATUS MiCoalescePlaceholders(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 
         MiRemoveVad(Space, Next);
         ExFreePoolWithTag(Next, MI_TAG_VAD);
         Irql = MiLockPfn();
-        Vad->EndVpn = End;
+        MiResizeVad(Space, Vad, Vad->StartVpn, End);
         MiUnlockPfn(Irql);
     }
     ExReleaseFastMutex(&Space->WorkingSetLock);

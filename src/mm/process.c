@@ -121,6 +121,8 @@ NTSTATUS MmCreateProcessAddressSpace(PEPROCESS Process)
     Space->WslFree = 1;
     Space->Bottom = MI_LOWEST_USER;
     Space->Top = MI_HIGHEST_VAD;
+    Space->MinimumPages = MI_WS_MINIMUM;
+    Space->MaximumPages = MI_WS_MAXIMUM;
     Space->WslEntries = MI_WSL_ENTRIES_PER_PAGE;
     Irql = MiLockPfn();
     InsertTailList(&MiAddressSpaces, &Space->Link);

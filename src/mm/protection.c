@@ -100,7 +100,11 @@ VOID MiQueryPage(PMI_VAD Vad, ULONG64 Vpn, PMI_PAGE_INFO Info)
 
     Info->Vad = Vad;
     Info->Pte.Long = Pte == NULL ? 0 : Pte->Long;
-    if (Info->Pte.Long == 0) {
+    if (Vad->LargePages) {
+        Info->Committed = TRUE;
+        Info->Protection = MiIsLargeAddress(MI_VPN_ADDRESS(Vpn)) ? MiLargeProtection(MI_VPN_ADDRESS(Vpn))
+                                                                 : Vad->Protection; /* it is being filled */
+    } else if (Info->Pte.Long == 0) {
         Info->Committed = MiIsUniformVad(Vad) || Vad->Image ? Vad->CommitAll : MiPrototypeOfView(Vad, Vpn)->Long != 0;
         Info->Protection = MiFirstProtection(Vad, Vpn);
     } else if (Vad->Type == MiVadLocked) {

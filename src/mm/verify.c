@@ -65,7 +65,7 @@ static ULONG64 MiVerifyList(PMI_PFN_LIST List, ULONG Priority)
 
 static VOID MiVerifyLists(VOID)
 {
-    ULONG64 ByState[MiStateMax] = {0}, Listed[MiStateMax] = {0}, Sum = 0;
+    ULONG64 ByState[MiStateMax] = {0}, Listed[MiStateMax] = {0}, Sum = 0, Free, Zeroed;
 
     for (ULONG Index = 0; Index < MiListMax; Index++) {
         Listed[MiLists[Index].State] += MiVerifyList(&MiLists[Index], Index - MiListStandby0);
@@ -75,6 +75,11 @@ static VOID MiVerifyLists(VOID)
             ByState[MiPfnState(MiPfn(MiRamRuns[Run].Base + Index))]++;
         }
     }
+    if (!MiCountStashed(&Free, &Zeroed)) {
+        MiReport("a stashed frame is not marked so", 0);
+    }
+    Listed[MiFree] += Free;
+    Listed[MiZeroed] += Zeroed;
     for (ULONG State = 0; State < MiStateMax; State++) {
         Sum += ByState[State];
         if (State != MiActive && State != MiTransition && ByState[State] != Listed[State]) {

@@ -120,6 +120,9 @@ static VOID MiVerifyVads(PMI_SPACE_WALK Walk)
         Commit += Vad->Commit;
         Inside += NonZero;
     }
+    if (MiVerifyGaps(Space) != 0) {
+        MiReportSpace(Walk, "VADs that are wrong about what is below them", MiVerifyGaps(Space), 0);
+    }
     MiCountPtes(0, MI_VPN(MI_HIGHEST_USER), &All, &Unused);
     if (All != Inside) {
         MiReportSpace(Walk, "PTEs that are not 0, and those that lie in VADs", All, Inside);

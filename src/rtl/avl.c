@@ -73,10 +73,63 @@ static BOOLEAN RtlpRebalance(PRTL_BALANCED_LINKS Node, CHAR Side)
     return TRUE;
 }
 
+/* From a node up; without rotations below it, what has not changed changes nothing above it. */
+static VOID RtlpUpdatePath(PRTL_BALANCED_LINKS Head, PRTL_BALANCED_LINKS Node, RTLP_AVL_UPDATE Update, BOOLEAN Whole)
+{
+    while (Node != Head && (Update(Node) || Whole)) {
+        Node = Node->Parent;
+    }
+}
+
+VOID RtlpAvlUpdate(PRTL_AVL_TABLE Table, PRTL_BALANCED_LINKS Node, RTLP_AVL_UPDATE Update)
+{
+    RtlpUpdatePath(&Table->BalancedRoot, Node, Update, FALSE);
+}
+
+/*
+ * Where nodes on a path to the root are out of date and one of them, Node, has just been rebalanced: what left the path is brought up to
+ * date; what is on it comes later.
+ */
+static VOID RtlpUpdateRotated(PRTL_BALANCED_LINKS Node, RTLP_AVL_UPDATE Update, PBOOLEAN Rotated)
+{
+    *Rotated = TRUE;
+    if (Update != NULL) {
+        Update(Node->Parent->LeftChild);
+        Update(Node->Parent->RightChild);
+    }
+}
+
+/* Node has come into the tree: rebalances above it. TRUE: the tree has become one level higher. */
+static BOOLEAN RtlpGrow(PRTL_BALANCED_LINKS Head, PRTL_BALANCED_LINKS Node, RTLP_AVL_UPDATE Update, PBOOLEAN Rotated)
+{
+    /* Each ancestor's subtree on this side has become one level higher, until one absorbs it. */
+    for (PRTL_BALANCED_LINKS Up = Node->Parent; Up != Head; Node = Up, Up = Up->Parent) {
+        CHAR Side = Up->LeftChild == Node ? -1 : 1;
+
+        if (Up->Balance == Side) {
+            RtlpRebalance(Up, Side);
+            RtlpUpdateRotated(Up, Update, Rotated);
+            return FALSE;
+        }
+        Up->Balance += Side;
+        if (Up->Balance == 0) {
+            return FALSE;
+        }
+    }
+    return TRUE;
+}
+
 VOID RtlpAvlInsert(PRTL_AVL_TABLE Table, PRTL_BALANCED_LINKS Node, PRTL_BALANCED_LINKS Parent,
                    TABLE_SEARCH_RESULT Where)
 {
+    RtlpAvlInsertAnd(Table, Node, Parent, Where, NULL);
+}
+
+VOID RtlpAvlInsertAnd(PRTL_AVL_TABLE Table, PRTL_BALANCED_LINKS Node, PRTL_BALANCED_LINKS Parent,
+                      TABLE_SEARCH_RESULT Where, RTLP_AVL_UPDATE Update)
+{
     PRTL_BALANCED_LINKS Head = &Table->BalancedRoot;
+    BOOLEAN Rotated = FALSE;
 
     Node->LeftChild = NULL;
     Node->RightChild = NULL;
@@ -90,20 +143,13 @@ VOID RtlpAvlInsert(PRTL_AVL_TABLE Table, PRTL_BALANCED_LINKS Node, PRTL_BALANCED
     Table->NumberGenericTableElements++;
     Table->OrderedPointer = NULL;
 
-    /* Each ancestor's subtree on this side has become one level higher, until one absorbs it. */
-    for (PRTL_BALANCED_LINKS Up = Node->Parent; Up != Head; Node = Up, Up = Up->Parent) {
-        CHAR Side = Up->LeftChild == Node ? -1 : 1;
-
-        if (Up->Balance == Side) {
-            RtlpRebalance(Up, Side);
-            return;
-        }
-        Up->Balance += Side;
-        if (Up->Balance == 0) {
-            return;
-        }
+    if (RtlpGrow(Head, Node, Update, &Rotated)) {
+        Table->DepthOfTree++;
     }
-    Table->DepthOfTree++;
+    if (Update != NULL) {
+        Update(Node);
+        RtlpUpdatePath(Head, Node->Parent, Update, Rotated);
+    }
 }
 
 /* Puts Other, which is outside the tree, into the place of Node. */
@@ -119,13 +165,47 @@ static VOID RtlpTakePlace(PRTL_BALANCED_LINKS Node, PRTL_BALANCED_LINKS Other)
     }
 }
 
+/* The subtree of Up on Side has become one level lower: rebalances above it. TRUE: the whole tree has. */
+static BOOLEAN RtlpShrink(PRTL_BALANCED_LINKS Head, PRTL_BALANCED_LINKS Up, CHAR Side, RTLP_AVL_UPDATE Update,
+                          PBOOLEAN Rotated)
+{
+    while (Up != Head) {
+        PRTL_BALANCED_LINKS Top = Up;
+
+        if (Up->Balance == 0) {
+            Up->Balance = -Side;
+            return FALSE;
+        }
+        if (Up->Balance == Side) {
+            Up->Balance = 0;
+        } else {
+            BOOLEAN Lower = RtlpRebalance(Up, -Side);
+
+            RtlpUpdateRotated(Up, Update, Rotated);
+            Top = Up->Parent;
+            if (!Lower) {
+                return FALSE;
+            }
+        }
+        Up = Top->Parent;
+        Side = Up->LeftChild == Top ? -1 : 1;
+    }
+    return TRUE;
+}
+
 VOID RtlpAvlRemove(PRTL_AVL_TABLE Table, PRTL_BALANCED_LINKS Node)
+{
+    RtlpAvlRemoveAnd(Table, Node, NULL);
+}
+
+VOID RtlpAvlRemoveAnd(PRTL_AVL_TABLE Table, PRTL_BALANCED_LINKS Node, RTLP_AVL_UPDATE Update)
 {
     PRTL_BALANCED_LINKS Head = &Table->BalancedRoot;
     PRTL_BALANCED_LINKS Leave = Node;
     PRTL_BALANCED_LINKS Child;
     PRTL_BALANCED_LINKS Up;
     CHAR Side;
+    BOOLEAN Rotated = FALSE;
 
     /* With two children the successor, which has no left child, leaves its place and takes this node's. */
     if (Node->LeftChild != NULL && Node->RightChild != NULL) {
@@ -148,28 +228,12 @@ VOID RtlpAvlRemove(PRTL_AVL_TABLE Table, PRTL_BALANCED_LINKS Node)
     Table->NumberGenericTableElements--;
     Table->OrderedPointer = NULL;
 
-    /* The subtree of Up on Side has become one level lower. */
-    while (Up != Head) {
-        PRTL_BALANCED_LINKS Top = Up;
-
-        if (Up->Balance == 0) {
-            Up->Balance = -Side;
-            return;
-        }
-        if (Up->Balance == Side) {
-            Up->Balance = 0;
-        } else {
-            BOOLEAN Lower = RtlpRebalance(Up, -Side);
-
-            Top = Up->Parent;
-            if (!Lower) {
-                return;
-            }
-        }
-        Up = Top->Parent;
-        Side = Up->LeftChild == Top ? -1 : 1;
+    if (RtlpShrink(Head, Up, Side, Update, &Rotated)) {
+        Table->DepthOfTree--;
     }
-    Table->DepthOfTree--;
+    if (Update != NULL) {
+        RtlpUpdatePath(Head, Up, Update, Rotated || Leave != Node);
+    }
 }
 
 /**

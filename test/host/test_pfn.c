@@ -36,6 +36,16 @@ VOID MiForgetStaleTranslations(PMMPFN Pfn)
     MiPfnChange(Pfn, MI_U4_EPOCH, 0);
 }
 
+/* No processor keeps frames for itself here. */
+BOOLEAN MiStashFreeFrame(PFN_FRAME Frame)
+{
+    return FALSE;
+}
+
+VOID MiDrainStashes(VOID)
+{
+}
+
 /* Sections count their frames; what matters here is that each loss is told once. */
 VOID MiPrototypeFrameLost(MMPTE Original)
 {

@@ -37,7 +37,29 @@ static VOID UseBody(PKTAP_CONTEXT Ktap, PEPROCESS Process)
     KTAP_EQUAL(NtLockVirtualMemory(ZwCurrentProcess(), &Part, &One, MAP_PROCESS), STATUS_WAS_LOCKED);
     One = PAGE_SIZE;
     KTAP_EQUAL(ZwProtectVirtualMemory(ZwCurrentProcess(), &Part, &One, PAGE_READONLY, &Old),
+               STATUS_INVALID_PAGE_PROTECTION); /* not a whole large page */
+    One = MM_LARGE_PAGE;
+    KTAP_EQUAL(ZwProtectVirtualMemory(ZwCurrentProcess(), &Part, &One, PAGE_NOACCESS, &Old),
                STATUS_INVALID_PAGE_PROTECTION);
+    KTAP_EQUAL(ZwProtectVirtualMemory(ZwCurrentProcess(), &Part, &One, PAGE_READWRITE | PAGE_NOCACHE, &Old),
+               STATUS_INVALID_PAGE_PROTECTION);
+    KTAP_EQUAL(ZwProtectVirtualMemory(ZwCurrentProcess(), &Part, &One, PAGE_READONLY, &Old), STATUS_SUCCESS);
+    KTAP_EQUAL(Old, PAGE_READWRITE);
+    KTAP_EQUAL(TestWrite((PUCHAR)Part + PAGE_SIZE, 1), STATUS_ACCESS_VIOLATION);
+    KTAP_EQUAL(TestWrite(Base, 1), STATUS_SUCCESS);
+    KTAP_EQUAL(ZwQueryVirtualMemory(ZwCurrentProcess(), Base, MemoryBasicInformation, &Basic, sizeof(Basic), NULL),
+               STATUS_SUCCESS);
+    KTAP_CHECK(Basic.Protect == PAGE_READWRITE && Basic.RegionSize == MM_LARGE_PAGE);
+    KTAP_EQUAL(ZwQueryVirtualMemory(ZwCurrentProcess(), Part, MemoryBasicInformation, &Basic, sizeof(Basic), NULL),
+               STATUS_SUCCESS);
+    KTAP_CHECK(Basic.Protect == PAGE_READONLY && Basic.RegionSize == MM_LARGE_PAGE);
+    KTAP_EQUAL(MiVerify(), 0);
+    KTAP_EQUAL(ZwProtectVirtualMemory(ZwCurrentProcess(), &Part, &One, PAGE_EXECUTE_READWRITE, &Old), STATUS_SUCCESS);
+    KTAP_EQUAL(Old, PAGE_READONLY);
+    KTAP_EQUAL(TestWrite((PUCHAR)Part + PAGE_SIZE, 1), STATUS_SUCCESS);
+    KTAP_EQUAL(ZwProtectVirtualMemory(ZwCurrentProcess(), &Part, &One, PAGE_READWRITE, &Old), STATUS_SUCCESS);
+    KTAP_EQUAL(Old, PAGE_EXECUTE_READWRITE);
+    One = PAGE_SIZE;
     KTAP_EQUAL(TestAllocate(&Part, &One, MEM_COMMIT, PAGE_READWRITE), STATUS_SUCCESS);
     KTAP_EQUAL(ZwFreeVirtualMemory(ZwCurrentProcess(), &Part, &One, MEM_DECOMMIT), STATUS_UNABLE_TO_FREE_VM);
     KTAP_EQUAL(ZwFreeVirtualMemory(ZwCurrentProcess(), &Part, &One, MEM_RELEASE), STATUS_UNABLE_TO_FREE_VM);

@@ -244,8 +244,108 @@ static VOID ProcessProtect(PKTAP_CONTEXT Ktap)
     TestInProcess(Ktap, ProtectBody);
 }
 
+/* Pages that are used stay young, the others grow old. */
+static VOID AgeBody(PKTAP_CONTEXT Ktap, PEPROCESS Process)
+{
+    PMI_ADDRESS_SPACE Space = MiSpaceOf(Process);
+    PVOID Base = NULL;
+    SIZE_T Size = 150 * PAGE_SIZE;
+    ULONG Ages[8];
+    ULONG64 Value;
+
+    KTAP_EQUAL(TestAllocate(&Base, &Size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE), STATUS_SUCCESS);
+    for (ULONG Page = 0; Page < 150; Page++) {
+        KTAP_EQUAL(TestWrite((PUCHAR)Base + Page * PAGE_SIZE, Page), STATUS_SUCCESS);
+    }
+    MiAgeWorkingSet(Space);
+    MiCountAges(Space, Ages);
+    KTAP_EQUAL(Ages[0], 150); /* all of them were used since they came */
+    for (ULONG Pass = 1; Pass <= 9; Pass++) {
+        for (ULONG Page = 0; Page < 50; Page++) {
+            KTAP_EQUAL(TestRead((PUCHAR)Base + Page * PAGE_SIZE, &Value), STATUS_SUCCESS);
+            KTAP_EQUAL(Value, Page);
+        }
+        if (Pass == 5) {
+            KTAP_EQUAL(TestWrite((PUCHAR)Base + 149 * PAGE_SIZE, 149), STATUS_SUCCESS);
+        }
+        MiAgeWorkingSet(Space);
+        MiCountAges(Space, Ages);
+        KTAP_EQUAL(Ages[0], Pass == 5 ? 51 : 50);
+        KTAP_EQUAL(Ages[min(Pass, 7)], Pass < 5 ? 100 : 99);
+    }
+    KTAP_EQUAL(Ages[4], 1);
+    KTAP_EQUAL(TestRead((PUCHAR)Base + 149 * PAGE_SIZE, &Value), STATUS_SUCCESS);
+    KTAP_EQUAL(Value, 149);
+}
+
+static VOID ProcessAge(PKTAP_CONTEXT Ktap)
+{
+    TestInProcess(Ktap, AgeBody);
+}
+
+static VOID LimitsBody(PKTAP_CONTEXT Ktap, PEPROCESS Process)
+{
+    SIZE_T Minimum, Maximum;
+
+    MmQueryWorkingSetSize(Process, &Minimum, &Maximum);
+    KTAP_CHECK(Minimum == 50 * PAGE_SIZE && Maximum == 345 * PAGE_SIZE);
+    KTAP_EQUAL(MmAdjustWorkingSetSize(Process, 0, PAGE_SIZE, TRUE), STATUS_INVALID_PARAMETER);
+    KTAP_EQUAL(MmAdjustWorkingSetSize(Process, 0, 0, FALSE), STATUS_SUCCESS);
+    KTAP_EQUAL(MmAdjustWorkingSetSize(Process, MAXSIZE_T, MAXSIZE_T, FALSE), STATUS_SUCCESS);
+    KTAP_EQUAL(MmAdjustWorkingSetSize(Process, 40 * PAGE_SIZE, 48 * PAGE_SIZE, FALSE), STATUS_BAD_WORKING_SET_LIMIT);
+    KTAP_EQUAL(MmAdjustWorkingSetSize(Process, 1, 28 * PAGE_SIZE, FALSE), STATUS_BAD_WORKING_SET_LIMIT);
+    KTAP_EQUAL(MmAdjustWorkingSetSize(Process, 40 * PAGE_SIZE, (MiRamFrames + 1) * PAGE_SIZE, FALSE),
+               STATUS_BAD_WORKING_SET_LIMIT);
+    KTAP_EQUAL(MmAdjustWorkingSetSize(Process, 60 * PAGE_SIZE, 100 * PAGE_SIZE, FALSE), STATUS_PRIVILEGE_NOT_HELD);
+    KTAP_EQUAL(MmAdjustWorkingSetSize(Process, (MiRamFrames - 20) * PAGE_SIZE, MiRamFrames * PAGE_SIZE, TRUE),
+               STATUS_INSUFFICIENT_RESOURCES);
+    MmQueryWorkingSetSize(Process, &Minimum, &Maximum);
+    KTAP_CHECK(Minimum == 50 * PAGE_SIZE && Maximum == 345 * PAGE_SIZE);
+    KTAP_EQUAL(MmAdjustWorkingSetSize(Process, 60 * PAGE_SIZE, 100 * PAGE_SIZE, TRUE), STATUS_SUCCESS);
+    KTAP_EQUAL(MmAdjustWorkingSetSize(Process, 1, 29 * PAGE_SIZE, FALSE), STATUS_SUCCESS);
+    MmQueryWorkingSetSize(Process, &Minimum, &Maximum);
+    KTAP_CHECK(Minimum == 20 * PAGE_SIZE && Maximum == 29 * PAGE_SIZE);
+}
+
+static VOID ProcessLimits(PKTAP_CONTEXT Ktap)
+{
+    TestInProcess(Ktap, LimitsBody);
+}
+
+/* Fresh pages come from the processor's stash, 32 for one refill; given back under shortage, or when frames in a row are sought. */
+static VOID StashBody(PKTAP_CONTEXT Ktap, PEPROCESS Process)
+{
+    PVOID Base = NULL;
+    SIZE_T Size = 256 * PAGE_SIZE;
+    ULONG64 Refills, Faults, Zeroed, Free;
+    KIRQL Irql;
+
+    KTAP_EQUAL(TestAllocate(&Base, &Size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE), STATUS_SUCCESS);
+    Refills = MiStashRefills;
+    Faults = MmFaultCounters.DemandZero;
+    for (ULONG Page = 0; Page < 256; Page++) {
+        KTAP_EQUAL(TestWrite((PUCHAR)Base + Page * PAGE_SIZE, Page + 1), STATUS_SUCCESS);
+    }
+    KTAP_CHECK(MmFaultCounters.DemandZero - Faults >= 256);
+    KTAP_CHECK(MiStashRefills - Refills <= 64); /* the zero thread and the other processors take part */
+    KTAP_EQUAL(MiVerify(), 0);
+    KTAP_EQUAL(TestFree(Base, 0, MEM_RELEASE), STATUS_SUCCESS);
+    Irql = MiLockPfn();
+    MiCountStashed(&Free, &Zeroed);
+    MiDrainStashes();
+    MiUnlockPfn(Irql);
+    KTAP_CHECK(Free != 0);
+    KTAP_EQUAL(MiVerify(), 0);
+}
+
+static VOID ProcessStash(PKTAP_CONTEXT Ktap)
+{
+    TestInProcess(Ktap, StashBody);
+}
+
 static const KTAP_CASE_ENTRY Cases[] = {
     {"empty", ProcessEmpty},       {"commit", ProcessCommit}, {"separate", ProcessSeparate}, {"sparse", ProcessSparse},
-    {"decommit", ProcessDecommit}, {"split", ProcessSplit},   {"protect", ProcessProtect},
+    {"decommit", ProcessDecommit}, {"split", ProcessSplit},   {"protect", ProcessProtect},   {"age", ProcessAge},
+    {"limits", ProcessLimits},     {"stash", ProcessStash},
 };
 KTAP_SUITE(MmProcessSuite, "mm.process", Cases);

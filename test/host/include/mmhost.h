@@ -15,9 +15,13 @@ typedef UCHAR KIRQL;
 #ifndef NT_SUCCESS
 #define NT_SUCCESS(Status) ((Status) >= 0)
 #endif
-#define ExInjectFault(Kind) FALSE /* frames run out here when the test takes them */
-#define MM_PAGE_SIZE        0x1000ULL
-#define MM_LARGE_PAGE       0x200000ULL
+#define InterlockedIncrement(Target)   __atomic_add_fetch((Target), 1, __ATOMIC_SEQ_CST)
+#define InterlockedDecrement(Target)   __atomic_sub_fetch((Target), 1, __ATOMIC_SEQ_CST)
+#define InterlockedIncrement64(Target) __atomic_add_fetch((Target), 1, __ATOMIC_SEQ_CST)
+#define InterlockedDecrement64(Target) __atomic_sub_fetch((Target), 1, __ATOMIC_SEQ_CST)
+#define ExInjectFault(Kind)            FALSE /* frames run out here when the test takes them */
+#define MM_PAGE_SIZE                   0x1000ULL
+#define MM_LARGE_PAGE                  0x200000ULL
 
 extern struct _MMPFN *HostDatabase;
 #define MI_PFN_DATABASE HostDatabase
