@@ -27,6 +27,12 @@ VOID ConPrint(PCSTR Format, ...) __attribute__((format(printf, 1, 2)));
 /* Waits for a key typed on the console, which is taken; FALSE: none came in time. PASSIVE_LEVEL, in a command. */
 BOOLEAN ConWaitKey(ULONG Milliseconds);
 
+/* The same for text as it is. */
+VOID ConPrintText(const CHAR *Text, ULONG Length);
+
+/* Set while a command's output goes to a program (src/console/session.c): sees each piece before it is printed. TRUE: taken. */
+extern BOOLEAN (*KiPrintDivert)(const CHAR *Text, ULONG Length);
+
 /*
  * The display, once it is open (src/console/screen.c); NULL before. Called with every piece of text that goes to the
  * serial console, at HIGH_LEVEL under the print lock, or without it in a bug check; never faults or waits.

@@ -43,3 +43,10 @@ VOID PspInitializePrograms(VOID); /* phase 1 */
 NTSTATUS PspCreateProgram(const PSP_PROGRAM *Program, PEPROCESS *Process, PETHREAD *Thread);
 NTSTATUS PspMapSection(PEPROCESS Process, PVOID Section, PPSP_IMAGE Image);
 NTSTATUS PspMapImage(PEPROCESS Process, PCUNICODE_STRING Path, PPSP_IMAGE Image, PPSP_EXPORT Exports, ULONG Count);
+
+/* Asks a process other than the system's to end. FALSE: it was ending. */
+BOOLEAN PspTerminateProcess(PEPROCESS Process, NTSTATUS ExitStatus);
+
+/* The job of a caller's handle, referenced. PASSIVE_LEVEL. (src/ps/jobsvc.c) */
+struct _PSP_JOB;
+NTSTATUS PspReferenceJob(HANDLE Handle, ACCESS_MASK Access, struct _PSP_JOB **Job);

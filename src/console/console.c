@@ -78,24 +78,42 @@ ULONG ConpSplitLine(PSTR Line, PCSTR *Arguments, ULONG Maximum)
     return Count;
 }
 
-static VOID ConpExecute(PSTR Line)
+BOOLEAN ConpIsCommand(PCSTR Name, ULONG Length)
+{
+    PCONSOLE_ENTRY Entry;
+
+    for (ULONG Index = 0; (Entry = ConpCommand(Index)) != NULL; Index++) {
+        ULONG At = 0;
+
+        while (At < Length && Entry->Name[At] != 0 && Entry->Name[At] == Name[At]) {
+            At++;
+        }
+        if (At == Length && Entry->Name[At] == 0) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+BOOLEAN ConpExecute(PSTR Line)
 {
     PCSTR Arguments[CON_ARGUMENTS];
     ULONG Count = ConpSplitLine(Line, Arguments, CON_ARGUMENTS);
     PCONSOLE_ENTRY Entry;
 
     if (Count == 0) {
-        return;
+        return TRUE;
     }
     Entry = ConpFind(Arguments[0]);
     if (Entry == NULL) {
         ConPrint("%s: no such command (`help` lists them)\n", Arguments[0]);
-        return;
+        return FALSE;
     }
     Entry->Run(Count, Arguments);
     if (KeGetCurrentIrql() != PASSIVE_LEVEL) {
         KeBugCheckEx(IRQL_UNEXPECTED_VALUE, KeGetCurrentIrql(), (ULONG_PTR)Entry->Run, 0, 0);
     }
+    return TRUE;
 }
 
 static VOID NTAPI ConpThread(PVOID Context)
@@ -110,22 +128,56 @@ static VOID NTAPI ConpThread(PVOID Context)
     }
 }
 
+/* Whether programs get the console: `console=` says so; else they do, but where tests expect the kernel's prompt. */
+static BOOLEAN ConpWantsSession(VOID)
+{
+    CHAR Value[8] = "";
+
+    if (!KeBootOption("console", Value, sizeof(Value))) {
+        return !KeBootOption("test", NULL, 0);
+    }
+    if (ConpCompare(Value, "shell") != 0 && ConpCompare(Value, "kernel") != 0) {
+        ConPrint("oriel: boot option console=%s: neither kernel nor shell\n", Value);
+    }
+    return ConpCompare(Value, "kernel") != 0;
+}
+
 /**
- * ConsoleStart - opens the prompt. The thread that ran phase 1 becomes the console's: never returns.
+ * ConsoleStart - opens the prompt: that of a shell in ring 3, or the kernel's own, which is also what is left when there is no shell.
  *
- * IRQL: PASSIVE_LEVEL, at the end of phase 1.
+ * IRQL: PASSIVE_LEVEL, at the end of phase 1. The thread that ran phase 1 becomes the console's: never returns.
  */
 VOID ConsoleStart(VOID)
 {
     ConpInitializeInput();
+    ConpConnectKeyboard();
+    ConpCreateDevice();
+    if (ConpWantsSession()) {
+        ConpRunSession();
+    }
     ConpThread(NULL);
 }
 
-/* Prints every command in the order of names: selection by the smallest name not yet printed. */
+static VOID ConpHelpLine(PCONSOLE_ENTRY Entry)
+{
+    ConPrint("%-10s %-16s %s\n", Entry->Name, Entry->Usage, Entry->Help);
+}
+
+/* Prints every command in the order of names, by selection of the smallest name not yet printed; or one. */
 static VOID ConpHelp(ULONG ArgumentCount, PCSTR *Arguments)
 {
     PCONSOLE_ENTRY Entry, Next;
     PCSTR Printed = "";
+
+    if (ArgumentCount > 1) {
+        Entry = ConpFind(Arguments[1]);
+        if (Entry != NULL) {
+            ConpHelpLine(Entry);
+        } else {
+            ConPrint("help: %s: no such command\n", Arguments[1]);
+        }
+        return;
+    }
 
     for (;;) {
         Next = NULL;
@@ -137,11 +189,11 @@ static VOID ConpHelp(ULONG ArgumentCount, PCSTR *Arguments)
         if (Next == NULL) {
             return;
         }
-        ConPrint("%-10s %-16s %s\n", Next->Name, Next->Usage, Next->Help);
+        ConpHelpLine(Next);
         Printed = Next->Name;
     }
 }
-CONSOLE_COMMAND(ConpHelpCommand, "help", "", "list the commands", ConpHelp);
+CONSOLE_COMMAND(ConpHelpCommand, "help", "[COMMAND]", "list the commands, or explain one", ConpHelp);
 
 static VOID ConpEcho(ULONG ArgumentCount, PCSTR *Arguments)
 {

@@ -1,22 +1,21 @@
 /*
- * input.c - bytes typed on COM1, received by interrupt.
+ * input.c - what is typed: bytes from COM1, received by interrupt, and from the keyboard.
  *
- * The interrupt service routine empties the UART into a ring and queues a DPC,
- * which wakes the console's thread. Nothing is lost: when the ring is full the
- * routine masks the UART's receive interrupt and drops RTS, so that further
- * bytes wait in the UART's FIFO and at the sender, and the reader lets them
- * come again once half of the ring is free. Text pasted while a command runs is
- * therefore typed ahead, however long.
+ * COM1's interrupt service routine empties the UART into a ring and queues a DPC. Nothing is lost: when the ring is full the routine masks the
+ * UART's receive interrupt and drops RTS, so that further bytes wait in the UART's FIFO and at the sender, and the reader lets them come again
+ * once half of the ring is free. Text pasted while a command runs is therefore typed ahead, however long. Keys of the keyboard are
+ * put into a ring of their own (keyboard.c); what does not fit there is dropped, with the bell.
  *
- * The ring has one producer (the service routine, device IRQL) and one consumer
- * (the console's thread, PASSIVE_LEVEL), each of which writes its own index
- * only; the pair mask/resume is serialised by the interrupt's spin lock. If the
- * interrupt cannot be had, the thread polls every CON_POLL_100NS instead and
- * says so once.
+ * Each arrival is looked at once, before anybody reads it: Ctrl-C, if it is to interrupt something (foreground.c), takes what was typed before it
+ * away with it. Then pending reads are served (reader.c) and the kernel's prompt, if it waits, is woken.
+ *
+ * COM1's ring has one producer (the service routine, device IRQL) which writes Written; all else of both rings is guarded by ConpInputLock. The pair
+ * mask/resume is serialised by the interrupt's spin lock. If the interrupt cannot be had, a thread polls every CON_POLL_100NS instead.
  */
-#include "consolep.h"
 #include <ntos/hal.h>
 #include <ntos/ke.h>
+#include <ntos/ps.h>
+#include "consolep.h"
 
 #define COM1_INTERRUPTS 0x3F9
 #define COM1_MODEM      0x3FC
@@ -26,17 +25,28 @@
 #define UART_RTS        0x02
 #define UART_OUT2       0x08       /* gates the interrupt line on PCs */
 #define CON_POLL_100NS  (-10000LL) /* 1 ms: 12 bytes at 115200 baud, less than the UART's FIFO */
-#define CON_RING_MASK   (CON_RING_BYTES - 1)
+#define CON_KEY_BYTES   256        /* a person's typing ahead */
 
-static UCHAR ConpRing[CON_RING_BYTES];
-static volatile ULONG ConpWritten; /* bytes ever stored; service routine only */
-static volatile ULONG ConpTaken;   /* bytes ever taken; console's thread only */
-static volatile BOOLEAN ConpHeld;  /* receive interrupt masked (interrupt's spin lock) */
-static PKINTERRUPT ConpInterrupt;  /* (c) NULL: polled */
+/* Indices count bytes ever stored, taken, and looked at; the ring's size is a power of two. */
+typedef struct _CON_RING {
+    PUCHAR Bytes;                   /* (c) */
+    ULONG Size;                     /* (c) */
+    volatile ULONG Written;         /* the producer's */
+    volatile ULONG Taken, Examined; /* (ConpInputLock) */
+} CON_RING, *PCON_RING;
+
+static UCHAR ConpSerialBytes[CON_RING_BYTES], ConpKeyBytes[CON_KEY_BYTES];
+static CON_RING ConpSerial = {ConpSerialBytes, CON_RING_BYTES}, ConpKeys = {ConpKeyBytes, CON_KEY_BYTES};
+static volatile BOOLEAN ConpHeld; /* receive interrupt masked (interrupt's spin lock) */
+static PKINTERRUPT ConpInterrupt; /* (c) NULL: polled */
+static BOOLEAN ConpInterrupted;   /* (ConpInputLock) Ctrl-C has interrupted something: ConWaitKey ends too */
 static KEVENT ConpArrived;
 static KDPC ConpArrivedDpc;
+KSPIN_LOCK ConpInputLock;
+VF_NAME_LOCK(ConpInputLock, "ConpInputLock");
 
-C_ASSERT((CON_RING_BYTES & CON_RING_MASK) == 0);
+C_ASSERT((CON_RING_BYTES & (CON_RING_BYTES - 1)) == 0);
+C_ASSERT((CON_KEY_BYTES & (CON_KEY_BYTES - 1)) == 0);
 
 static VOID ConpHold(BOOLEAN Hold)
 {
@@ -48,14 +58,14 @@ static VOID ConpHold(BOOLEAN Hold)
 /* Interrupt service routine. IRQL: the device's. TRUE: a byte was there. */
 static BOOLEAN NTAPI ConpService(PKINTERRUPT Interrupt, PVOID Context)
 {
-    ULONG Written = ConpWritten, First = Written;
+    ULONG Written = ConpSerial.Written, First = Written;
     UCHAR Byte;
 
-    while (Written - ConpTaken < CON_RING_BYTES && HalSerialGet(0, &Byte)) {
-        ConpRing[Written++ & CON_RING_MASK] = Byte;
-        ConpWritten = Written;
+    while (Written - ConpSerial.Taken < CON_RING_BYTES && HalSerialGet(0, &Byte)) {
+        ConpSerialBytes[Written++ & (CON_RING_BYTES - 1)] = Byte;
+        ConpSerial.Written = Written;
     }
-    if (Written - ConpTaken == CON_RING_BYTES) {
+    if (Written - ConpSerial.Taken == CON_RING_BYTES) {
         ConpHold(TRUE);
     }
     if (Written != First) {
@@ -64,20 +74,96 @@ static BOOLEAN NTAPI ConpService(PKINTERRUPT Interrupt, PVOID Context)
     return Written != First;
 }
 
-static VOID NTAPI ConpArrivedRoutine(PKDPC Dpc, PVOID Context, PVOID First, PVOID Second)
-{
-    KeSetEvent(&ConpArrived, IO_SERIAL_INCREMENT, FALSE);
-}
-
 static BOOLEAN NTAPI ConpResume(PVOID Context)
 {
     ConpHold(FALSE);
     return TRUE;
 }
 
+/* ---- Arrivals; <= DISPATCH_LEVEL ---- */
+
+/* Looks at what has come since the last time. TRUE: Ctrl-C was in it, and is gone with all before it. Lock held. */
+static BOOLEAN ConpExamine(PCON_RING Ring, BOOLEAN Interrupts)
+{
+    BOOLEAN Found = FALSE;
+
+    if ((LONG)(Ring->Taken - Ring->Examined) > 0) {
+        Ring->Examined = Ring->Taken;
+    }
+    while (Ring->Examined != Ring->Written) {
+        UCHAR Byte = Ring->Bytes[Ring->Examined++ & (Ring->Size - 1)];
+
+        if (Byte == CON_CONTROL('C') && Interrupts) {
+            Ring->Taken = Ring->Examined;
+            Found = TRUE;
+        }
+    }
+    return Found;
+}
+
+static VOID ConpArrive(VOID)
+{
+    BOOLEAN Interrupts, Found;
+    KIRQL Irql;
+
+    KeAcquireSpinLock(&ConpInputLock, &Irql);
+    Interrupts = ConpCanInterrupt();
+    Found = ConpExamine(&ConpSerial, Interrupts);
+    Found |= ConpExamine(&ConpKeys, Interrupts);
+    if (Found) {
+        ConpForgetLine();
+        ConpInterrupted = TRUE;
+    }
+    KeReleaseSpinLock(&ConpInputLock, Irql);
+    if (Found) {
+        ConpInterruptForeground();
+    }
+    ConpServeReads();
+    KeSetEvent(&ConpArrived, IO_SERIAL_INCREMENT, FALSE);
+}
+
+static VOID NTAPI ConpArrivedRoutine(PKDPC Dpc, PVOID Context, PVOID First, PVOID Second)
+{
+    ConpArrive();
+}
+
+/* Bytes of one key, from the keyboard's driver. They come whole or not at all. */
+VOID ConpTypeKey(PCSTR Bytes, ULONG Count)
+{
+    BOOLEAN Room;
+    KIRQL Irql;
+
+    KeAcquireSpinLock(&ConpInputLock, &Irql);
+    Room = ConpKeys.Written - ConpKeys.Taken + Count <= CON_KEY_BYTES;
+    for (ULONG Index = 0; Room && Index < Count; Index++) {
+        ConpKeyBytes[ConpKeys.Written & (CON_KEY_BYTES - 1)] = (UCHAR)Bytes[Index];
+        ConpKeys.Written++;
+    }
+    KeReleaseSpinLock(&ConpInputLock, Irql);
+    if (!Room) {
+        ConPrint("\a");
+    }
+    ConpArrive();
+}
+
+static VOID NTAPI ConpPoll(PVOID Context)
+{
+    LARGE_INTEGER Interval = {.QuadPart = CON_POLL_100NS};
+
+    for (;;) {
+        KIRQL Irql;
+
+        KeRaiseIrql(DISPATCH_LEVEL, &Irql); /* as in the service routine: nobody else of this processor in between */
+        ConpService(NULL, NULL);
+        KeLowerIrql(Irql);
+        KeDelayExecutionThread(KernelMode, FALSE, &Interval);
+    }
+}
+
 VOID ConpInitializeInput(VOID)
 {
     KAFFINITY Affinity;
+    PETHREAD Thread;
     KIRQL Irql;
     ULONG Vector;
     NTSTATUS Status;
@@ -87,65 +173,81 @@ VOID ConpInitializeInput(VOID)
     Vector = HalGetInterruptVector(Isa, 0, COM1_IRQ, COM1_IRQ, &Irql, &Affinity);
     Status = IoConnectInterrupt(&ConpInterrupt, ConpService, NULL, NULL, Vector, Irql, Irql, Latched, FALSE, Affinity,
                                 FALSE);
-    if (!NT_SUCCESS(Status)) {
-        ConpInterrupt = NULL;
-        ConpPrintStatus("console", "no interrupt for COM1, polling it", Status);
+    if (NT_SUCCESS(Status)) {
+        KeSynchronizeExecution(ConpInterrupt, ConpResume, NULL);
         return;
     }
-    KeSynchronizeExecution(ConpInterrupt, ConpResume, NULL);
+    ConpInterrupt = NULL;
+    ConpPrintStatus("console", "no interrupt for COM1, polling it", Status);
+    if (NT_SUCCESS(PspCreateSystemThread(&Thread, ConpPoll, NULL, LOW_REALTIME_PRIORITY))) {
+        ObDereferenceObject(Thread);
+    }
 }
 
-static UCHAR ConpPollByte(VOID)
-{
-    LARGE_INTEGER Interval = {.QuadPart = CON_POLL_100NS};
-    UCHAR Byte;
+/* ---- Taking ---- */
 
-    while (!HalSerialGet(0, &Byte)) {
-        KeDelayExecutionThread(KernelMode, FALSE, &Interval);
+static BOOLEAN ConpTakeFrom(PCON_RING Ring, PUCHAR Byte)
+{
+    if (Ring->Taken == Ring->Written) {
+        return FALSE;
     }
-    return Byte;
+    *Byte = Ring->Bytes[Ring->Taken++ & (Ring->Size - 1)];
+    return TRUE;
+}
+
+BOOLEAN ConpIsTyped(VOID)
+{
+    return ConpKeys.Taken != ConpKeys.Written || ConpSerial.Taken != ConpSerial.Written;
+}
+
+BOOLEAN ConpTakeByte(PUCHAR Byte)
+{
+    BOOLEAN Taken = ConpTakeFrom(&ConpKeys, Byte) || ConpTakeFrom(&ConpSerial, Byte);
+
+    if (ConpHeld && ConpSerial.Written - ConpSerial.Taken <= CON_RING_BYTES / 2) {
+        if (ConpInterrupt != NULL) {
+            KeSynchronizeExecution(ConpInterrupt, ConpResume, NULL);
+        } else {
+            ConpHeld = FALSE;
+        }
+    }
+    return Taken;
 }
 
 UCHAR ConpReadByte(VOID)
 {
+    BOOLEAN Taken;
     UCHAR Byte;
+    KIRQL Irql;
 
-    if (ConpInterrupt == NULL) {
-        return ConpPollByte();
-    }
-    while (ConpWritten == ConpTaken) {
+    for (;;) {
+        KeAcquireSpinLock(&ConpInputLock, &Irql);
+        Taken = ConpTakeByte(&Byte);
+        KeReleaseSpinLock(&ConpInputLock, Irql);
+        if (Taken) {
+            return Byte;
+        }
         KeWaitForSingleObject(&ConpArrived, Executive, KernelMode, FALSE, NULL);
     }
-    Byte = ConpRing[ConpTaken & CON_RING_MASK];
-    ConpTaken++;
-    if (ConpHeld && ConpWritten - ConpTaken <= CON_RING_BYTES / 2) {
-        KeSynchronizeExecution(ConpInterrupt, ConpResume, NULL);
-    }
-    return Byte;
 }
 
-/* Without an interrupt it looks once, at the end. */
 BOOLEAN ConWaitKey(ULONG Milliseconds)
 {
     LARGE_INTEGER End = {.QuadPart = (LONG64)KeQueryInterruptTime() + (LONG64)Milliseconds * 10000};
-    UCHAR Byte;
 
-    if (ConpInterrupt == NULL) {
-        End.QuadPart = -(LONG64)Milliseconds * 10000;
-        KeDelayExecutionThread(KernelMode, FALSE, &End);
-        return HalSerialGet(0, &Byte);
-    }
-    while (ConpWritten == ConpTaken) {
+    ConpInterrupted = FALSE;
+    for (;;) {
         LARGE_INTEGER Left = {.QuadPart = (LONG64)KeQueryInterruptTime() - End.QuadPart};
+        BOOLEAN Taken;
+        UCHAR Byte;
+        KIRQL Irql;
 
-        if (Left.QuadPart >= 0 ||
+        KeAcquireSpinLock(&ConpInputLock, &Irql);
+        Taken = ConpTakeByte(&Byte) || ConpInterrupted;
+        KeReleaseSpinLock(&ConpInputLock, Irql);
+        if (Taken || Left.QuadPart >= 0 ||
             KeWaitForSingleObject(&ConpArrived, Executive, KernelMode, FALSE, &Left) == STATUS_TIMEOUT) {
-            break;
+            return Taken;
         }
     }
-    if (ConpWritten == ConpTaken) {
-        return FALSE;
-    }
-    ConpReadByte();
-    return TRUE;
 }

@@ -35,45 +35,53 @@ static VOID ConpJoin(ULONG Count, PCSTR *Arguments, PSTR Line, ULONG Bytes)
     }
 }
 
-static VOID ConpWaitForProgram(PCSTR Name, const PSP_PROGRAM *Program)
-{
-    PEPROCESS Process;
-    PETHREAD Thread;
-    NTSTATUS Status = PspCreateProgram(Program, &Process, &Thread);
-
-    if (!NT_SUCCESS(Status)) {
-        ConPrint("run: %s: 0x%08lX\n", Name, Status);
-        return;
-    }
-    KeReadyThread(&Thread->Tcb);
-    ObDereferenceObject(Thread);
-    KeWaitForSingleObject(Process, UserRequest, KernelMode, FALSE, NULL);
-    ConPrint("%s: exit status 0x%08lX\n", Name, Process->ExitStatus);
-    ObDereferenceObject(Process);
-}
-
-static VOID ConpRun(ULONG ArgumentCount, PCSTR *Arguments)
+NTSTATUS ConpStartProgram(PCSTR Name, PCSTR CommandLine, PEPROCESS *Process)
 {
     static WCHAR Path[CON_PATH_CHARS], Line[CON_LINE_BYTES]; /* the console's thread is the only one here */
     static CHAR Text[CON_PATH_CHARS];
     PSP_PROGRAM Program = {.ImagePath = {0, sizeof(Path), Path}, .CommandLine = {0, sizeof(Line), Line}};
     ULONG Bytes = 0, Length;
+    PETHREAD Thread;
+    NTSTATUS Status;
+
+    RtlFormatString(Text, sizeof(Text), ConpIsBareName(Name) ? "\\SystemRoot\\System\\%s.exe" : "%s", Name);
+    Status = ConpNtPath(Text, &Program.ImagePath);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    for (Length = 0; CommandLine[Length] != 0; Length++) {
+    }
+    RtlUTF8ToUnicodeN(Line, sizeof(Line), &Bytes, CommandLine, Length);
+    Program.CommandLine.Length = (USHORT)Bytes;
+    Status = PspCreateProgram(&Program, Process, &Thread);
+    if (NT_SUCCESS(Status)) {
+        KeReadyThread(&Thread->Tcb);
+        ObDereferenceObject(Thread);
+    }
+    return Status;
+}
+
+/* Starts the program, which Ctrl-C ends, and waits for it. */
+static VOID ConpRun(ULONG ArgumentCount, PCSTR *Arguments)
+{
+    static CHAR Line[CON_LINE_BYTES];
+    PEPROCESS Process;
+    NTSTATUS Status;
 
     if (ArgumentCount < 2) {
         ConPrint("usage: run PROGRAM [ARGUMENT]...\n");
         return;
     }
-    RtlFormatString(Text, sizeof(Text), ConpIsBareName(Arguments[1]) ? "\\SystemRoot\\System\\%s.exe" : "%s",
-                    Arguments[1]);
-    if (!NT_SUCCESS(ConpNtPath(Text, &Program.ImagePath))) {
-        ConPrint("run: %s: not a file name\n", Arguments[1]);
+    ConpJoin(ArgumentCount, Arguments, Line, sizeof(Line));
+    Status = ConpStartProgram(Arguments[1], Line, &Process);
+    if (!NT_SUCCESS(Status)) {
+        ConPrint("run: %s: 0x%08lX\n", Arguments[1], (ULONG)Status);
         return;
     }
-    ConpJoin(ArgumentCount, Arguments, Text, sizeof(Text));
-    for (Length = 0; Text[Length] != 0; Length++) {
-    }
-    RtlUTF8ToUnicodeN(Line, sizeof(Line), &Bytes, Text, Length);
-    Program.CommandLine.Length = (USHORT)Bytes;
-    ConpWaitForProgram(Arguments[1], &Program);
+    ConpSetForeground(NULL, Process);
+    KeWaitForSingleObject(Process, UserRequest, KernelMode, FALSE, NULL);
+    ConpSetForeground(NULL, NULL);
+    ConPrint("%s: exit status 0x%08lX\n", Arguments[1], (ULONG)Process->ExitStatus);
+    ObDereferenceObject(Process);
 }
 CONSOLE_COMMAND(ConpRunCommand, "run", "PROGRAM [ARGUMENT]...", "run a program and print its exit status", ConpRun);

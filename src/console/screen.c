@@ -116,3 +116,13 @@ VOID ConsoleOpenDisplay(LOADER_BLOCK *LoaderBlock)
     }
     KiPrintScreen = ConpShow;
 }
+
+BOOLEAN ConpScreenSize(PULONG Rows, PULONG Columns)
+{
+    if (KiPrintScreen == NULL) {
+        return FALSE;
+    }
+    *Rows = ConpDisplay.Rows;
+    *Columns = ConpDisplay.Columns;
+    return TRUE;
+}

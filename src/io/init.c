@@ -62,5 +62,5 @@ NTSTATUS IoInitialize(LOADER_BLOCK *LoaderBlock)
     }
     IopStartBootDrivers(LoaderBlock);
     IopNameBootVolume();
-    return STATUS_SUCCESS;
+    return IopCreateNull();
 }

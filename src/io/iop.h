@@ -144,6 +144,9 @@ VOID IopInitializeVolumes(VOID);
 NTSTATUS IopMountForOpen(PDEVICE_OBJECT Device, PVPB *Vpb);
 VOID IopDereferenceVpb(PVPB Vpb);
 
+/* null.c */
+NTSTATUS IopCreateNull(VOID);
+
 /* shutdown.c */
 VOID IopInitializeShutdown(VOID);
 

@@ -15,6 +15,7 @@
 /* Sorted by name. */
 static const PCSTR KiKnownOptions[] = {
     "aslrseed", /* addresses of programs are chosen from this number */
+    "console",  /* kernel: its own prompt; shell: the session manager's, with `test` too */
     "cpus",     /* at most so many processors are started */
     "debug",    /* gdb stub on COM2 */
     "fault",    /* chk: every N-th allocation of a kind fails */

@@ -11,6 +11,7 @@
 #include <ntos/console.h>
 #include <ntos/hal.h>
 #include <ntos/rtl.h>
+#include "kip.h"
 #include "processor.h"
 
 #define DEBUG_PIECE 512 /* bytes; DbgPrint's documented limit for one message */
@@ -22,8 +23,9 @@ typedef struct _DEBUG_PIECE_BUFFER {
 
 static volatile LONG KiPrintLock;
 VF_NAME_LOCK(KiPrintLock, "KiPrintLock");
-VOID (*KiPrintScreen)(const CHAR *Text, ULONG Length); /* set once */
-volatile LONG KiPrintUnlocked;                         /* interlocked */
+VOID (*KiPrintScreen)(const CHAR *Text, ULONG Length);    /* set once */
+BOOLEAN (*KiPrintDivert)(const CHAR *Text, ULONG Length); /* TRUE: taken; NULL: nobody wants it */
+volatile LONG KiPrintUnlocked;                            /* interlocked */
 
 static VOID KiPrintBytes(const CHAR *Text, ULONG Length)
 {
@@ -38,11 +40,22 @@ static VOID KiPrintBytes(const CHAR *Text, ULONG Length)
     }
 }
 
+/* A DPC runs on top of a thread that has nothing to do with it. */
+static BOOLEAN InDpc(VOID)
+{
+    return KeGetCurrentIrql() == DISPATCH_LEVEL && KeGetCurrentPrcb()->Dispatch->DpcActive;
+}
+
 static VOID KiPrintPiece(PDEBUG_PIECE_BUFFER Piece)
 {
     KIRQL OldIrql;
     BOOLEAN Locked = FALSE;
+    BOOLEAN (*Divert)(const CHAR *Text, ULONG Length) = KiPrintDivert;
 
+    if (Divert != NULL && KiPrintUnlocked == 0 && !InDpc() && Divert(Piece->Text, Piece->Length)) {
+        Piece->Length = 0;
+        return;
+    }
     KeRaiseIrql(HIGH_LEVEL, &OldIrql);
     VF_CLASS_NUMBER Class = VfWantLock((PVOID)&KiPrintLock, VfSpinLock, _ReturnAddress());
     while (KiPrintUnlocked == 0) {
@@ -93,6 +106,20 @@ VOID ConPrint(PCSTR Format, ...)
     va_start(Arguments, Format);
     KiPrintV("", Format, Arguments);
     va_end(Arguments);
+}
+
+/* Text as it is, NULs and all. IRQL: <= HIGH_LEVEL. */
+VOID ConPrintText(const CHAR *Text, ULONG Length)
+{
+    DEBUG_PIECE_BUFFER Piece;
+
+    Piece.Length = 0;
+    for (ULONG Index = 0; Index < Length; Index++) {
+        KiPrintSink(&Piece, Text[Index]);
+    }
+    if (Piece.Length != 0) {
+        KiPrintPiece(&Piece);
+    }
 }
 
 ULONG __cdecl DbgPrint(PCSTR Format, ...)

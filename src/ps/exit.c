@@ -15,6 +15,7 @@
  */
 #include "psp.h"
 
+#include <ntos/program.h>
 #include <ntos/services.h>
 
 /* ---- Threads of a process ---- */

@@ -6,6 +6,7 @@
 #include <ntos/ke.h>
 #include <ntos/mm.h>
 #include <ntos/ob.h>
+#include <ntos/program.h>
 #include <ntos/ps.h>
 #include <ntos/se.h>
 #include <ntos/services.h>
@@ -112,13 +113,9 @@ VOID PspAbandonUserThread(PETHREAD Thread);
 NTSTATUS PspCreateUserStack(SIZE_T Reserve, SIZE_T Commit, PPSP_USER_STACK Stack);
 VOID PspReleaseUserPart(PETHREAD Thread);
 
-/* Asks a process other than the system's to end. FALSE: it was ending. (exit.c) */
-BOOLEAN PspTerminateProcess(PEPROCESS Process, NTSTATUS ExitStatus);
-
 /* ---- job.c, jobsvc.c ---- */
 
 NTSTATUS PspInitializeJobs(VOID); /* phase 1 */
-NTSTATUS PspReferenceJob(HANDLE Handle, ACCESS_MASK Access, struct _PSP_JOB **Job);
 NTSTATUS PspMayBreakAway(struct _PSP_JOB *Job, BOOLEAN Wanted, PBOOLEAN Outside);
 /* STATUS_ACCESS_DENIED, STATUS_QUOTA_EXCEEDED, STATUS_PROCESS_IS_TERMINATING. */
 NTSTATUS PspJoinJob(struct _PSP_JOB *Job, PEPROCESS Process);
