@@ -27,7 +27,8 @@ from .machine import QEMU_STOP_STATUS, Machine
 from .verdict import END_NMI, END_STOP, Status, find_stacks, find_stop
 
 PROMPT = "oriel> "
-AT_PROMPT = re.compile(r"(?:^|\n)oriel> ")
+AT_PROMPT = re.compile(r"(?:^|\n)oriel> ")  # the kernel's
+AT_SHELL = re.compile(r"(?:^|\n)[A-Z]:\\[^\n>]*> ")  # the shell's: its directory
 POWER_OFF = "Power off."
 LOGS = ROOT / "build" / "logs"
 ACCEPT_SECONDS = 240  # Bochs spends half a minute of CPU on its own tables for 6 GB
@@ -80,12 +81,14 @@ def _die_with_parent():
 class Session:
     """with Session(Machine(...)) as session: print(session.run("help"))"""
 
-    def __init__(self, machine=None, disc=None, echo=None, debug=False, log=None):
-        """echo: called with each piece of output. debug: COM2 waits for gdb at `debug_address`. log: transcript's name."""
+    def __init__(self, machine=None, disc=None, echo=None, debug=False, log=None, shell=False):
+        """echo: called with each piece of output. debug: COM2 waits for gdb at `debug_address`. log: transcript's name.
+        shell: the prompt to wait for is the shell's, not the kernel's."""
         self.machine = machine or Machine()
         self.machine.check()
         self.disc = disc or build_iso(self.machine.flavor, self.machine.cmdline, self.machine.extra)
         self.echo, self.debug = echo, debug
+        self.at_prompt = AT_SHELL if shell else AT_PROMPT
         self.text = ""
         self.power_on = 0.0
         self.debug_address = None
@@ -303,7 +306,7 @@ class Session:
     def wait_prompt(self, timeout=None, start=0, what="the prompt"):
         """Waits for a prompt after position `start`; returns its position. Raises what stopped the machine otherwise."""
         def event():
-            return AT_PROMPT.search(self.text, start) or find_stop(self.text)
+            return self.at_prompt.search(self.text, start) or find_stop(self.text)
 
         timeout = timeout or self.machine.boot_timeout()
         found = self._wait(event, timeout)
@@ -349,6 +352,12 @@ class Session:
 
     # ---- Talking ----
 
+    def press(self, *keys):
+        """Presses keys of the PS/2 keyboard, by QEMU's names for them: "a", "shift-a", "ret"."""
+        for key in keys:
+            self._qmp_command("human-monitor-command", **{"command-line": f"sendkey {key} 20"})
+            time.sleep(0.06)  # longer than the key is held: the next one is a key of its own
+
     def send(self, text):
         try:
             self.com1.sendall(text.encode())
@@ -372,11 +381,11 @@ class Session:
         """Types `shutdown`; returns the output when the emulator ended because of it."""
         start = len(self.text)
         self.send("shutdown\r")
-        self._wait(lambda: find_stop(self.text) or self.process.poll() is not None or AT_PROMPT.search(self.text, start),
+        self._wait(lambda: find_stop(self.text) or self.process.poll() is not None or self.at_prompt.search(self.text, start),
                    EXIT_SECONDS)
         if find_stop(self.text):
             self._raise_stop()
-        if AT_PROMPT.search(self.text, start):
+        if self.at_prompt.search(self.text, start):
             raise SessionError("`shutdown` returned to the prompt")
         if self.process.poll() is None:
             raise TimedOut("`shutdown` did not power the machine off", self.inject_nmi())

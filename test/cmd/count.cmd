@@ -1,0 +1,3 @@
+@if %1==0 exit 1
+@if %1==1 exit 2
+@exit 3

@@ -1,0 +1,5 @@
+@echo off
+:again
+tcon spin
+echo survived
+goto again

@@ -1,0 +1,4 @@
+echo shown
+@echo hidden
+D:\extra\count.cmd 0
+echo never
