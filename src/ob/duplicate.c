@@ -34,7 +34,8 @@ static NTSTATUS ObpDuplicateAccess(PVOID Object, ACCESS_MASK Desired, ULONG Opti
 }
 
 /* The duplicate itself; Object is the source's, referenced by the caller. */
-static NTSTATUS ObpMakeDuplicate(PEPROCESS Process, PVOID Object, ULONG Attributes, ACCESS_MASK Granted, PHANDLE Handle)
+static NTSTATUS ObpMakeDuplicate(PEPROCESS Source, PEPROCESS Process, PVOID Object, ULONG Attributes,
+                                 ACCESS_MASK Granted, PHANDLE Handle)
 {
     PHANDLE_TABLE Table = ObpProcessTable(Process);
     HANDLE New;
@@ -46,7 +47,7 @@ static NTSTATUS ObpMakeDuplicate(PEPROCESS Process, PVOID Object, ULONG Attribut
     if (!ObpEnterTable(Table)) {
         return STATUS_PROCESS_IS_TERMINATING;
     }
-    Status = ObpMakeHandle(Table, Object, Attributes, Granted, &New);
+    Status = ObpMakeHandle(Table, Object, Attributes, Granted, Source, &New);
     ObpLeaveTable(Table);
     if (NT_SUCCESS(Status) && Handle != NULL) {
         *Handle = New;
@@ -74,7 +75,7 @@ static NTSTATUS ObpDuplicateFrom(PEPROCESS SourceProcess, HANDLE SourceHandle, P
         }
         Status = ObpDuplicateAccess(Object, DesiredAccess, Options, Source, Mode, &Granted);
         if (NT_SUCCESS(Status)) {
-            Status = ObpMakeDuplicate(TargetProcess, Object, Attributes, Granted, TargetHandle);
+            Status = ObpMakeDuplicate(SourceProcess, TargetProcess, Object, Attributes, Granted, TargetHandle);
         }
     }
     if ((Options & DUPLICATE_CLOSE_SOURCE) != 0) {

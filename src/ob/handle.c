@@ -131,18 +131,9 @@ VOID ObpUncountHandle(PEPROCESS Process, PVOID Object, ACCESS_MASK Granted)
 
 /* ---- Making ---- */
 
-/**
- * ObpMakeHandle - a handle to an object in a given table.
- *
- * @Object      body; the handle takes a reference of its own
- * @Attributes  OBJ_INHERIT, OBJ_PROTECT_CLOSE, OBJ_AUDIT_OBJECT_CLOSE, OBJ_EXCLUSIVE count here
- * @Granted     rights the handle carries
- * @Handle      gets the handle
- * returns      STATUS_SUCCESS, STATUS_INSUFFICIENT_RESOURCES, or what ObpCountHandle says
- *
- * IRQL: PASSIVE_LEVEL.
- */
-NTSTATUS ObpMakeHandle(PHANDLE_TABLE Table, PVOID Object, ULONG Attributes, ACCESS_MASK Granted, PHANDLE Handle)
+/* ObpMakeHandle, its rights settled. */
+static NTSTATUS ObpMakeSeenHandle(PHANDLE_TABLE Table, PVOID Object, ULONG Attributes, ACCESS_MASK Granted,
+                                  PHANDLE Handle)
 {
     ULONG Index;
     NTSTATUS Status;
@@ -169,6 +160,38 @@ NTSTATUS ObpMakeHandle(PHANDLE_TABLE Table, PVOID Object, ULONG Attributes, ACCE
     return STATUS_SUCCESS;
 }
 
+/**
+ * ObpMakeHandle - a handle to an object in a given table.
+ *
+ * @Object      body; the handle takes a reference of its own
+ * @Attributes  OBJ_INHERIT, OBJ_PROTECT_CLOSE, OBJ_AUDIT_OBJECT_CLOSE, OBJ_EXCLUSIVE count here
+ * @Granted     rights the handle carries
+ * @Source      of a duplication: the process it is made from; NULL: a new handle
+ * @Handle      gets the handle
+ * returns      STATUS_SUCCESS, STATUS_INSUFFICIENT_RESOURCES, or what ObpCountHandle says
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS ObpMakeHandle(PHANDLE_TABLE Table, PVOID Object, ULONG Attributes, ACCESS_MASK Granted, PEPROCESS Source,
+                       PHANDLE Handle)
+{
+    OBP_FILTER_CALL Call;
+    NTSTATUS Status;
+
+    if (ObpFilterCount == 0) {
+        return ObpMakeSeenHandle(Table, Object, Attributes, Granted, Handle);
+    }
+    Call.Object = Object;
+    Call.Operation = (Source != NULL) ? OB_OPERATION_HANDLE_DUPLICATE : OB_OPERATION_HANDLE_CREATE;
+    Call.Kernel = (Attributes & OBJ_KERNEL_HANDLE) != 0;
+    Call.Source = Source;
+    Call.Target = ObpTableProcess(Table);
+    ObpFilterBefore(&Call, &Granted);
+    Status = ObpMakeSeenHandle(Table, Object, Attributes, Granted, Handle);
+    ObpFilterAfter(&Call, Granted, Status);
+    return Status;
+}
+
 /* A handle for the current process, or for the kernel with OBJ_KERNEL_HANDLE. As ObpMakeHandle. */
 NTSTATUS ObpCreateHandle(PVOID Object, ULONG Attributes, ACCESS_MASK Granted, PHANDLE Handle)
 {
@@ -177,7 +200,7 @@ NTSTATUS ObpCreateHandle(PVOID Object, ULONG Attributes, ACCESS_MASK Granted, PH
     if ((Attributes & OBJ_KERNEL_HANDLE) != 0) {
         Table = ObpKernelHandleTable;
     }
-    return ObpMakeHandle(Table, Object, Attributes, Granted, Handle);
+    return ObpMakeHandle(Table, Object, Attributes, Granted, NULL, Handle);
 }
 
 /* ---- Using ---- */

@@ -54,7 +54,34 @@ VOID ObpStopTable(PHANDLE_TABLE Table);
 VOID ObpFreeTable(PHANDLE_TABLE Table);
 
 /* handle.c */
-NTSTATUS ObpMakeHandle(PHANDLE_TABLE Table, PVOID Object, ULONG Attributes, ACCESS_MASK Granted, PHANDLE Handle);
+NTSTATUS ObpMakeHandle(PHANDLE_TABLE Table, PVOID Object, ULONG Attributes, ACCESS_MASK Granted, PEPROCESS Source,
+                       PHANDLE Handle);
+
+/* ---- filter.c ---- */
+
+#define OBP_MOST_FILTERS 8 /* routines that one handle is shown to: more than there are drivers that want to see it */
+
+struct _OBP_FILTER;
+
+/* One handle's way past them. */
+typedef struct _OBP_FILTER_CALL {
+    PVOID Object;
+    POBJECT_TYPE Type;
+    OB_OPERATION Operation;
+    BOOLEAN Kernel;           /* a kernel handle */
+    PEPROCESS Source, Target; /* of a duplication */
+    ULONG Count;
+    struct {
+        struct _OBP_FILTER *Filter; /* protected */
+        OB_OPERATION_REGISTRATION *Operation;
+        PVOID Context;
+    } Called[OBP_MOST_FILTERS];
+} OBP_FILTER_CALL, *POBP_FILTER_CALL;
+
+extern volatile LONG ObpFilterCount;
+VOID ObpInitializeFilters(VOID);
+VOID ObpFilterBefore(POBP_FILTER_CALL Call, PACCESS_MASK Granted);
+VOID ObpFilterAfter(POBP_FILTER_CALL Call, ACCESS_MASK Granted, NTSTATUS Status);
 NTSTATUS ObpCountHandle(PEPROCESS Process, PVOID Object, ULONG Attributes, ACCESS_MASK Granted);
 VOID ObpUncountHandle(PEPROCESS Process, PVOID Object, ACCESS_MASK Granted);
 NTSTATUS ObpReferenceEntry(PEPROCESS Process, HANDLE Handle, KPROCESSOR_MODE AccessMode, ULONG Tag, PVOID *Object,

@@ -8,7 +8,7 @@
 #include <ntos/ex.h>
 #include <ntos/init.h>
 
-#include "obp.h"
+#include "handletable.h"
 
 POBP_DIRECTORY ObpRootDirectory, ObpTypeDirectory;
 
@@ -108,6 +108,7 @@ NTSTATUS ObInitialize(VOID)
     ASSERT_IRQL(PASSIVE_LEVEL);
     ExInitializeFastMutex(&ObpNamespaceLock);
     ObpInitializeSecurity();
+    ObpInitializeFilters();
     Status = ObpInitializeHandles();
     if (NT_SUCCESS(Status)) {
         Status = ObCreateObjectType(&ObpDirectoryTypeInfo, &ObpDirectoryObjectType);
