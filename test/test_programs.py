@@ -126,7 +126,7 @@ def test_hostile_arguments(machine):
         return objects, [tag for tag in pool if tag[0] != "Irp"]
 
     what = machine.machine
-    calls = 800 if what.emulator == "bochs" else 64000 if what.cpus == 1 else 32000
+    calls = 800 if what.emulator == "bochs" else 65600 if what.cpus == 1 else 32800
     run(machine, f"hostile 1 {calls // 8}")
     before = state()
     text, status = run(machine, f"hostile 7 {calls}", 240)

@@ -1,5 +1,8 @@
 /*
  * test_keymap.c - what keys type: the table of the US layout, shifts, locks, control characters and sequences.
+ *
+ * The kernel's own source is compiled here; scan codes go in as the keyboard driver gives them, make and break, and what the console would
+ * read comes out. Keys that type nothing, and breaks without a make, are fed too.
  */
 #include "console/keymap.c"
 
