@@ -29,6 +29,7 @@ static FAST_MUTEX PspDllMutex;
 VOID PspInitializeImages(VOID)
 {
     ExInitializeFastMutex(&PspDllMutex);
+    VfNameLock(&PspDllMutex, "PspDllMutex");
 }
 
 /* ---- Exports, from the file ---- */
