@@ -94,7 +94,7 @@ NTSTATUS NTAPI NtCancelIoFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock)
     ASSERT_IRQL(PASSIVE_LEVEL);
     Status = IopBeginCancel(FileHandle, IoStatusBlock, &Wish.File);
     if (NT_SUCCESS(Status)) {
-        while (IopCancelOwn(&Wish) != 0) {
+        while (IopCancelOwn(&Wish) != 0 || IopOwnIsEnding()) {
             KeDelayExecutionThread(KernelMode, FALSE, &Pause);
         }
         ObfDereferenceObject(Wish.File);

@@ -169,6 +169,8 @@ typedef struct _IOP_CANCEL_WISH {
 } IOP_CANCEL_WISH, *PIOP_CANCEL_WISH;
 
 ULONG IopCancelOwn(const IOP_CANCEL_WISH *Wish);
+/* A request of the current thread's own is done, and only its APC on the way. */
+BOOLEAN IopOwnIsEnding(VOID);
 
 /* ioport.c */
 #define IOP_PACKET_IRP     1 /* PacketType: the packet is an IRP that is done */

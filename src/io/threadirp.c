@@ -201,6 +201,24 @@ ULONG IopCancelOwn(const IOP_CANCEL_WISH *Wish)
     return Count;
 }
 
+/*
+ * Is a request of the thread's own done, and only its APC on the way? Which one cannot be told: the APC lies where the IRP kept its thread
+ * and file. IRQL: <= APC_LEVEL.
+ */
+BOOLEAN IopOwnIsEnding(VOID)
+{
+    PETHREAD Thread = PsGetCurrentThread();
+    BOOLEAN Ending = FALSE;
+    KIRQL Irql;
+
+    KeRaiseIrql(APC_LEVEL, &Irql);
+    for (PLIST_ENTRY Link = Thread->IrpList.Flink; Link != &Thread->IrpList && !Ending; Link = Link->Flink) {
+        Ending = CONTAINING_RECORD(Link, IRP, ThreadListEntry)->Tail.Overlay.Thread != Thread;
+    }
+    KeLowerIrql(Irql);
+    return Ending;
+}
+
 /* Takes from the list what no driver gives back. */
 static VOID IopDisassociate(PETHREAD Thread)
 {

@@ -250,7 +250,7 @@ static VOID NTAPI NpfsReader(PVOID Context)
 /* What one thread writes the other reads, once, though it cancels whatever waits. */
 static VOID NpfsCancelRace(PKTAP_CONTEXT Ktap)
 {
-    ULONG64 Rounds = KtapIterations(300);
+    ULONG64 Rounds = KtapIterations(1000);
     HANDLE Thread;
 
     KTAP_EQUAL(NpfsMake(NPFS_NAME, NULL, 0, &NpfsServer), STATUS_SUCCESS);
