@@ -137,5 +137,8 @@ def console(request, consoles, files):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield
+    stacks = getattr(call.excinfo.value, "stacks", "") if call.excinfo else ""
+    if stacks:
+        outcome.get_result().sections.append(("where it hangs", symbolize(stacks, "chk")))
     if call.when == "call":
         item.call_report = outcome.get_result()

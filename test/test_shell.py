@@ -161,7 +161,9 @@ def test_ctrl_c(shell):
 
 def test_background(shell):
     """start, tasklist, wait, kill; Ctrl-C ends a wait, not what is waited for."""
+    before = len(shell.text)
     text = shell.run("start tcon spin")
+    assert shell.wait_text("^.*spinning$", 60, before)  # it prints whenever it comes to it
     pid = re.search(r"^\d+$", text, re.MULTILINE)[0]
     assert re.search(rf"^ *{pid} .*tcon\.exe$", shell.run("tasklist"), re.MULTILINE)
     start = begin(shell, f"wait {pid}", "wait .*\n")

@@ -264,16 +264,20 @@ class Session:
                 sources = [self.com1]
 
     def pump(self, timeout):
-        """Takes in what the guest printed within `timeout` seconds; returns at the first piece. False: the line closed."""
+        """Takes in what the guest printed, after waiting up to `timeout` seconds for it. False: the line closed."""
         if self._ended:
             time.sleep(min(timeout, 0.05))
             return False
+        pieces = []
         try:
-            data = self._incoming.get(timeout=timeout) if timeout > 0 else self._incoming.get_nowait()
+            pieces.append(self._incoming.get(timeout=timeout) if timeout > 0 else self._incoming.get_nowait())
+            while pieces[-1]:  # all there is, so that whoever searches the text does it once
+                pieces.append(self._incoming.get_nowait())
         except queue.Empty:
-            return True
-        self._ended = not data
-        piece = self._decoder.decode(data, final=not data).replace("\r", "").replace("\0", "")
+            if not pieces:
+                return True
+        self._ended = not pieces[-1]
+        piece = self._decoder.decode(b"".join(pieces), final=self._ended).replace("\r", "").replace("\0", "")
         self.text += piece
         self._transcript.write(piece)
         self._transcript.flush()
