@@ -9,11 +9,9 @@
 
 volatile LONG64 IopPagingReads, IopPagingWrites;
 
-static PIRP IopPagingIrp(PFILE_OBJECT FileObject, PMDL Mdl, PKEVENT Event, PIO_STATUS_BLOCK Iosb, PDEVICE_OBJECT Device,
-                         UCHAR MajorFunction)
+static PIRP IopPagingIrp(PFILE_OBJECT FileObject, PMDL Mdl, PKEVENT Event, PIO_STATUS_BLOCK Iosb, PDEVICE_OBJECT Device)
 {
     PIRP Irp = IoAllocateIrp(Device->StackSize, FALSE);
-    PIO_STACK_LOCATION Stack;
 
     if (Irp == NULL) {
         return NULL;
@@ -26,10 +24,35 @@ static PIRP IopPagingIrp(PFILE_OBJECT FileObject, PMDL Mdl, PKEVENT Event, PIO_S
     Irp->UserBuffer = MmGetMdlVirtualAddress(Mdl);
     Irp->Tail.Overlay.OriginalFileObject = FileObject;
     Irp->Tail.Overlay.Thread = PsGetCurrentThread();
+    IoGetNextIrpStackLocation(Irp)->FileObject = FileObject;
+    return Irp;
+}
+
+/* IRP_MJ_READ and IRP_MJ_WRITE have parameters of one layout. */
+C_ASSERT(FIELD_OFFSET(IO_STACK_LOCATION, Parameters.Read.Length) ==
+         FIELD_OFFSET(IO_STACK_LOCATION, Parameters.Write.Length));
+C_ASSERT(FIELD_OFFSET(IO_STACK_LOCATION, Parameters.Read.ByteOffset) ==
+         FIELD_OFFSET(IO_STACK_LOCATION, Parameters.Write.ByteOffset));
+
+static NTSTATUS IopPage(PFILE_OBJECT FileObject, PMDL Mdl, PLARGE_INTEGER Offset, PKEVENT Event, PIO_STATUS_BLOCK Iosb,
+                        UCHAR MajorFunction, volatile LONG64 *Counter)
+{
+    PDEVICE_OBJECT Device = IoGetRelatedDeviceObject(FileObject);
+    PIRP Irp = IopPagingIrp(FileObject, Mdl, Event, Iosb, Device);
+    PIO_STACK_LOCATION Stack;
+
+    ASSERT_IRQL_MAX(APC_LEVEL);
+    if (Irp == NULL) {
+        Iosb->Status = STATUS_INSUFFICIENT_RESOURCES;
+        Iosb->Information = 0;
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
     Stack = IoGetNextIrpStackLocation(Irp);
     Stack->MajorFunction = MajorFunction;
-    Stack->FileObject = FileObject;
-    return Irp;
+    Stack->Parameters.Read.Length = MmGetMdlByteCount(Mdl);
+    Stack->Parameters.Read.ByteOffset = *Offset;
+    InterlockedIncrement64(Counter);
+    return IofCallDriver(Device, Irp);
 }
 
 /**
@@ -47,40 +70,12 @@ static PIRP IopPagingIrp(PFILE_OBJECT FileObject, PMDL Mdl, PKEVENT Event, PIO_S
 NTSTATUS NTAPI IoPageRead(PFILE_OBJECT FileObject, PMDL Mdl, PLARGE_INTEGER Offset, PKEVENT Event,
                           PIO_STATUS_BLOCK IoStatusBlock)
 {
-    PDEVICE_OBJECT Device = IoGetRelatedDeviceObject(FileObject);
-    PIRP Irp = IopPagingIrp(FileObject, Mdl, Event, IoStatusBlock, Device, IRP_MJ_READ);
-    PIO_STACK_LOCATION Stack;
-
-    ASSERT_IRQL_MAX(APC_LEVEL);
-    if (Irp == NULL) {
-        IoStatusBlock->Status = STATUS_INSUFFICIENT_RESOURCES;
-        IoStatusBlock->Information = 0;
-        return STATUS_INSUFFICIENT_RESOURCES;
-    }
-    Stack = IoGetNextIrpStackLocation(Irp);
-    Stack->Parameters.Read.Length = MmGetMdlByteCount(Mdl);
-    Stack->Parameters.Read.ByteOffset = *Offset;
-    InterlockedIncrement64(&IopPagingReads);
-    return IofCallDriver(Device, Irp);
+    return IopPage(FileObject, Mdl, Offset, Event, IoStatusBlock, IRP_MJ_READ, &IopPagingReads);
 }
 
 /* As IoPageRead, for a write. */
 NTSTATUS NTAPI IoSynchronousPageWrite(PFILE_OBJECT FileObject, PMDL Mdl, PLARGE_INTEGER FileOffset, PKEVENT Event,
                                       PIO_STATUS_BLOCK IoStatusBlock)
 {
-    PDEVICE_OBJECT Device = IoGetRelatedDeviceObject(FileObject);
-    PIRP Irp = IopPagingIrp(FileObject, Mdl, Event, IoStatusBlock, Device, IRP_MJ_WRITE);
-    PIO_STACK_LOCATION Stack;
-
-    ASSERT_IRQL_MAX(APC_LEVEL);
-    if (Irp == NULL) {
-        IoStatusBlock->Status = STATUS_INSUFFICIENT_RESOURCES;
-        IoStatusBlock->Information = 0;
-        return STATUS_INSUFFICIENT_RESOURCES;
-    }
-    Stack = IoGetNextIrpStackLocation(Irp);
-    Stack->Parameters.Write.Length = MmGetMdlByteCount(Mdl);
-    Stack->Parameters.Write.ByteOffset = *FileOffset;
-    InterlockedIncrement64(&IopPagingWrites);
-    return IofCallDriver(Device, Irp);
+    return IopPage(FileObject, Mdl, FileOffset, Event, IoStatusBlock, IRP_MJ_WRITE, &IopPagingWrites);
 }

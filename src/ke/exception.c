@@ -50,12 +50,8 @@ VOID KiContextFromFrame(PKTRAP_FRAME Frame, PCONTEXT Context)
     RtlpCaptureXmm(Context); /* kernel code leaves XMM6-15 as the interrupted code had them */
 }
 
-static VOID KiFrameFromContext(PCONTEXT Context, PKTRAP_FRAME Frame)
+VOID KiIntegersFromContext(PCONTEXT Context, PKTRAP_FRAME Frame)
 {
-    Frame->MxCsr = Context->MxCsr;
-    Frame->EFlags = Context->EFlags;
-    Frame->Rip = Context->Rip;
-    Frame->Rsp = Context->Rsp;
     Frame->Rax = Context->Rax;
     Frame->Rcx = Context->Rcx;
     Frame->Rdx = Context->Rdx;
@@ -71,6 +67,15 @@ static VOID KiFrameFromContext(PCONTEXT Context, PKTRAP_FRAME Frame)
     Frame->R13 = Context->R13;
     Frame->R14 = Context->R14;
     Frame->R15 = Context->R15;
+}
+
+static VOID KiFrameFromContext(PCONTEXT Context, PKTRAP_FRAME Frame)
+{
+    Frame->MxCsr = Context->MxCsr;
+    Frame->EFlags = Context->EFlags;
+    Frame->Rip = Context->Rip;
+    Frame->Rsp = Context->Rsp;
+    KiIntegersFromContext(Context, Frame);
     RtlCopyMemory(Frame->Xmm, &Context->Xmm0, sizeof(Frame->Xmm));
     RtlpRestoreXmm(Context);
 }

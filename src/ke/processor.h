@@ -66,6 +66,8 @@ PKI_VECTOR_ROUTINE KiVectorRoutine(ULONG Vector, PVOID *Context); /* NULL: not c
 
 VOID KiDispatchException(PKTRAP_FRAME Frame, NTSTATUS Code, ULONG Parameters, ULONG_PTR P0, ULONG_PTR P1, ULONG_PTR P2);
 VOID KiContextFromFrame(PKTRAP_FRAME Frame, PCONTEXT Context);
+/* The integer registers of a CONTEXT, into the frame. */
+VOID KiIntegersFromContext(PCONTEXT Context, PKTRAP_FRAME Frame);
 VOID KiPrintContextStack(PCONTEXT Context); /* modifies it */
 extern volatile LONG KiPrintUnlocked;       /* > 0: the console's lock is not waited for (debugprint.c) */
 extern volatile LONG KiBugCheckActive;      /* != 0: a processor is reporting the end */

@@ -18,35 +18,11 @@ extern KiReturnToUser
 extern KiInitialMxCsr
 global KiSystemCall64
 
-; KTRAP_FRAME, asserted by x64.h
-TF_MXCSR    equ 96
-TF_IRQL     equ 100
-TF_USER     equ 101
-TF_R15      equ 128
-TF_RDI      equ 168
-TF_R10      equ 200
-TF_R9       equ 208
-TF_R8       equ 216
-TF_RDX      equ 224
-TF_RAX      equ 240
-TF_RIP      equ 264
-TF_EFLAGS   equ 280
-TF_RSP      equ 288
-
-HOME        equ 32
-FIXED       equ TF_R15 + HOME
-
-PRCB_STACK_TOP equ 0x1A0                ; through GS
-PRCB_USER_RSP  equ 0x1A8
+%include "trapframe.inc"
 
 USER_DATA   equ 0x2B                    ; KGDT_R3_DATA | 3
 USER_CODE   equ 0x33                    ; KGDT_R3_CODE | 3
 FRAME_SYSCALL equ 0x100
-
-UW_PUSH     equ 0
-UW_LARGE    equ 1
-UW_SMALL    equ 2
-UW_MACH     equ 10
 
 section .text
 
@@ -65,38 +41,7 @@ KiSystemCall64:
 KiSystemCallFrame:
     push FRAME_SYSCALL
 .p_vector:
-    push rax
-.p_rax:
-    push rcx
-.p_rcx:
-    push rdx
-.p_rdx:
-    push r8
-.p_r8:
-    push r9
-.p_r9:
-    push r10
-.p_r10:
-    push r11
-.p_r11:
-    push rbx
-.p_rbx:
-    push rsi
-.p_rsi:
-    push rdi
-.p_rdi:
-    push rbp
-.p_rbp:
-    push r12
-.p_r12:
-    push r13
-.p_r13:
-    push r14
-.p_r14:
-    push r15
-.p_r15:
-    sub rsp, FIXED
-.prologue_end:
+    PUSH_FRAME
     lea rdi, [rsp + HOME]               ; rdi: the frame, preserved by the C code
     stmxcsr [rdi + TF_MXCSR]
     ldmxcsr [KiInitialMxCsr]
@@ -135,33 +80,13 @@ KiSystemCallExit:                       ; on the user's stack again: no unwind d
 
 ; ---- Unwind data -----------------------------------------------------------------------------------------------------
 
-%macro CODE 2                           ; label, register pushed
-    db %1 - KiSystemCallFrame, (%2 << 4) | UW_PUSH
-%endmacro
-
 section .xdata rdata align=8
 align 4
 unwind_call:
-    db 1, KiSystemCallFrame.prologue_end - KiSystemCallFrame, 19, 0
-    db KiSystemCallFrame.prologue_end - KiSystemCallFrame, UW_LARGE
-    dw FIXED / 8
-    CODE KiSystemCallFrame.p_r15, 15
-    CODE KiSystemCallFrame.p_r14, 14
-    CODE KiSystemCallFrame.p_r13, 13
-    CODE KiSystemCallFrame.p_r12, 12
-    CODE KiSystemCallFrame.p_rbp, 5
-    CODE KiSystemCallFrame.p_rdi, 7
-    CODE KiSystemCallFrame.p_rsi, 6
-    CODE KiSystemCallFrame.p_rbx, 3
-    CODE KiSystemCallFrame.p_r11, 11
-    CODE KiSystemCallFrame.p_r10, 10
-    CODE KiSystemCallFrame.p_r9, 9
-    CODE KiSystemCallFrame.p_r8, 8
-    CODE KiSystemCallFrame.p_rdx, 2
-    CODE KiSystemCallFrame.p_rcx, 1
-    CODE KiSystemCallFrame.p_rax, 0
-    db KiSystemCallFrame.p_vector - KiSystemCallFrame, UW_SMALL
-    db 0, (1 << 4) | UW_MACH
+    db 1, KiSystemCallFrame.prologue_end - KiSystemCallFrame, FRAME_CODE_SLOTS + 2, 0
+    FRAME_CODES KiSystemCallFrame, 1
+    UNWIND_CODE KiSystemCallFrame.p_vector - KiSystemCallFrame, UW_SMALL, 0
+    UNWIND_CODE 0, UW_MACH, 1
     dw 0
 
 section .pdata rdata align=4

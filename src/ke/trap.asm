@@ -26,49 +26,11 @@ global KiTrapStubs
 global KiReturnToUser
 global KiInitialMxCsr
 
-; KTRAP_FRAME, asserted by x64.h
-TF_XMM      equ 0
-TF_MXCSR    equ 96
-TF_IRQL     equ 100
-TF_USER     equ 101
-TF_CR2      equ 104
-TF_GSBASE   equ 112
-TF_DR6      equ 120
-TF_R15      equ 128
-TF_R14      equ 136
-TF_R13      equ 144
-TF_R12      equ 152
-TF_RBP      equ 160
-TF_RDI      equ 168
-TF_RSI      equ 176
-TF_RBX      equ 184
-TF_R11      equ 192
-TF_R10      equ 200
-TF_R9       equ 208
-TF_R8       equ 216
-TF_RDX      equ 224
-TF_RCX      equ 232
-TF_RAX      equ 240
-TF_VECTOR   equ 248
-TF_ERROR    equ 256
-TF_RIP      equ 264
-TF_CS       equ 272
-TF_SIZE     equ 304
-
-HOME        equ 32                      ; the callee's home area, below the frame
-FIXED       equ TF_R15 + HOME           ; bytes allocated after the pushes
-
-PRCB_STACK_TOP equ 0x1A0               ; through GS: KPRCB.KernelStackTop
+%include "trapframe.inc"
 
 MSR_GS_BASE equ 0xC0000101
 IST_VECTORS equ (1 << 1) | (1 << 2) | (1 << 8) | (1 << 18)
 MXCSR_INIT  equ 0x1F80                  ; all exceptions masked, round to nearest: what the ABI promises functions
-
-; Register numbers and operations of unwind codes
-UW_PUSH     equ 0
-UW_LARGE    equ 1
-UW_SMALL    equ 2
-UW_MACH     equ 10
 
 section .text
 
@@ -97,38 +59,7 @@ stub_end_ %+ v:
 
 align 16
 KiTrapCommon:
-    push rax
-.p_rax:
-    push rcx
-.p_rcx:
-    push rdx
-.p_rdx:
-    push r8
-.p_r8:
-    push r9
-.p_r9:
-    push r10
-.p_r10:
-    push r11
-.p_r11:
-    push rbx
-.p_rbx:
-    push rsi
-.p_rsi:
-    push rdi
-.p_rdi:
-    push rbp
-.p_rbp:
-    push r12
-.p_r12:
-    push r13
-.p_r13:
-    push r14
-.p_r14:
-    push r15
-.p_r15:
-    sub rsp, FIXED
-.prologue_end:
+    PUSH_FRAME
     cld
     cmp byte [KiSmapEnabled], 0
     je .no_smap
@@ -263,10 +194,6 @@ KiInitialMxCsr:
 
 ; ---- Unwind data -----------------------------------------------------------------------------------------------------
 
-%macro CODE 3                           ; prologue offset, operation, operation information
-    db %1, (%3 << 4) | %2
-%endmacro
-
 section .xdata rdata align=8
 
 %assign v 0
@@ -277,53 +204,37 @@ unwind_stub_ %+ v:
     db after_vector_ %+ v - stub_ %+ v
 %if HAS_ERROR(v)
     db 2, 0
-    CODE after_vector_ %+ v - stub_ %+ v, UW_SMALL, 0
-    CODE 0, UW_MACH, 1
+    UNWIND_CODE after_vector_ %+ v - stub_ %+ v, UW_SMALL, 0
+    UNWIND_CODE 0, UW_MACH, 1
 %else
     db 3, 0
-    CODE after_vector_ %+ v - stub_ %+ v, UW_SMALL, 0
-    CODE after_error_ %+ v - stub_ %+ v, UW_SMALL, 0
-    CODE 0, UW_MACH, 0
+    UNWIND_CODE after_vector_ %+ v - stub_ %+ v, UW_SMALL, 0
+    UNWIND_CODE after_error_ %+ v - stub_ %+ v, UW_SMALL, 0
+    UNWIND_CODE 0, UW_MACH, 0
     dw 0
 %endif
 %assign v v + 1
 %endrep
 
-%macro COMMON_CODES 1                   ; 1: prologue offsets as assembled, 0: the frame is complete (offset 0)
-    CODE %1 * (KiTrapCommon.prologue_end - KiTrapCommon), UW_LARGE, 0
-    dw FIXED / 8
-    CODE %1 * (KiTrapCommon.p_r15 - KiTrapCommon), UW_PUSH, 15
-    CODE %1 * (KiTrapCommon.p_r14 - KiTrapCommon), UW_PUSH, 14
-    CODE %1 * (KiTrapCommon.p_r13 - KiTrapCommon), UW_PUSH, 13
-    CODE %1 * (KiTrapCommon.p_r12 - KiTrapCommon), UW_PUSH, 12
-    CODE %1 * (KiTrapCommon.p_rbp - KiTrapCommon), UW_PUSH, 5
-    CODE %1 * (KiTrapCommon.p_rdi - KiTrapCommon), UW_PUSH, 7
-    CODE %1 * (KiTrapCommon.p_rsi - KiTrapCommon), UW_PUSH, 6
-    CODE %1 * (KiTrapCommon.p_rbx - KiTrapCommon), UW_PUSH, 3
-    CODE %1 * (KiTrapCommon.p_r11 - KiTrapCommon), UW_PUSH, 11
-    CODE %1 * (KiTrapCommon.p_r10 - KiTrapCommon), UW_PUSH, 10
-    CODE %1 * (KiTrapCommon.p_r9 - KiTrapCommon), UW_PUSH, 9
-    CODE %1 * (KiTrapCommon.p_r8 - KiTrapCommon), UW_PUSH, 8
-    CODE %1 * (KiTrapCommon.p_rdx - KiTrapCommon), UW_PUSH, 2
-    CODE %1 * (KiTrapCommon.p_rcx - KiTrapCommon), UW_PUSH, 1
-    CODE %1 * (KiTrapCommon.p_rax - KiTrapCommon), UW_PUSH, 0
-    CODE 0, UW_SMALL, 0                 ; the vector
-    CODE 0, UW_MACH, 1
+%macro COMMON_CODES 1                   ; as FRAME_CODES's second
+    FRAME_CODES KiTrapCommon, %1
+    UNWIND_CODE 0, UW_SMALL, 0          ; the vector
+    UNWIND_CODE 0, UW_MACH, 1
     dw 0
 %endmacro
 
 align 4
 unwind_common:
-    db 1, KiTrapCommon.prologue_end - KiTrapCommon, 19, 0
+    db 1, KiTrapCommon.prologue_end - KiTrapCommon, FRAME_CODE_SLOTS + 2, 0
     COMMON_CODES 1
 align 4
 unwind_ist:
-    db 1, 0, 19, 0
+    db 1, 0, FRAME_CODE_SLOTS + 2, 0
     COMMON_CODES 0
 align 4
 unwind_return:
     db 1, 0, 1, 0
-    CODE 0, UW_MACH, 0
+    UNWIND_CODE 0, UW_MACH, 0
     dw 0
 
 section .pdata rdata align=4

@@ -90,25 +90,6 @@ VOID KeCompleteUserFrame(PKTRAP_FRAME Frame)
     Frame->Vector = KI_FRAME_FULL;
 }
 
-static VOID KiSetIntegers(PCONTEXT Context, PKTRAP_FRAME Frame)
-{
-    Frame->Rax = Context->Rax;
-    Frame->Rcx = Context->Rcx;
-    Frame->Rdx = Context->Rdx;
-    Frame->Rbx = Context->Rbx;
-    Frame->Rbp = Context->Rbp;
-    Frame->Rsi = Context->Rsi;
-    Frame->Rdi = Context->Rdi;
-    Frame->R8 = Context->R8;
-    Frame->R9 = Context->R9;
-    Frame->R10 = Context->R10;
-    Frame->R11 = Context->R11;
-    Frame->R12 = Context->R12;
-    Frame->R13 = Context->R13;
-    Frame->R14 = Context->R14;
-    Frame->R15 = Context->R15;
-}
-
 static VOID KiSetFloating(PCONTEXT Context, PKTRAP_FRAME Frame)
 {
     Context->MxCsr &= KiMxCsrMask;
@@ -139,7 +120,7 @@ VOID KiFrameFromUserContext(PCONTEXT Context, PKTRAP_FRAME Frame)
         Frame->EFlags = (Context->EFlags & KI_USER_EFLAGS) | EFLAGS_FIXED;
     }
     if ((Flags & 2) != 0) {
-        KiSetIntegers(Context, Frame);
+        KiIntegersFromContext(Context, Frame);
     }
     if ((Flags & 8) != 0) {
         KiSetFloating(Context, Frame);
