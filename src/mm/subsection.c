@@ -90,11 +90,16 @@ PSUBSECTION MiSubsectionOfPage(PCONTROL_AREA ControlArea, ULONG64 Page)
     if (Block == NULL) {
         return NULL;
     }
-    if (Block->PagesEach == 0) { /* an image's: few, ascending, without gaps */
-        ULONG Index = Block->Count - 1;
+    if (Block->PagesEach == 0) { /* an image's: few, ascending, without gaps; faults come in runs */
+        ULONG Index = Block->Recent;
 
-        while (Page < Block->Subsection[Index].StartingPage) {
-            Index--;
+        if (Page < Block->Subsection[Index].StartingPage ||
+            (Index + 1 < Block->Count && Page >= Block->Subsection[Index + 1].StartingPage)) {
+            Index = Block->Count - 1;
+            while (Page < Block->Subsection[Index].StartingPage) {
+                Index--;
+            }
+            Block->Recent = Index;
         }
         return &Block->Subsection[Index];
     }
