@@ -312,6 +312,8 @@ ULONG KiVerifyScheduler(VOID);
 /* ---- Ring 3 (src/ke/xstate.c, syscall.c, userframe.c) ---- */
 
 PVOID KeCreateUserState(VOID);
+VOID KeSaveFeatures(PVOID Area, ULONG64 Features); /* XSTATE_MASK_*, enabled ones; 64-byte aligned, of KeXstate.Size */
+VOID KeLoadFeatures(const VOID *Area, ULONG64 Features);
 VOID KeDeleteUserState(PVOID Area);
 VOID KeCopyUserState(PVOID Area);             /* the calling thread's */
 VOID KeCompleteUserFrame(PKTRAP_FRAME Frame); /* a copy of a frame becomes one that a new thread may begin with */

@@ -376,18 +376,40 @@ VOID NTAPI ExConvertExclusiveToSharedLite(PERESOURCE Resource)
     KeReleaseSpinLock(&Resource->SpinLock, OldIrql);
 }
 
-/* Makes OwnerPointer, whose two low bits are set, the owner in place of this thread: whoever has it releases. */
-VOID NTAPI ExSetResourceOwnerPointer(PERESOURCE Resource, PVOID OwnerPointer)
+/* Makes Owner the owner in place of this thread, with what it holds already: whoever has it releases. */
+static VOID ChangeOwner(PERESOURCE Resource, ERESOURCE_THREAD Owner)
 {
     KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&Resource->SpinLock);
-    POWNER_ENTRY Entry = FindOwner(Resource, CurrentOwner());
+    POWNER_ENTRY Entry = FindOwner(Resource, CurrentOwner()), Other = FindOwner(Resource, Owner);
 
-    ASSERT(Entry != NULL && ((ULONG_PTR)OwnerPointer & 3) == 3);
-    Entry->OwnerThread = (ERESOURCE_THREAD)OwnerPointer;
+    ASSERT(Entry != NULL);
     for (ULONG i = 0; i < Entry->OwnerCount; i++) {
         ForgetHolder(Resource, CurrentOwner());
     }
+    if (Other == NULL) {
+        Entry->OwnerThread = Owner;
+    } else if (Other != Entry) { /* both share it: one holder less */
+        Other->OwnerCount += Entry->OwnerCount;
+        Entry->OwnerThread = 0;
+        Entry->OwnerCount = 0;
+        Resource->ActiveEntries--;
+    }
     KeReleaseSpinLock(&Resource->SpinLock, OldIrql);
+}
+
+/* @OwnerPointer: its two low bits are set, which no thread's are. IRQL: <= DISPATCH_LEVEL. */
+VOID NTAPI ExSetResourceOwnerPointer(PERESOURCE Resource, PVOID OwnerPointer)
+{
+    ASSERT(((ULONG_PTR)OwnerPointer & 3) == 3);
+    ChangeOwner(Resource, (ERESOURCE_THREAD)OwnerPointer);
+}
+
+/* @Flags: FLAG_OWNER_POINTER_IS_THREAD: OwnerPointer is a thread, which the caller keeps until it has released. IRQL: <= DISPATCH_LEVEL. */
+VOID NTAPI ExSetResourceOwnerPointerEx(PERESOURCE Resource, PVOID OwnerPointer, ULONG Flags)
+{
+    ASSERT((Flags & FLAG_OWNER_POINTER_IS_THREAD) == 0 ? ((ULONG_PTR)OwnerPointer & 3) == 3
+                                                       : ((ULONG_PTR)OwnerPointer & 3) == 0);
+    ChangeOwner(Resource, (ERESOURCE_THREAD)OwnerPointer);
 }
 
 /* ---- Queries ---- */

@@ -132,6 +132,17 @@ ULONG __cdecl DbgPrint(PCSTR Format, ...)
     return STATUS_SUCCESS;
 }
 
+/* As DbgPrint; nobody types Ctrl-C to the debugger while it prints, so this is never STATUS_BREAKPOINT. */
+ULONG __cdecl DbgPrintReturnControlC(PCCH Format, ...)
+{
+    va_list Arguments;
+
+    va_start(Arguments, Format);
+    KiPrintV("", Format, Arguments);
+    va_end(Arguments);
+    return STATUS_SUCCESS;
+}
+
 /* Every component and level is shown: there is no filter state to consult. */
 ULONG __cdecl DbgPrintEx(ULONG ComponentId, ULONG Level, PCSTR Format, ...)
 {

@@ -100,13 +100,28 @@ VOID KeDeleteUserState(PVOID Area)
     ExFreePoolWithTag(Area, TAG_XSTATE);
 }
 
-VOID KeCopyUserState(PVOID Area)
+/* The area is aligned to XSAVE_ALIGNMENT. Without XSAVE: x87 and XMM, whatever the features. */
+VOID KeSaveFeatures(PVOID Area, ULONG64 Features)
 {
     if (KiHasXsave) {
-        __asm__ volatile("xsave64 (%0)" ::"r"(Area), "a"((ULONG)KiXstateMask), "d"(0) : "memory");
+        __asm__ volatile("xsave64 (%0)" ::"r"(Area), "a"((ULONG)Features), "d"(0) : "memory");
     } else {
         __asm__ volatile("fxsave64 (%0)" ::"r"(Area) : "memory");
     }
+}
+
+VOID KeLoadFeatures(const VOID *Area, ULONG64 Features)
+{
+    if (KiHasXsave) {
+        __asm__ volatile("xrstor64 (%0)" ::"r"(Area), "a"((ULONG)Features), "d"(0) : "memory");
+    } else {
+        __asm__ volatile("fxrstor64 (%0)" ::"r"(Area) : "memory");
+    }
+}
+
+VOID KeCopyUserState(PVOID Area)
+{
+    KeSaveFeatures(Area, KiXstateMask);
 }
 
 VOID KiSaveUserState(PKTHREAD Thread)
@@ -118,11 +133,7 @@ VOID KiSaveUserState(PKTHREAD Thread)
 
 VOID KiRestoreUserState(PKTHREAD Thread)
 {
-    if (KiHasXsave) {
-        __asm__ volatile("xrstor64 (%0)" ::"r"(Thread->StateSaveArea), "a"((ULONG)KiXstateMask), "d"(0) : "memory");
-    } else {
-        __asm__ volatile("fxrstor64 (%0)" ::"r"(Thread->StateSaveArea) : "memory");
-    }
+    KeLoadFeatures(Thread->StateSaveArea, KiXstateMask);
     KeWriteMsr(MSR_FS_BASE, Thread->UserFsBase);
     KeWriteMsr(MSR_KERNEL_GS_BASE, Thread->UserGsBase);
 }

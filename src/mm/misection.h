@@ -41,7 +41,7 @@ typedef struct _MI_SUBSECTION_BLOCK {
     ULONG64 Pages;                     /* (c) */
     ULONG PagesEach;                   /* (c) all but the last have this many; 0, of images: each has its own number */
     ULONG Count;                       /* (c) */
-    volatile ULONG Recent;             /* of images: index of the one that was last asked for; a hint, written by anybody */
+    volatile ULONG Recent; /* of images: index of the one that was last asked for; a hint, written by anybody */
     SUBSECTION Subsection[];
 } MI_SUBSECTION_BLOCK, *PMI_SUBSECTION_BLOCK;
 

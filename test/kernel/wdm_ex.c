@@ -111,6 +111,25 @@ static VOID ExResources(PKTAP_CONTEXT Ktap)
     ExReleaseResourceForThreadLite(&Resource, (ERESOURCE_THREAD)&Lock | 3);
     KeLeaveCriticalRegion();
     KTAP_CHECK(!Exclusive); /* this thread is not the owner any more */
+
+    /* To a thread: here to this one, which holds what it held; then an address by the same routine. */
+    ExEnterCriticalRegionAndAcquireResourceShared(&Resource);
+    ExSetResourceOwnerPointerEx(&Resource, KeGetCurrentThread(), FLAG_OWNER_POINTER_IS_THREAD);
+    Shared = ExIsResourceAcquiredSharedLite(&Resource);
+    ExAcquireResourceSharedLite(&Resource, TRUE);
+    ExSetResourceOwnerPointerEx(&Resource, (PVOID)((ULONG_PTR)&Lock | 3), 0);
+    ExReleaseResourceForThreadLite(&Resource, (ERESOURCE_THREAD)&Lock | 3);
+    ExAcquireResourceSharedLite(&Resource, TRUE);
+    ExSetResourceOwnerPointerEx(&Resource, (PVOID)((ULONG_PTR)&Lock | 3), 0); /* joins what that owner has left */
+    ExReleaseResourceForThreadLite(&Resource, (ERESOURCE_THREAD)&Lock | 3);
+    ExReleaseResourceForThreadLite(&Resource, (ERESOURCE_THREAD)&Lock | 3);
+    Exclusive = ExAcquireResourceExclusiveLite(&Resource, FALSE); /* nobody is left */
+    if (Exclusive) {
+        ExReleaseResourceLite(&Resource);
+    }
+    KeLeaveCriticalRegion();
+    KTAP_EQUAL(Shared, 1);
+    KTAP_CHECK(Exclusive);
     KTAP_EQUAL(ExReinitializeResourceLite(&Resource), STATUS_SUCCESS);
     KTAP_EQUAL(ExDeleteResourceLite(&Resource), STATUS_SUCCESS);
 }

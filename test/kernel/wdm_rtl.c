@@ -186,6 +186,9 @@ static VOID RtlNumbers(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(RtlComputeCrc32(0, "123456789", 9), 0xCBF43926); /* the check value of this CRC */
     KTAP_EQUAL(RtlComputeCrc32(RtlComputeCrc32(0, "1234", 4), "56789", 5), 0xCBF43926);
     KTAP_EQUAL(RtlCompareMemoryUlong(Pattern, sizeof(Pattern), 7), 8);
+    RtlPrefetchMemoryNonTemporal(Pattern, sizeof(Pattern)); /* changes nothing, and faults nowhere: */
+    RtlPrefetchMemoryNonTemporal((PVOID)8, 4096);
+    KTAP_EQUAL(RtlCompareMemoryUlong(Pattern, sizeof(Pattern), 7), 8);
     for (ULONG Index = 0; Index < sizeof(From); Index++) {
         From[Index] = (UCHAR)(Index + 1);
         To[Index] = 0;
@@ -387,6 +390,7 @@ static ULONG PrintVary(PCSTR Prefix, PCSTR Format, ...)
 static VOID RtlPrinting(PKTAP_CONTEXT Ktap)
 {
     KTAP_EQUAL(DbgPrint("# %s\n", "from DbgPrint"), STATUS_SUCCESS);
+    KTAP_EQUAL(DbgPrintReturnControlC("# %s\n", "from DbgPrintReturnControlC"), STATUS_SUCCESS);
     KTAP_EQUAL(DbgPrintEx(DPFLTR_DEFAULT_ID, DPFLTR_ERROR_LEVEL, "# %s\n", "from DbgPrintEx"), STATUS_SUCCESS);
     KTAP_EQUAL(PrintVary(NULL, "# %d\n", 42), STATUS_SUCCESS);
     KTAP_EQUAL(PrintVary("# prefix ", "%d\n", 43), STATUS_SUCCESS);
