@@ -83,7 +83,7 @@ struct _MI_ADDRESS_SPACE {
     volatile LONG64 LockedPages; /* by MDLs; interlocked */
     ULONG64 MinimumPages;        /* (w) of the working set; asked for, and kept to once there is somebody who trims */
     ULONG64 MaximumPages;        /* (w) */
-    ULONG WslFree;               /* (p) first free entry of the list; 0: none */
+    ULONG WslFree;               /* (p) first free entry of the list; WslEntries: none */
     ULONG WslEntries;            /* (w) entries that are backed */
     BOOLEAN Deleted;             /* (a) no more VADs */
     ULONG64 Bottom,
@@ -197,11 +197,23 @@ VOID MiDeleteSpace(PMI_ADDRESS_SPACE Space); /* everything in it; nobody has the
 typedef union _MI_WSLE {
     ULONG64 Long;
     struct {
-        ULONG64 Valid : 1, Age : 3, Locked : 1, Shared : 1, Spare : 6, Vpn : 52; /* Valid 0: Vpn is the next free */
+        ULONG64 Valid : 1, Age : 3, Locked : 1, Shared : 1, Spare : 6,
+            Vpn : 52; /* Valid 0: Vpn leads to the next free */
     };
 } MI_WSLE, *PMI_WSLE;
 #define MI_WSL                  ((volatile MI_WSLE *)MM_HYPERSPACE_BASE)
 #define MI_WSL_ENTRIES_PER_PAGE (MM_PAGE_SIZE / sizeof(MI_WSLE))
+
+FORCEINLINE BOOLEAN MiHasFreeWsle(PMI_ADDRESS_SPACE Space)
+{
+    return Space->WslFree < Space->WslEntries;
+}
+
+/* The free entry after this one: its distance from the neighbour is kept. */
+FORCEINLINE ULONG MiNextFreeWsle(ULONG Index)
+{
+    return Index + 1 + (ULONG)MI_WSL[Index].Vpn;
+}
 
 BOOLEAN MiReserveWsle(PMI_ADDRESS_SPACE Space); /* one is free afterwards; FALSE: no frame now */
 VOID MiTakeWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address); /* DISPATCH_LEVEL; after MiReserveWsle */

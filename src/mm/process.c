@@ -58,33 +58,15 @@ static BOOLEAN MiTakeFirstFrames(PFN_FRAME *Frame)
 /* The kernel half of a new PML4, and its own self-map entry. */
 static VOID MiFillRoot(PFN_FRAME Root, PFN_FRAME Hyperspace)
 {
-    const volatile MMPTE *Loaded = (PMMPTE)MI_PXE_BASE;
     KIRQL Irql;
     PMMPTE New;
 
     KeRaiseIrql(DISPATCH_LEVEL, &Irql);
     New = MiMapFrame(Root, MiWriteBack);
-    for (ULONG Slot = 256; Slot < 512; Slot++) {
-        New[Slot].Long = Loaded[Slot].Long;
-    }
+    RtlCopyMemory(&New[256], (PMMPTE)MI_PXE_BASE + 256, 256 * sizeof(MMPTE));
     New[MM_SELF_SLOT] = MiMakeValidPte(Root, MI_TABLE_BITS | PTE_NX);
     New[MiPxeOf((PVOID)MM_HYPERSPACE_BASE) - (PMMPTE)MI_PXE_BASE] = MiMakeValidPte(Hyperspace, MI_TABLE_BITS);
     MiUnmapFrame(New);
-    KeLowerIrql(Irql);
-}
-
-/* The first page of the working-set list: every entry free but entry 0, which means none. */
-static VOID MiFillFirstWsl(PFN_FRAME Frame)
-{
-    KIRQL Irql;
-    PMI_WSLE Entry;
-
-    KeRaiseIrql(DISPATCH_LEVEL, &Irql);
-    Entry = MiMapFrame(Frame, MiWriteBack);
-    for (ULONG Index = 1; Index < MI_WSL_ENTRIES_PER_PAGE; Index++) {
-        Entry[Index].Long = (Index + 1 == MI_WSL_ENTRIES_PER_PAGE ? 0 : (ULONG64)Index + 1) << PAGE_SHIFT;
-    }
-    MiUnmapFrame(Entry);
     KeLowerIrql(Irql);
 }
 
@@ -109,7 +91,6 @@ NTSTATUS MmCreateProcessAddressSpace(PEPROCESS Process)
         return STATUS_INSUFFICIENT_RESOURCES;
     }
     MiFillRoot(Frame[0], Frame[1]);
-    MiFillFirstWsl(Frame[MI_FIRST_FRAMES - 1]);
     Space->Process = Process;
     Space->RootFrame = (ULONG)Frame[0];
     ExInitializeFastMutex(&Space->AddressLock);

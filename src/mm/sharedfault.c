@@ -80,7 +80,7 @@ static VOID MiFaultAround(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, PMMPTE Pte, ULON
     First = -(LONG)min(min(Before, InGroup), min(InPage, Vpn - Vad->StartVpn));
     Last = (LONG)min(min(Behind, MI_AROUND_PAGES - 1 - InGroup),
                      min(PAGE_SIZE / sizeof(MMPTE) - 1 - InPage, Vad->EndVpn - Vpn));
-    for (LONG Index = First; Index <= Last && Space->WslFree != 0; Index++) {
+    for (LONG Index = First; Index <= Last && MiHasFreeWsle(Space); Index++) {
         if (Pte[Index].Long == 0 && MiIsInMemory(Prototype[Index])) {
             PFN_FRAME Frame = MiShareFrame(&Prototype[Index]);
 

@@ -82,7 +82,8 @@ static VOID MiVerifyWsl(PMI_SPACE_WALK Walk)
             }
         }
     }
-    for (ULONG Index = Space->WslFree; Index != 0 && Free < Space->WslEntries; Index = (ULONG)MI_WSL[Index].Vpn) {
+    for (ULONG Index = Space->WslFree; Index < Space->WslEntries && Free < Space->WslEntries;
+         Index = MiNextFreeWsle(Index)) {
         Free++;
     }
     if (Valid != Space->WorkingSet || Walk->Pages != Space->WorkingSet) {

@@ -4,7 +4,8 @@
  * The list is an array in hyperspace, an address every process has for itself, so that it is seen by nobody else and by no other
  * process's kernel half. A frame's u1.WorkingSetIndex says which entry is its own; for a page that several processes share it is only
  * the index that the last of them used, and a process that does not find its page there searches. Free entries are
- * chained. The array grows a page at a time and keeps its pages until the process goes; they are charged as commit.
+ * chained, by distances, so that a page of zeroes is a chain as it is, which leads into the page that comes next: the chain ends where the
+ * array does. The array grows a page at a time and keeps its pages until the process goes; they are charged as commit.
  *
  * Nothing trims yet: there is no page file that a page could go to. Limits and ages are kept for whoever will: MiAgeWorkingSet takes the
  * Accessed bits of all pages away; a page that had its own is of age 0, the others grow older, up to 7.
@@ -43,14 +44,6 @@ static BOOLEAN MiGrowWsl(PMI_ADDRESS_SPACE Space)
         return FALSE;
     }
     Irql = MiLockPfn();
-    for (ULONG Index = MI_WSL_ENTRIES_PER_PAGE; Index-- != 0;) {
-        ULONG Entry = Space->WslEntries + Index;
-
-        if (Entry != 0) { /* 0 means none */
-            MI_WSL[Entry].Long = (ULONG64)Space->WslFree << PAGE_SHIFT;
-            Space->WslFree = Entry;
-        }
-    }
     Space->WslEntries += MI_WSL_ENTRIES_PER_PAGE;
     MiUnlockPfn(Irql);
     return TRUE;
@@ -58,7 +51,7 @@ static BOOLEAN MiGrowWsl(PMI_ADDRESS_SPACE Space)
 
 BOOLEAN MiReserveWsle(PMI_ADDRESS_SPACE Space)
 {
-    return Space->WslFree != 0 || MiGrowWsl(Space);
+    return MiHasFreeWsle(Space) || MiGrowWsl(Space);
 }
 
 VOID MiTakeWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address)
@@ -67,8 +60,8 @@ VOID MiTakeWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address)
     MI_WSLE Entry = {.Long = 0};
 
     ASSERT_IRQL(DISPATCH_LEVEL);
-    ASSERT(Index != 0 && !MI_WSL[Index].Valid);
-    Space->WslFree = (ULONG)MI_WSL[Index].Vpn;
+    ASSERT(MiHasFreeWsle(Space) && !MI_WSL[Index].Valid);
+    Space->WslFree = MiNextFreeWsle(Index);
     Entry.Valid = 1;
     Entry.Shared = (MiPfn(Frame)->u4 & MI_U4_PROTOTYPE) != 0;
     Entry.Vpn = MI_VPN(Address);
@@ -101,7 +94,7 @@ VOID MiGiveWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address)
 
     ASSERT_PFN_LOCKED();
     ASSERT(Space->WorkingSet != 0);
-    MI_WSL[Index].Long = (ULONG64)Space->WslFree << PAGE_SHIFT;
+    MI_WSL[Index].Long = (ULONG64)(Space->WslFree - (Index + 1)) << PAGE_SHIFT;
     Space->WslFree = Index;
     Space->WorkingSet--;
 }
