@@ -299,15 +299,15 @@ static NTSTATUS MiCommitMemory(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocatio
     return STATUS_SUCCESS;
 }
 
-/* MEM_RESET: the content is of no more interest. Without a page file there is nothing that could be spared. */
-static NTSTATUS MiResetMemory(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocation, PULONG64 First, PULONG64 Last)
+/* What a reset touches: the pages that lie in the range as a whole, since the rest of the others may be of interest. */
+static NTSTATUS MiResetPages(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocation, PULONG64 First, PULONG64 Last)
 {
-    PMI_VAD Vad;
-
-    *First = MI_VPN(Allocation->Base);
-    *Last = MI_VPN(Allocation->Base + Allocation->Size - 1);
-    Vad = MiFindVad(Space, *First);
-    return Vad == NULL || *Last > Vad->EndVpn ? STATUS_CONFLICTING_ADDRESSES : STATUS_SUCCESS;
+    *First = MI_VPN(Allocation->Base + PAGE_SIZE - 1);
+    *Last = MI_VPN(Allocation->Base + Allocation->Size) - 1;
+    if (*First > *Last) {
+        return STATUS_INVALID_PARAMETER_4;
+    }
+    return MiResetMemory(Space, *First, *Last, (Allocation->Type & MEM_RESET_UNDO) != 0);
 }
 
 static NTSTATUS MiAllocate(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocation, PULONG64 First, PULONG64 Last)
@@ -320,7 +320,7 @@ static NTSTATUS MiAllocate(PMI_ADDRESS_SPACE Space, PMI_ALLOCATION Allocation, P
     } else if ((Allocation->Type & MEM_RESERVE) != 0) {
         Status = MiReserveMemory(Space, Allocation, First, Last);
     } else if ((Allocation->Type & (MEM_RESET | MEM_RESET_UNDO)) != 0) {
-        Status = MiResetMemory(Space, Allocation, First, Last);
+        Status = MiResetPages(Space, Allocation, First, Last);
     } else {
         Status = MiCommitMemory(Space, Allocation, First, Last);
     }
@@ -379,12 +379,13 @@ static NTSTATUS MiAllocateInProcess(HANDLE ProcessHandle, PVOID *BaseAddress, PS
  * @ZeroBits        high bits of the low 4 GB that must be 0 (at most 21), or above 32 a mask; for NULL only
  * @RegionSize      bytes in; out: what the region has
  * @AllocationType  MEM_RESERVE, MEM_COMMIT, both; MEM_TOP_DOWN, MEM_WRITE_WATCH; both and MEM_LARGE_PAGES (base and size multiples
- *                  of 2 MB; needs SeLockMemoryPrivilege); or MEM_RESET, or MEM_RESET_UNDO
+ *                  of 2 MB; needs SeLockMemoryPrivilege); or MEM_RESET, or MEM_RESET_UNDO, on the whole pages of the range (resetvm.c)
  * @Protect         PAGE_...
  *
  * IRQL: PASSIVE_LEVEL. Fails: STATUS_INVALID_PARAMETER_2 (base), _3 (zero bits), _4 (size), _5 (type),
  * STATUS_INVALID_PAGE_PROTECTION, STATUS_CONFLICTING_ADDRESSES, STATUS_NO_MEMORY (addresses), STATUS_COMMITMENT_LIMIT, STATUS_PRIVILEGE_NOT_HELD,
- * STATUS_INSUFFICIENT_RESOURCES (no run of frames for a large page), STATUS_ALREADY_COMMITTED (a mapped view), STATUS_PROCESS_IS_TERMINATING, STATUS_ACCESS_VIOLATION (the pointers).
+ * STATUS_INSUFFICIENT_RESOURCES (no run of frames for a large page), STATUS_ALREADY_COMMITTED (a mapped view), STATUS_USER_MAPPED_FILE (a view to be reset),
+ * STATUS_DEVICE_BUSY (a page to be undone was lost), STATUS_PROCESS_IS_TERMINATING, STATUS_ACCESS_VIOLATION (the pointers).
  */
 NTSTATUS NTAPI NtAllocateVirtualMemory(HANDLE ProcessHandle, PVOID *BaseAddress, ULONG_PTR ZeroBits, PSIZE_T RegionSize,
                                        ULONG AllocationType, ULONG Protect)

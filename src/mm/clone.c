@@ -68,6 +68,10 @@ static MMPTE MiClonePrivate(PMI_CLONE Clone, PMMPTE Pte, ULONG ChildTable, PMI_T
     ULONG Protection = (ULONG)MiPfn(Frame)->OriginalPte.Soft.Protection;
     PMI_FORK_PAGE Page;
 
+    if (!Old.Hard.Valid) {
+        MiReclaimTouchedPage(
+            Frame); /* a fork page never lacks its frame, and no copy may be made of one that is taken for it */
+    }
     if (MiMustCopy(Clone->Vad, Frame, Protection)) {
         MMPTE Copy = MiCopyToTransition(Frame, Pte, ChildTable, Protection);
 

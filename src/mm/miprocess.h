@@ -254,6 +254,13 @@ FORCEINLINE BOOLEAN MiIsDecommitted(MMPTE Pte)
     return Pte.Long == MiMakeDemandZeroPte(MM_DECOMMIT).Long;
 }
 
+/* Of a private page: committed, without content; also one of those that MI_PTE_RESET marks. */
+FORCEINLINE BOOLEAN MiIsDemandZeroPte(MMPTE Pte)
+{
+    return Pte.Long != 0 && (Pte.Long & (PTE_VALID | MI_PTE_PROTOTYPE | MI_PTE_TRANSITION)) == 0 &&
+           !MiIsDecommitted(Pte);
+}
+
 /* What a user address holds: its PTE, or what its VAD says for a PTE of 0. (a) or (w). */
 typedef struct _MI_PAGE_INFO {
     PMI_VAD Vad;
@@ -386,6 +393,15 @@ typedef struct _MI_ACCESS {
 /* One step towards a valid page of the current process; as MiMakeSystemPageValid. IRQL: <= APC_LEVEL; no locks. */
 NTSTATUS MiMakeUserPageValid(PVOID Address, const MI_ACCESS *Access);
 VOID MiSetFrameCacheType(PFN_FRAME Frame, ULONG Protection); /* of a frame that is nobody's content yet. PFN lock */
+
+/* ---- resetvm.c ---- */
+/*
+ * MEM_RESET or MEM_RESET_UNDO on pages. (a) held, process current. Fails: STATUS_CONFLICTING_ADDRESSES (not in one region),
+ * STATUS_USER_MAPPED_FILE (a view of a file), STATUS_DEVICE_BUSY (undoing: the content of a page was lost).
+ */
+NTSTATUS MiResetMemory(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 Last, BOOLEAN Undo);
+/* A transition PTE's frame comes back because it was touched: it is to be kept again if it was reset. PFN lock, frame active. */
+VOID MiReclaimTouchedPage(PFN_FRAME Frame);
 
 /* ---- largevm.c ---- */
 BOOLEAN MiIsLargeAddress(const VOID *Address);                 /* in a large page. (w) held, process current */

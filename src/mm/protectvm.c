@@ -100,7 +100,9 @@ BOOLEAN MiSetPageProtection(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 Vpn, U
         Pte->Trans.Protection = Protection;
     } else {
         MiAddUsedEntries(Pte, Pte->Long == 0);
-        *Pte = Vad->Type == MiVadMapped ? MiVadPointerPte(Protection) : MiMakeDemandZeroPte(Protection);
+        *Pte = Vad->Type == MiVadMapped
+                   ? MiVadPointerPte(Protection)
+                   : (MMPTE){.Long = MiMakeDemandZeroPte(Protection).Long | (Pte->Long & MI_PTE_RESET)};
     }
     MiUnlockPfn(Irql);
     return TRUE;

@@ -6,7 +6,7 @@
  *     guard page ........................ the guard goes, STATUS_GUARD_PAGE_VIOLATION
  *     protection forbids the access ..... access violation
  *     PTE valid, access allowed ......... spurious: another thread was first
- *     transition ........................ soft fault: the frame comes back
+ *     transition ........................ soft fault: the frame comes back, with its claim to be kept (resetvm.c)
  *     shared with a clone ............... the frame that both have (fork.c)
  *     valid, copied on write ............ a frame of one's own (sharedfault.c)
  *     page of a view .................... the section's frame, read in if need be (sharedfault.c)
@@ -68,7 +68,8 @@ static NTSTATUS MiUserDemandZero(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Addr
     Frame = MiTakeZeroedFrame();
     if (Frame != 0) {
         MiAddUsedEntries(Pte, Pte->Long == 0);
-        MiInitializePrivatePfn(Frame, Pte, MiTableFrameOf(Pte), MiMakeDemandZeroPte(Protection));
+        MiInitializePrivatePfn(Frame, Pte, MiTableFrameOf(Pte),
+                               (MMPTE){.Long = MiMakeDemandZeroPte(Protection).Long | (Pte->Long & MI_PTE_RESET)});
         MiSetFrameCacheType(Frame, Protection);
         MiWriteValidPte(Pte, MiMakeValidPte(Frame, MiUserPteBits(Protection) & ~(Clean ? PTE_DIRTY : 0)));
         MiTakeWsle(Space, Frame, Address);
@@ -81,15 +82,22 @@ static NTSTATUS MiUserDemandZero(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Addr
 /* A private page whose frame is in memory though its PTE is not valid. */
 static NTSTATUS MiUserTransition(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address, ULONG Protection, BOOLEAN Clean)
 {
-    PFN_FRAME Frame = MiTransitionFrame(*Pte);
-    ULONG64 Not = Clean && (Pte->Long & MI_PTE_WRITTEN) == 0 ? PTE_DIRTY : 0;
+    ULONG64 Not;
+    PFN_FRAME Frame;
     KIRQL Irql;
 
     if (!MiReserveWsle(Space)) {
         return MI_FAULT_SHORT;
     }
     Irql = MiLockPfn();
+    if (!MiIsTransitionPte(*Pte)) { /* a reset page whose frame was taken meanwhile: the next fault finds no content */
+        MiUnlockPfn(Irql);
+        return STATUS_SUCCESS;
+    }
+    Frame = MiTransitionFrame(*Pte);
+    Not = Clean && (Pte->Long & MI_PTE_WRITTEN) == 0 ? PTE_DIRTY : 0;
     MiUnlinkTransition(Frame);
+    MiReclaimTouchedPage(Frame);
     MiSetFrameCacheType(Frame, Protection); /* it may have got another protection meanwhile */
     MiWriteValidPte(Pte, MiMakeValidPte(Frame, MiUserPteBits(Protection) & ~Not));
     MiTakeWsle(Space, Frame, Address);

@@ -39,11 +39,15 @@ static NTSTATUS ExpectAllocate(STATE State, ULONG Type, ULONG Protect, ULONG64 B
     if ((Type & MEM_RESERVE) != 0) {
         return Overlaps(State, Start, Base + Size - Start) ? STATUS_CONFLICTING_ADDRESSES : STATUS_SUCCESS;
     }
+    if (Type == MEM_RESET || Type == MEM_RESET_UNDO) { /* only pages that lie in the range as a whole */
+        Start = (Base + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1ULL);
+        Size = ((Base + Size) & ~(PAGE_SIZE - 1ULL)) - Start;
+        return (LONG64)Size <= 0            ? STATUS_INVALID_PARAMETER_4
+               : Inside(State, Start, Size) ? STATUS_SUCCESS
+                                            : STATUS_CONFLICTING_ADDRESSES;
+    }
     if (!Inside(State, Base, Size)) {
         return STATUS_CONFLICTING_ADDRESSES;
-    }
-    if ((Type & MEM_COMMIT) == 0) {
-        return STATUS_SUCCESS;
     }
     return State == StatePlaceholder ? STATUS_CONFLICTING_ADDRESSES
            : State == StateView      ? STATUS_ALREADY_COMMITTED
@@ -57,6 +61,10 @@ static BOOLEAN AllocatedAsAsked(ULONG Type, ULONG Protect, ULONG64 Asked, SIZE_T
     MEMORY_BASIC_INFORMATION Basic;
 
     Describe(Base, &Basic);
+    if (Type == MEM_RESET || Type == MEM_RESET_UNDO) {
+        return Base == ((Asked + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1ULL)) &&
+               Base + Size == ((Asked + AskedSize) & ~(PAGE_SIZE - 1ULL));
+    }
     if (Base != (Asked & ~(Step - 1)) || Base + Size != ((Asked + AskedSize + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1ULL))) {
         return FALSE;
     }

@@ -366,6 +366,9 @@ static ULONG ImageMapped(VOID)
     CHECK(NtCreateSection(&Section, SECTION_ALL_ACCESS, NULL, NULL, PAGE_READONLY, SEC_COMMIT, File) == STATUS_SUCCESS);
     Base = MapView(Section, 0, 0, PAGE_READONLY);
     CHECK(Base != NULL && Base[0] == 'M' && Base[1] == 'Z');
+    Size = PAGE_SIZE;
+    CHECK(NtAllocateVirtualMemory(ZwCurrentProcess(), (PVOID *)&Base, 0, &Size, MEM_RESET, PAGE_NOACCESS) ==
+          STATUS_USER_MAPPED_FILE);
     CHECK(NtUnmapViewOfSection(ZwCurrentProcess(), Base) == STATUS_SUCCESS);
     CHECK(NtClose(Section) == STATUS_SUCCESS && NtClose(File) == STATUS_SUCCESS);
     return 0;
