@@ -21,6 +21,9 @@ static PDEVICE_OBJECT TestFsDevice;
 
 UCHAR TestFsByte(const TESTFS_FILE *File, ULONG64 Offset)
 {
+    if (File->Content != NULL) {
+        return Offset < File->Size ? File->Content[Offset] : 0;
+    }
     return (UCHAR)(Offset * 31 + (Offset >> PAGE_SHIFT) * 7 + (Offset >> 18) + File->Seed);
 }
 

@@ -13,6 +13,7 @@ typedef struct _TESTFS_FILE {
     SECTION_OBJECT_POINTERS Pointers;
     ULONG64 Size; /* bytes; what a read delivers past it is garbage, so that a tail that is not zeroed shows */
     ULONG Seed;
+    const UCHAR *Content;   /* Size bytes, instead of the pattern; NULL: the pattern */
     PKEVENT Gate;           /* a read waits for it before it delivers; NULL: no wait */
     ULONG64 FailOffset;     /* a read that contains this offset fails ... */
     NTSTATUS FailStatus;    /* ... with this status; STATUS_SUCCESS: never */
