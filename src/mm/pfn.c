@@ -100,6 +100,12 @@ VOID MiClaimFrame(PFN_FRAME Frame)
     MiForgetOwner(Pfn);
 }
 
+BOOLEAN MiHasFrames(ULONG Count)
+{
+    ASSERT_PFN_LOCKED();
+    return MiAvailableFrames >= MI_RESERVE_FRAMES + (LONG64)Count && !ExInjectFault(ExFaultFrame);
+}
+
 PFN_FRAME MiAllocateFrame(ULONG Flags)
 {
     BOOLEAN WantZero = (Flags & MI_FRAME_ZEROED) != 0, IsZero = FALSE;

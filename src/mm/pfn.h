@@ -60,7 +60,7 @@ VOID MiPrototypeFrameLost(MMPTE Original);
 
 #define MI_FRAME_ANY     0x00
 #define MI_FRAME_ZEROED  0x01 /* the content must be zero */
-#define MI_FRAME_RESERVE 0x02 /* may use the last MI_RESERVE_FRAMES: paging I/O and the writers only */
+#define MI_FRAME_RESERVE 0x02 /* may use the last MI_RESERVE_FRAMES: paging I/O, the writers, and after MiHasFrames */
 
 #define MI_RESERVE_FRAMES                                                                                              \
     32 /* what paging I/O needs to make progress: 16 frames of a cluster, a table, an MDL map, twice */
@@ -75,6 +75,12 @@ VOID MiPrototypeFrameLost(MMPTE Original);
  * IRQL: DISPATCH_LEVEL. Locks: PFN lock.
  */
 PFN_FRAME MiAllocateFrame(ULONG Flags);
+
+/*
+ * TRUE: so many frames are there beside the reserve, for a caller that needs all or none: it goes on to take them with MI_FRAME_RESERVE.
+ * One request of fault injection. IRQL: DISPATCH_LEVEL. Locks: PFN lock.
+ */
+BOOLEAN MiHasFrames(ULONG Count);
 
 /* Frames that processors keep for themselves (stash.c). TRUE: the freed frame was taken. All of them go back to the lists. PFN lock. */
 BOOLEAN MiStashFreeFrame(PFN_FRAME Frame);

@@ -32,7 +32,7 @@ static BOOLEAN MiTakeFirstFrames(PFN_FRAME *Frame)
 {
     KIRQL Irql = MiLockPfn();
 
-    if (MiAvailableFrames < MI_FIRST_FRAMES + MI_RESERVE_FRAMES || ExInjectFault(ExFaultFrame)) {
+    if (!MiHasFrames(MI_FIRST_FRAMES)) {
         MiUnlockPfn(Irql);
         return FALSE;
     }

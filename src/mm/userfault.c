@@ -13,7 +13,7 @@
  *     committed, no content ............. a zeroed frame
  *
  * A PTE of 0 is what its VAD says: a committed page of a VAD that is committed as a whole, or nothing. Page tables are made on
- * the way. Each step runs under the working-set lock; when a frame is short the step undoes nothing but empty tables, the
+ * the way, all that are missing or none. Each step runs under the working-set lock; when a frame is short, what was made stays, the
  * lock is dropped, the thread waits and the instruction runs again. Whoever comes second finds the PTE valid.
  *
  * IRQL: <= APC_LEVEL, also in the kernel on behalf of an attached process. No lock may be held by the caller that a fault takes.

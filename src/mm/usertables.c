@@ -34,11 +34,10 @@ VOID MiAddUsedEntries(PMMPTE Pte, LONG Delta)
     Pfn->OriginalPte.Soft.UsedEntries = (ULONG64)Used;
 }
 
-/* Links a fresh table below an entry whose own table is resident. */
+/* Links a fresh table below an entry whose own table is resident. PFN lock; the frames were found to be there. */
 static BOOLEAN MiMakeProcessTable(PMI_ADDRESS_SPACE Space, PMMPTE Entry, ULONG64 Bits)
 {
-    KIRQL Irql = MiLockPfn();
-    PFN_FRAME Frame = MiAllocateFrame(MI_FRAME_ZEROED);
+    PFN_FRAME Frame = MiAllocateFrame(MI_FRAME_ZEROED | MI_FRAME_RESERVE);
 
     if (Frame != 0) {
         MiInitializePfn(Frame, Entry, MiTableFrameOf(Entry), MiMakeDemandZeroPte(MM_READWRITE), MI_U4_MODIFIED);
@@ -50,25 +49,36 @@ static BOOLEAN MiMakeProcessTable(PMI_ADDRESS_SPACE Space, PMMPTE Entry, ULONG64
             MiAddUsedEntries(Entry, 1); /* the PML4 itself is not counted: it stays */
         }
     }
-    MiUnlockPfn(Irql);
     return Frame != 0;
 }
 
-/* The tables of the first so many levels below the PML4. */
+/*
+ * The tables of the first so many levels below the PML4: all that are missing, or none. Were they asked for one by one and given back when
+ * one fails, threads that take turns with few frames could go on like that for ever.
+ */
 static BOOLEAN MiMakeTables(PMI_ADDRESS_SPACE Space, PVOID Address, ULONG Levels)
 {
     PMMPTE Entry[3] = {MiPxeOf(Address), MiPpeOf(Address), MiPdeOf(Address)};
     ULONG64 Bits = MI_TABLE_BITS | ((LONG64)Address >= 0 ? PTE_USER : 0);
+    ULONG Level = 0;
+    BOOLEAN Made;
+    KIRQL Irql;
 
-    for (ULONG Level = 0; Level < Levels; Level++) {
-        if (!Entry[Level]->Hard.Valid && !MiMakeProcessTable(Space, Entry[Level], Bits)) {
-            if ((LONG64)Address >= 0) {
-                MiReleaseEmptyTables(Space, Address);
-            }
-            return FALSE;
-        }
+    while (Level < Levels && Entry[Level]->Hard.Valid) {
+        Level++;
     }
-    return TRUE;
+    if (Level == Levels) {
+        return TRUE;
+    }
+    Irql = MiLockPfn();
+    for (Made = MiHasFrames(Levels - Level); Made && Level < Levels; Level++) {
+        Made = MiMakeProcessTable(Space, Entry[Level], Bits);
+    }
+    MiUnlockPfn(Irql);
+    if (!Made && (LONG64)Address >= 0) {
+        MiReleaseEmptyTables(Space, Address); /* processors took the last ones for their stashes meanwhile */
+    }
+    return Made;
 }
 
 BOOLEAN MiMakeProcessTables(PMI_ADDRESS_SPACE Space, PVOID Address)
