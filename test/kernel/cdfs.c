@@ -6,9 +6,11 @@
  * that cannot work. That contents are right is proved from outside, by comparing digests with the host's.
  */
 #include <ntos/ktap.h>
+#include <ntos/ob.h>
 
 #define CDFS_TAG    'dcTK'
 #define CDFS_SECTOR 2048U
+#define CDFS_LEAF   L"\\??\\D:\\boot\\grub\\fonts" /* nothing in it is open */
 
 /* \??\D: is the boot disc. */
 static NTSTATUS CdfsOpen(HANDLE Directory, PCWSTR Path, ACCESS_MASK Access, ULONG Share, ULONG Disposition,
@@ -275,10 +277,45 @@ static VOID CdfsRawVolume(PKTAP_CONTEXT Ktap)
     ExFreePoolWithTag(Sector, CDFS_TAG);
 }
 
+static NTSTATUS CdfsList(PCWSTR Path)
+{
+    static UCHAR Buffer[1024] __attribute__((aligned(8)));
+    HANDLE Directory;
+    ULONG Entries;
+    NTSTATUS Status = CdfsOpenRead(Path, FILE_DIRECTORY_FILE, &Directory);
+
+    if (NT_SUCCESS(Status)) {
+        Status = CdfsQuery(Directory, NULL, FALSE, FALSE, Buffer, sizeof(Buffer), &Entries);
+        ZwClose(Directory);
+    }
+    return Status;
+}
+
+/*
+ * A directory is read through a file object of the file system's, which Mm keeps with the pages. However often the directory is opened
+ * again, it is one.
+ */
+static VOID CdfsStreams(PKTAP_CONTEXT Ktap)
+{
+    LARGE_INTEGER Pause = {.QuadPart = -100000};
+    LONG64 Files;
+
+    KTAP_EQUAL(CdfsList(CDFS_LEAF), STATUS_SUCCESS);
+    Files = (*IoFileObjectType)->ObjectCount;
+    for (ULONG Turn = 0; Turn < 4; Turn++) {
+        KTAP_EQUAL(CdfsList(CDFS_LEAF), STATUS_SUCCESS);
+    }
+    for (ULONG Turn = 0; Turn < 100 && (*IoFileObjectType)->ObjectCount > Files; Turn++) {
+        KeDelayExecutionThread(KernelMode, FALSE, &Pause); /* workers close some */
+    }
+    KTAP_CHECK((*IoFileObjectType)->ObjectCount <= Files);
+}
+
 static const KTAP_CASE_ENTRY CdfsCases[] = {
     {"names", CdfsNames},         {"read_only", CdfsReadOnly}, {"sharing", CdfsSharing},
     {"directory", CdfsDirectory}, {"pattern", CdfsPattern},    {"information", CdfsInformation},
     {"volume", CdfsVolume},       {"reads", CdfsReads},        {"raw_volume", CdfsRawVolume},
+    {"streams", CdfsStreams},
 };
 
 KTAP_SUITE(CdfsSuite, "fs.cdfs", CdfsCases);

@@ -62,12 +62,14 @@ typedef struct _CD_FCB {
     ISO_EXTENT Extent;      /* (c) Bytes of a directory are rounded up to whole sectors */
     ULONG Attributes;       /* (c) FILE_ATTRIBUTE_* */
     LARGE_INTEGER Time;     /* (c) */
-    ULONG References;       /* (v) file objects, the stream file, children, callers in transit */
-    ULONG Handles;          /* (v) file objects before IRP_MJ_CLEANUP */
-    SHARE_ACCESS Share;     /* (v) */
-    PFILE_OBJECT Stream;    /* (v) of a directory: through which it is read; NULL until needed */
+    ULONG References;       /* (v) file objects, stream files, children, callers in transit */
+    ULONG Streams;       /* (v) those of stream files: of a directory, Stream and older ones that Mm still refers to */
+    ULONG Handles;       /* (v) file objects before IRP_MJ_CLEANUP */
+    SHARE_ACCESS Share;  /* (v) */
+    PFILE_OBJECT Stream; /* (v) of a directory: through which it is read; NULL until needed */
     LIST_ENTRY DelayedLink; /* (d) */
     ULONG DelayedCloses;    /* (d) references that closed file objects gave up; on the list while not 0 */
+    ULONG DelayedStreams;   /* (d) how many of them were stream files */
     UNICODE_STRING Name;    /* (c) last component, as on the disc; the buffer follows the structure */
 } CD_FCB, *PCD_FCB;
 
@@ -110,7 +112,7 @@ NTSTATUS CdMountVolume(PIRP Irp, PIO_STACK_LOCATION Stack);
 PCD_FCB CdFindFcb(PCD_VCB Vcb, ULONGLONG FileId);
 NTSTATUS CdCreateFcb(PCD_VCB Vcb, PCD_FCB Parent, ULONGLONG FileId, const ISO_RECORD *Record, PCD_FCB *Fcb);
 VOID CdDereferenceFcb(PCD_FCB Fcb);
-VOID CdCloseFcbReference(PCD_FCB Fcb);
+VOID CdCloseFcbReference(PCD_FCB Fcb, BOOLEAN Stream);
 NTSTATUS CdOpenStream(PCD_FCB Directory);
 VOID CdInitializeFcbTable(PCD_VCB Vcb);
 VOID CdConvertDate(const uint8_t Date[7], PLARGE_INTEGER Time);

@@ -53,7 +53,7 @@ NTSTATUS CdClose(PCD_VCB Vcb, PIRP Irp, PIO_STACK_LOCATION Stack)
         ExFreePoolWithTag(Ccb, CD_TAG_CCB);
     }
     if (Fcb != NULL) {
-        CdCloseFcbReference(Fcb);
+        CdCloseFcbReference(Fcb, (FileObject->Flags & FO_STREAM_FILE) != 0);
     }
     return CdComplete(Irp, STATUS_SUCCESS, 0);
 }

@@ -3,8 +3,9 @@
  *
  * An FCB lives while References is not 0. A file's references are its file objects; Mm and Cc keep file objects (and so
  * the FCB, and with it the pages on standby) long after the last handle is closed. A directory is also referenced by its
- * children and, while it is being read through the cache, by its stream file; when only the stream is left, the stream
- * is given up, and its last reference comes back as an IRP_MJ_CLOSE like any other.
+ * children and by its stream files. It is read through one of them; when only streams are left, that one is given up, and its last
+ * reference comes back as an IRP_MJ_CLOSE like any other. That may take as long as Mm keeps the pages: a directory that is read again
+ * meanwhile gets another stream, beside the old one.
  *
  * IRP_MJ_CLOSE can arrive in any thread, one that holds an FCB's resource included, so it never waits for the VCB: if the
  * resource is not free at once, the reference goes on a list in memory that the FCB already has, and a worker thread
@@ -51,7 +52,8 @@ static VOID NTAPI CdDelayedCloses(PVOID Context)
         PCD_FCB Fcb = CONTAINING_RECORD(RemoveHeadList(&Vcb->DelayedList), CD_FCB, DelayedLink);
         ULONG Closes = Fcb->DelayedCloses;
 
-        Fcb->DelayedCloses = 0;
+        Fcb->Streams -= Fcb->DelayedStreams;
+        Fcb->DelayedCloses = Fcb->DelayedStreams = 0;
         KeReleaseSpinLock(&Vcb->DelayedLock, Irql);
         while (Closes-- != 0) {
             CdDereferenceFcb(Fcb); /* the last one frees it; the count is exact */
@@ -209,7 +211,7 @@ VOID CdDereferenceFcb(PCD_FCB Fcb)
 
         ASSERT(Fcb->References != 0);
         if (--Fcb->References != 0) {
-            if (Fcb->References == 1 && Fcb->Stream != NULL) {
+            if (Fcb->References == Fcb->Streams && Fcb->Stream != NULL) {
                 PFILE_OBJECT Stream = Fcb->Stream;
 
                 Fcb->Stream = NULL;
@@ -227,15 +229,18 @@ VOID CdDereferenceFcb(PCD_FCB Fcb)
 /**
  * CdCloseFcbReference - gives up a file object's reference, now or soon.
  *
+ * @Stream  it is that of a stream file object
+ *
  * IRQL: <= APC_LEVEL.  Locks: takes the VCB only if it is free.
  */
-VOID CdCloseFcbReference(PCD_FCB Fcb)
+VOID CdCloseFcbReference(PCD_FCB Fcb, BOOLEAN Stream)
 {
     PCD_VCB Vcb = Fcb->Vcb;
     BOOLEAN Queue;
     KIRQL Irql;
 
     if (ExAcquireResourceExclusiveLite(&Vcb->Resource, FALSE)) {
+        Fcb->Streams -= Stream;
         CdDereferenceFcb(Fcb);
         ExReleaseResourceLite(&Vcb->Resource);
         return;
@@ -244,6 +249,7 @@ VOID CdCloseFcbReference(PCD_FCB Fcb)
     if (Fcb->DelayedCloses++ == 0) {
         InsertTailList(&Vcb->DelayedList, &Fcb->DelayedLink);
     }
+    Fcb->DelayedStreams += Stream;
     Queue = !Vcb->DelayedQueued;
     Vcb->DelayedQueued = TRUE;
     KeReleaseSpinLock(&Vcb->DelayedLock, Irql);
@@ -274,6 +280,7 @@ NTSTATUS CdOpenStream(PCD_FCB Directory)
     Stream->SectionObjectPointer = &Directory->Section;
     Stream->ReadAccess = TRUE;
     Directory->References++;
+    Directory->Streams++;
     __try {
         CdStartCaching(Stream, Directory);
         Directory->Stream = Stream;
