@@ -112,6 +112,11 @@ BOOLEAN KeStartProcessor(ULONG ApicId, ULONG64 MicroSeconds);
 KIRQL KeFreezeProcessors(VOID);
 VOID KeThawProcessors(KIRQL OldIrql);
 
+/* Exports that the DDK's headers do not declare: a routine in a DPC on every processor, and its barrier. (src/ke/ipi.c) */
+VOID NTAPI KeGenericCallDpc(PKDEFERRED_ROUTINE Routine, PVOID Context);
+VOID NTAPI KeSignalCallDpcDone(PVOID SystemArgument1);
+LOGICAL NTAPI KeSignalCallDpcSynchronize(PVOID SystemArgument2);
+
 /* Prints one line a frame, "  #0 0xFFFFF80000001234 ntoskrnl.exe+0x1234"; NULL: the caller's stack. IRQL: any. */
 VOID KiPrintStack(PKTRAP_FRAME Frame);
 

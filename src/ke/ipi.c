@@ -4,6 +4,7 @@
  *   reschedule      KI_VECTOR_DPC, sent by whoever sets NextThread or queues a DPC (sched.c, dpc.c)
  *   call function   KI_VECTOR_IPI: all processors meet, then each calls the function, then all part (KeIpiGenericCall)
  *   freeze          a DPC on each, in which it waits: so it stops outside whatever is done at DISPATCH_LEVEL
+ *   generic DPC     a DPC on each, which calls a routine that may wait for the others (KeGenericCallDpc); there is no freeze meanwhile
  *   shootdown       KI_VECTOR_TLB: Mm's request, see src/mm/tlb.c
  *   stop            NMI: bug check, debugger, and the stacks that an NMI from outside prints (trap.c, bugcheck.c, kd)
  *
@@ -111,11 +112,28 @@ ULONG_PTR NTAPI KeIpiGenericCall(PKIPI_BROADCAST_WORKER BroadcastFunction, ULONG
     return Result;
 }
 
-/* ---- Freezing ---- */
+/* ---- DPCs on all processors: freezing, generic DPCs ---- */
 
-static volatile LONG KiFreezer;             /* 1: somebody freezes, or is about to; interlocked */
+static volatile LONG KiFreezer; /* 1: somebody has, or is about to have, a DPC on each that waits; interlocked */
 static volatile LONG KiFrozen, KiFreezeEnd; /* processors that have stopped; they may go on */
 static KDPC KiFreezeDpc[KI_MAXIMUM_PROCESSORS];
+
+/* Queues a DPC on each of the other processors; returns how many they are. DISPATCH_LEVEL, KiFreezer is ours. */
+static LONG CallOthers(PKDEFERRED_ROUTINE Routine, PVOID Context, PVOID Argument1, PVOID Argument2)
+{
+    LONG Others = 0;
+
+    for (ULONG Number = 0; Number < KeNumberOfActiveProcessors; Number++) {
+        if (Number != KeGetCurrentPrcb()->Number) {
+            KeInitializeDpc(&KiFreezeDpc[Number], Routine, Context);
+            KeSetTargetProcessorDpc(&KiFreezeDpc[Number], (CCHAR)Number);
+            KeSetImportanceDpc(&KiFreezeDpc[Number], HighImportance);
+            KeInsertQueueDpc(&KiFreezeDpc[Number], Argument1, Argument2);
+            Others++;
+        }
+    }
+    return Others;
+}
 
 static VOID NTAPI FreezeHere(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
 {
@@ -126,6 +144,21 @@ static VOID NTAPI FreezeHere(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Ar
     }
     VfResumeWatch();
     InterlockedDecrement(&KiFrozen);
+}
+
+/* Waits below DISPATCH_LEVEL, where the one before us can freeze this processor too. Returns the old IRQL, at DISPATCH_LEVEL. */
+static KIRQL BecomeFreezer(VOID)
+{
+    ASSERT_IRQL_MAX(APC_LEVEL);
+    for (;;) {
+        KIRQL OldIrql = KfRaiseIrql(DISPATCH_LEVEL);
+
+        if (InterlockedCompareExchange(&KiFreezer, 1, 0) == 0) {
+            return OldIrql;
+        }
+        KeLowerIrql(OldIrql);
+        YieldProcessor();
+    }
 }
 
 /**
@@ -140,23 +173,10 @@ static VOID NTAPI FreezeHere(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Ar
  */
 KIRQL KeFreezeProcessors(VOID)
 {
-    LONG Others = 0;
+    KIRQL OldIrql = BecomeFreezer();
 
-    ASSERT_IRQL_MAX(APC_LEVEL);
-    while (InterlockedCompareExchange(&KiFreezer, 1, 0) != 0) {
-        YieldProcessor();
-    }
-    KIRQL OldIrql = KfRaiseIrql(DISPATCH_LEVEL);
     KiFreezeEnd = 0;
-    for (ULONG Number = 0; Number < KeNumberOfActiveProcessors; Number++) {
-        if (Number != KeGetCurrentPrcb()->Number) {
-            KeInitializeDpc(&KiFreezeDpc[Number], FreezeHere, NULL);
-            KeSetTargetProcessorDpc(&KiFreezeDpc[Number], (CCHAR)Number);
-            KeSetImportanceDpc(&KiFreezeDpc[Number], HighImportance);
-            KeInsertQueueDpc(&KiFreezeDpc[Number], NULL, NULL);
-            Others++;
-        }
-    }
+    LONG Others = CallOthers(FreezeHere, NULL, NULL, NULL);
     while (KiFrozen != Others) {
         YieldProcessor();
     }
@@ -171,4 +191,71 @@ VOID KeThawProcessors(KIRQL OldIrql)
     }
     InterlockedExchange(&KiFreezer, 0);
     KeLowerIrql(OldIrql);
+}
+
+/* What processors that run a generic DPC share; on the stack of who called for it. */
+typedef struct _GENERIC_CALL {
+    volatile LONG Busy;   /* processors that have not said that they are done; interlocked */
+    volatile LONG Coming; /* processors that are not at the barrier yet; interlocked */
+    volatile LONG Passed; /* times the barrier was passed; changed by the last to come */
+    LONG Processors;      /* (c) */
+} GENERIC_CALL;
+
+/**
+ * KeGenericCallDpc - calls a routine on every processor at DISPATCH_LEVEL, at about the same time.
+ *
+ * @Routine  called with a DPC of its processor, Context, and as system arguments what KeSignalCallDpcDone and
+ *           KeSignalCallDpcSynchronize take. It calls the first once, before it returns, and the second any number of times, but on all
+ *           processors alike
+ *
+ * IRQL: <= APC_LEVEL, no spin locks. Returns when the routine is done on every processor.
+ */
+VOID NTAPI KeGenericCallDpc(PKDEFERRED_ROUTINE Routine, PVOID Context)
+{
+    LONG Processors = (LONG)KeNumberOfActiveProcessors;
+    GENERIC_CALL Call = {.Busy = Processors, .Coming = Processors, .Processors = Processors};
+    KIRQL OldIrql = BecomeFreezer();
+    PKDPC Own = &KiFreezeDpc[KeGetCurrentPrcb()->Number];
+
+    CallOthers(Routine, Context, &Call, &Call);
+    KeInitializeDpc(Own, Routine, Context);
+    Routine(Own, Context, &Call, &Call);
+    ASSERT_IRQL(DISPATCH_LEVEL);
+    VfStopWatch();
+    while (Call.Busy != 0) {
+        YieldProcessor();
+    }
+    VfResumeWatch();
+    InterlockedExchange(&KiFreezer, 0);
+    KeLowerIrql(OldIrql);
+}
+
+VOID NTAPI KeSignalCallDpcDone(PVOID SystemArgument1)
+{
+    InterlockedDecrement(&((GENERIC_CALL *)SystemArgument1)->Busy);
+}
+
+/**
+ * KeSignalCallDpcSynchronize - waits until every processor has come here.
+ *
+ * returns  TRUE on one of them, the last to come
+ *
+ * IRQL: DISPATCH_LEVEL, in the routine that KeGenericCallDpc calls.
+ */
+LOGICAL NTAPI KeSignalCallDpcSynchronize(PVOID SystemArgument2)
+{
+    GENERIC_CALL *Call = SystemArgument2;
+    LONG Passed = Call->Passed;
+
+    if (InterlockedDecrement(&Call->Coming) == 0) {
+        Call->Coming = Call->Processors;
+        InterlockedIncrement(&Call->Passed); /* behind this nobody waits any more, and the next barrier begins */
+        return TRUE;
+    }
+    VfStopWatch();
+    while (Call->Passed == Passed) {
+        YieldProcessor();
+    }
+    VfResumeWatch();
+    return FALSE;
 }

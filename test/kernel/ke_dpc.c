@@ -1,5 +1,5 @@
 /*
- * ke_dpc.c - suite ke.dpc: level, order, importance, removal.
+ * ke_dpc.c - suite ke.dpc: level, order, importance, removal, calls on all processors.
  *
  * DPCs are queued at raised IRQL, so that they gather; each notes when it ran. KeFlushQueuedDpcs is what says that all have
  * run, and is tested by that.
@@ -99,6 +99,60 @@ static VOID Again(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(Runs, 100);
 }
 
+static volatile KAFFINITY Met;
+static volatile LONG Last, TooEarly, Calls;
+
+/* Twice through the barrier: nobody is behind it before everybody has come. */
+static VOID NTAPI Everywhere(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
+{
+    LONG Processors = (LONG)KeNumberOfActiveProcessors;
+
+    for (LONG Round = 1; Round <= 2; Round++) {
+        InterlockedOr64((volatile LONG64 *)&Met, (LONG64)KeGetCurrentPrcb()->SetMember);
+        InterlockedIncrement(&Runs);
+        InterlockedExchangeAdd(&Last, KeSignalCallDpcSynchronize(Argument2) != 0);
+        InterlockedExchangeAdd(&TooEarly,
+                               Runs < Round * Processors || Context != &Runs || KeGetCurrentIrql() != DISPATCH_LEVEL);
+        KeSignalCallDpcSynchronize(Argument2);
+    }
+    KeSignalCallDpcDone(Argument1);
+}
+
+static VOID Generic(PKTAP_CONTEXT Ktap)
+{
+    for (ULONG Turn = 0; Turn < 20; Turn++) {
+        Runs = Last = TooEarly = 0;
+        Met = 0;
+        KeGenericCallDpc(Everywhere, (PVOID)&Runs);
+        KTAP_EQUAL(Runs, 2 * KeNumberOfActiveProcessors);
+        KTAP_EQUAL(Met, KeQueryActiveProcessors());
+        KTAP_EQUAL(Last, 2);
+        KTAP_EQUAL(TooEarly, 0);
+    }
+}
+
+static VOID CallAndFreeze(ULONG Number)
+{
+    for (ULONG Turn = 0; Turn < 50; Turn++) {
+        if ((Turn + Number) % 3 == 0) {
+            KeThawProcessors(KeFreezeProcessors());
+        } else {
+            KeGenericCallDpc(Everywhere, (PVOID)&Runs);
+            InterlockedIncrement(&Calls);
+        }
+    }
+}
+
+/* Threads on all processors ask for it at the same time, and for freezes. */
+static VOID GenericRace(PKTAP_CONTEXT Ktap)
+{
+    Runs = TooEarly = Calls = 0;
+    KTAP_CHECK(KTAP_WHOLE(TestParallel(TestRacers(), CallAndFreeze)));
+    KTAP_EQUAL(Runs, 2 * Calls * (LONG)KeNumberOfActiveProcessors);
+    KTAP_EQUAL(TooEarly, 0);
+}
+
 static const KTAP_CASE_ENTRY Cases[] = {
-    {"at_dispatch_level", AtDispatch}, {"importance", Importance}, {"remove", Remove}, {"queues_itself", Again}};
+    {"at_dispatch_level", AtDispatch}, {"importance", Importance}, {"remove", Remove},
+    {"queues_itself", Again},          {"generic", Generic},       {"generic_versus_freeze", GenericRace}};
 KTAP_SUITE(KeDpcSuite, "ke.dpc", Cases);
