@@ -41,6 +41,29 @@ static DECLSPEC_NORETURN VOID RtlpRaiseInvalid(NTSTATUS Status, PEXCEPTION_RECOR
     RtlpUnhandledException(&Record, NULL);
 }
 
+/*
+ * May code without a function entry be taken for a leaf function, whose return address is on top of the stack? That must be readable.
+ * In the kernel code lies in images; a RIP elsewhere is a call that led nowhere, if known code made it. A program may also have generated
+ * code, which nobody describes; there it is the RIP 0 that ends a stack, or is a call that led nowhere.
+ */
+static BOOLEAN RtlpIsLeaf(PCONTEXT Context, ULONG64 ImageBase)
+{
+#if NT_USER
+    BOOLEAN Generated = Context->Rip != 0;
+#else
+    BOOLEAN Generated = FALSE;
+#endif
+    ULONG64 Return, Base;
+
+    if ((Context->Rsp & 7) != 0 || !KiCopyMemoryNoFault(&Return, (PVOID)Context->Rsp, sizeof(Return))) {
+        return FALSE;
+    }
+    if (ImageBase != 0 || Generated) {
+        return TRUE;
+    }
+    return RtlLookupFunctionEntry(Return, &Base, NULL) != NULL;
+}
+
 /* Undoes one frame of Context and describes it in Dispatcher; FALSE: the walk has left known code. */
 static BOOLEAN RtlpNextFrame(ULONG HandlerType, PCONTEXT Context, PDISPATCHER_CONTEXT Dispatcher)
 {
@@ -48,25 +71,13 @@ static BOOLEAN RtlpNextFrame(ULONG HandlerType, PCONTEXT Context, PDISPATCHER_CO
     Dispatcher->LanguageHandler = NULL;
     Dispatcher->ScopeIndex = 0;
     Dispatcher->FunctionEntry = RtlLookupFunctionEntry(Context->Rip, &Dispatcher->ImageBase, NULL);
-    if (Dispatcher->FunctionEntry == NULL) {
-        ULONG64 Return, Base;
-
-        if ((Context->Rsp & 7) != 0 || !KiCopyMemoryNoFault(&Return, (PVOID)Context->Rsp, sizeof(Return))) {
-            return FALSE;
-        }
-        /* A call that led nowhere is a leaf too, if known code made it. */
-        if (Dispatcher->ImageBase == 0 && (RtlLookupFunctionEntry(Return, &Base, NULL) == NULL || Base == 0)) {
-            return FALSE;
-        }
-        Dispatcher->EstablisherFrame = Context->Rsp;
-        Context->Rip = Return;
-        Context->Rsp += sizeof(ULONG64);
-        return TRUE;
+    if (Dispatcher->FunctionEntry == NULL && !RtlpIsLeaf(Context, Dispatcher->ImageBase)) {
+        return FALSE;
     }
     Dispatcher->LanguageHandler =
         RtlVirtualUnwind(HandlerType, Dispatcher->ImageBase, Dispatcher->ControlPc, Dispatcher->FunctionEntry, Context,
                          &Dispatcher->HandlerData, &Dispatcher->EstablisherFrame, NULL);
-    return Context->Rip != 0 || Dispatcher->LanguageHandler != NULL;
+    return TRUE;
 }
 
 /* ---- Dispatch ---- */
@@ -118,9 +129,6 @@ BOOLEAN RtlpDispatchToFrames(PEXCEPTION_RECORD ExceptionRecord, PCONTEXT Context
             default:
                 RtlpRaiseInvalid(STATUS_INVALID_DISPOSITION, ExceptionRecord);
             }
-        }
-        if (Walk.Rip == 0) {
-            break;
         }
     }
     return FALSE;

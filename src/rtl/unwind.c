@@ -402,18 +402,26 @@ static PEXCEPTION_ROUTINE RtlpVirtualUnwind(ULONG HandlerType, ULONG64 ImageBase
 /**
  * RtlVirtualUnwind - undo one frame; the documented interface.
  *
- * A stack that cannot be read leaves Rip 0 in the context, which ends every walk.
+ * @FunctionEntry  NULL: ControlPc is in a leaf function, whose return address RSP points to
+ *
+ * A stack that cannot be read leaves Rip and Rsp 0 in the context, which ends every walk. Rip alone is 0 where a call led to 0.
  */
 PEXCEPTION_ROUTINE NTAPI RtlVirtualUnwind(ULONG HandlerType, ULONG64 ImageBase, ULONG64 ControlPc,
                                           PRUNTIME_FUNCTION FunctionEntry, PCONTEXT ContextRecord, PVOID *HandlerData,
                                           PULONG64 EstablisherFrame, PKNONVOLATILE_CONTEXT_POINTERS ContextPointers)
 {
     UNWIND_STATE State = {.Context = ContextRecord, .Pointers = ContextPointers};
-    PEXCEPTION_ROUTINE Handler =
-        RtlpVirtualUnwind(HandlerType, ImageBase, ControlPc, FunctionEntry, &State, HandlerData, EstablisherFrame);
+    PEXCEPTION_ROUTINE Handler = NULL;
 
+    if (FunctionEntry == NULL) {
+        *EstablisherFrame = ContextRecord->Rsp;
+        RtlpPopReturnAddress(&State);
+    } else {
+        Handler =
+            RtlpVirtualUnwind(HandlerType, ImageBase, ControlPc, FunctionEntry, &State, HandlerData, EstablisherFrame);
+    }
     if (State.Damaged) {
-        ContextRecord->Rip = 0;
+        ContextRecord->Rip = ContextRecord->Rsp = 0;
         return NULL;
     }
     return Handler;

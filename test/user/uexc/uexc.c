@@ -103,6 +103,39 @@ static ULONG AccessViolation(VOID)
     return 0;
 }
 
+static ULONG Finals;
+
+static VOID CallFinally(PVOID Address)
+{
+    __try {
+        Call(Address);
+    } __finally {
+        Finals++;
+    }
+}
+
+/* Calls that lead nowhere, and code that no image describes: the frames of those who called it get the exception, and are unwound. */
+static ULONG Leaf(VOID)
+{
+    static const UCHAR Code[] = {0xE8, 1,    0,    0,    0,   0xC3, /* call the rest; ret */
+                                 0x31, 0xC0, 0x8B, 0x00, 0xC3};     /* xor eax, eax; mov eax, [rax]; ret */
+    PUCHAR Page = Allocate(PAGE_READWRITE);
+    PVOID Base = Page;
+    SIZE_T Size = PAGE_SIZE;
+    ULONG Old;
+
+    CHECK(Page != NULL);
+    Finals = 0;
+    CHECK(Provoke(CallFinally, NULL) == STATUS_ACCESS_VIOLATION && SeenIs(2, 8, 0) && Finals == 1);
+    CHECK(Provoke(CallFinally, Page) == STATUS_ACCESS_VIOLATION && SeenIs(2, 8, (ULONG64)Page) && Finals == 2);
+    CHECK(Provoke(CallFinally, &Finals) == STATUS_ACCESS_VIOLATION && SeenIs(2, 8, (ULONG64)&Finals) && Finals == 3);
+    RtlCopyMemory(Page, Code, sizeof(Code));
+    CHECK(NtProtectVirtualMemory(ZwCurrentProcess(), &Base, &Size, PAGE_EXECUTE_READ, &Old) == STATUS_SUCCESS);
+    CHECK(Provoke(CallFinally, Page) == STATUS_ACCESS_VIOLATION && SeenIs(2, 0, 0) && Finals == 4);
+    CHECK(Seen.ExceptionAddress == Page + 8);
+    return Release(Page);
+}
+
 static VOID Misaligned(PVOID Address)
 {
     __asm__ volatile("pushfq\n\torl $0x40000, (%%rsp)\n\tpopfq\n\tmovl 1(%0), %%eax\n\t"
@@ -399,10 +432,15 @@ static ULONG InPage(PCWSTR Path)
 }
 
 static const USER_CASE Cases[] = {
-    {"user.exc.guard_page", GuardPage}, {"user.exc.access_violation", AccessViolation},
-    {"user.exc.alignment", Alignment},  {"user.exc.stack_overflow", StackOverflow},
-    {"user.exc.division", Division},    {"user.exc.x87", X87},
-    {"user.exc.simd", SimdFloat},       {"user.exc.traps", Traps},
+    {"user.exc.guard_page", GuardPage},
+    {"user.exc.access_violation", AccessViolation},
+    {"user.exc.alignment", Alignment},
+    {"user.exc.stack_overflow", StackOverflow},
+    {"user.exc.division", Division},
+    {"user.exc.x87", X87},
+    {"user.exc.simd", SimdFloat},
+    {"user.exc.traps", Traps},
+    {"user.exc.leaf", Leaf},
 };
 
 NTSTATUS NTAPI NtProcessStartup(PPEB Peb)
