@@ -55,6 +55,46 @@ def test_suites_under_failures_on_one_processor(console):
     check_verifier(console)
 
 
+def holdings(session):
+    """Objects by type, pool by tag (but IRPs, of which each processor keeps some), pages of commit."""
+    objects = re.findall(r"^(\w+) +(\d+) +(\d+)$", session.run("objects"), re.MULTILINE)
+    pool = re.findall(r"^(\S+) +\d+ +\d+ +(\d+) +(\d+)$", session.run("pooltags"), re.MULTILINE)
+    assert len(objects) > 10 and len(pool) > 10
+    counts = {("objects", name): int(count) for name, count, _ in objects}
+    return counts | {("pool", tag): int(size) for tag, _, size in pool if tag != "Irp"}
+
+
+def run_program_under(session, kind, interval, command, patience=120):
+    """Runs a program while everybody's requests fail: it ends, whatever its status; returns whether it was started."""
+    session.run(f"fault {kind}:{interval}")
+    text = session.run(f"run {command}", patience)
+    session.run("fault off")
+    assert re.search(r"exit status 0x|^run: .*0x[0-9A-F]{8}$", text, re.MULTILINE), text
+    return "exit status 0x" in text
+
+
+PROGRAM_FAULTS = [("pool", 29), ("pool", 101), ("object", 3), ("object", 7), ("irp", 5), ("frame", 13)]
+
+
+@machines("qemu-bios-256-4cpu-stress1")
+def test_programs_under_failures(console):
+    """Processes made and ended while requests fail: each ends with a status and nothing of it stays."""
+    started = 0
+    for kind, interval in PROGRAM_FAULTS:
+        for command in ("hello", "uproc storm 8 8"):
+            for turn in range(4):  # tables and caches grow once; what grows each time is a leak
+                before = holdings(console)
+                started += run_program_under(console, kind, interval, command)
+                grown = {what: (before.get(what, 0), count) for what, count in holdings(console).items() if count > before.get(what, 0)}
+                if not grown:
+                    break
+            assert not grown, f"{command} with {kind}:{interval}: {grown}"
+    assert started >= len(PROGRAM_FAULTS)
+    ktap = parse_ktap(console.run("test mm.process.empty", 120))
+    assert ktap.ok()
+    check_verifier(console)
+
+
 def test_special_pool():
     """special=*: each block ends at a page that is not there. The system starts, and suites that allocate much run."""
     with Session(Machine.named("qemu-bios-256-stress1", cmdline="special=* test"), log="special-pool") as session:
