@@ -10,41 +10,53 @@
 
 #include "iop.h"
 
+/* A service's parameters; behind them what was read of the caller's small ones, once. */
+typedef struct _IOP_TRANSFER {
+    BOOLEAN Write;
+    PIO_APC_ROUTINE ApcRoutine;
+    PVOID ApcContext;
+    PVOID Buffer;
+    ULONG Length; /* bytes */
+    ULONG Key;
+    LARGE_INTEGER Offset;
+} IOP_TRANSFER, *PIOP_TRANSFER;
+
 /* The offset a transfer starts at. Returns FALSE if the caller has to give one and did not, or gave a negative one. */
-static BOOLEAN IopTransferOffset(PFILE_OBJECT File, PLARGE_INTEGER Given, BOOLEAN Write, PLARGE_INTEGER Offset)
+static BOOLEAN IopTransferOffset(PFILE_OBJECT File, PLARGE_INTEGER Given, PIOP_TRANSFER Transfer)
 {
     BOOLEAN UsePosition = Given == NULL || (Given->LowPart == FILE_USE_FILE_POINTER_POSITION && Given->HighPart == -1);
 
     if (!UsePosition) {
-        *Offset = *Given;
-        return Offset->QuadPart >= 0 ||
-               (Write && Offset->LowPart == FILE_WRITE_TO_END_OF_FILE && Offset->HighPart == -1);
+        Transfer->Offset = *Given;
+        return Given->QuadPart >= 0 ||
+               (Transfer->Write && Given->LowPart == FILE_WRITE_TO_END_OF_FILE && Given->HighPart == -1);
     }
     if ((File->Flags & FO_SYNCHRONOUS_IO) == 0) {
         if ((File->DeviceObject->Vpb == NULL || (File->Flags & FO_DIRECT_DEVICE_OPEN) != 0) && Given == NULL) {
-            Offset->QuadPart = 0; /* a device without positions */
+            Transfer->Offset.QuadPart = 0; /* a device without positions */
             return TRUE;
         }
         return FALSE;
     }
-    *Offset = File->CurrentByteOffset;
+    Transfer->Offset = File->CurrentByteOffset;
     return TRUE;
 }
 
 /* Unbuffered transfers are whole sectors at aligned places. */
-static BOOLEAN IopIsAligned(PIOP_REQUEST Request, PVOID Buffer, ULONG Length, PLARGE_INTEGER Offset)
+static BOOLEAN IopIsAligned(PIOP_REQUEST Request, PIOP_TRANSFER Transfer)
 {
     ULONG Sector = Request->Device->SectorSize;
 
     if ((Request->File->Flags & FO_NO_INTERMEDIATE_BUFFERING) == 0 || Sector == 0) {
         return TRUE;
     }
-    return (Length & (Sector - 1)) == 0 && ((ULONG_PTR)Buffer & Request->Device->AlignmentRequirement) == 0 &&
-           (Offset->QuadPart < 0 || (Offset->QuadPart & (Sector - 1)) == 0);
+    return (Transfer->Length & (Sector - 1)) == 0 &&
+           ((ULONG_PTR)Transfer->Buffer & Request->Device->AlignmentRequirement) == 0 &&
+           (Transfer->Offset.QuadPart < 0 || (Transfer->Offset.QuadPart & (Sector - 1)) == 0);
 }
 
 /* The driver's fast path: TRUE if it did the read. */
-static BOOLEAN IopFastRead(PIOP_REQUEST Request, PVOID Buffer, ULONG Length, PLARGE_INTEGER Offset, ULONG Key)
+static BOOLEAN IopFastRead(PIOP_REQUEST Request, PIOP_TRANSFER Transfer)
 {
     PFAST_IO_DISPATCH Fast = Request->Device->DriverObject->FastIoDispatch;
     PFILE_OBJECT File = Request->File;
@@ -56,7 +68,8 @@ static BOOLEAN IopFastRead(PIOP_REQUEST Request, PVOID Buffer, ULONG Length, PLA
         return FALSE;
     }
     __try { /* the buffer may be a program's; what is wrong with it, the slow path says */
-        Done = Fast->FastIoRead(File, Offset, Length, TRUE, Key, Buffer, &Request->Iosb, Request->Device);
+        Done = Fast->FastIoRead(File, &Transfer->Offset, Transfer->Length, TRUE, Transfer->Key, Transfer->Buffer,
+                                &Request->Iosb, Request->Device);
     } __except (Request->Mode == KernelMode ? EXCEPTION_CONTINUE_SEARCH : EXCEPTION_EXECUTE_HANDLER) {
         Done = FALSE;
     }
@@ -67,106 +80,88 @@ static BOOLEAN IopFastRead(PIOP_REQUEST Request, PVOID Buffer, ULONG Length, PLA
            Request->Iosb.Status == STATUS_END_OF_FILE;
 }
 
-/* The small parameters of a transfer, read once. */
-typedef struct _IOP_TRANSFER {
-    PLARGE_INTEGER Given; /* Place, or NULL: the caller gave no offset */
-    LARGE_INTEGER Place;
-    ULONG Key;
-} IOP_TRANSFER, *PIOP_TRANSFER;
-
-static NTSTATUS IopCaptureTransfer(PIOP_TRANSFER Transfer, PLARGE_INTEGER ByteOffset, PULONG Key)
+/* Offset and key, checked; the request's APC. On error the request is over. */
+static NTSTATUS IopBeginTransfer(PIOP_REQUEST Request, PIOP_TRANSFER Transfer, PLARGE_INTEGER Given)
 {
+    NTSTATUS Status = IopSetCompletion(Request, Transfer->ApcRoutine, Transfer->ApcContext);
+
+    if (!NT_SUCCESS(Status)) {
+        return IopFailRequest(Request, Status);
+    }
+    if (!IopTransferOffset(Request->File, Given, Transfer) || !IopIsAligned(Request, Transfer)) {
+        return IopFailRequest(Request, STATUS_INVALID_PARAMETER);
+    }
+    return STATUS_SUCCESS;
+}
+
+/* By IRP. IRP_MJ_READ and IRP_MJ_WRITE have parameters of one layout (page.c asserts it). */
+static NTSTATUS IopSendTransfer(PIOP_REQUEST Request, PIOP_TRANSFER Transfer)
+{
+    ULONG Flags = Request->File->Flags;
+    NTSTATUS Status = IopAllocateRequestIrp(Request, Transfer->Write ? IRP_MJ_WRITE : IRP_MJ_READ, IRP_MN_NORMAL);
+
+    if (NT_SUCCESS(Status)) {
+        Status = IopTransferBuffer(Request, Transfer->Buffer, Transfer->Length, Transfer->Write);
+    }
+    if (!NT_SUCCESS(Status)) {
+        return IopFailRequest(Request, Status);
+    }
+    Request->Irp->Flags |= (Transfer->Write ? IRP_WRITE_OPERATION : IRP_READ_OPERATION) | IRP_DEFER_IO_COMPLETION |
+                           ((Flags & FO_NO_INTERMEDIATE_BUFFERING) != 0 ? IRP_NOCACHE : 0);
+    Request->Stack->Flags = Transfer->Write && (Flags & FO_WRITE_THROUGH) != 0 ? SL_WRITE_THROUGH : 0;
+    Request->Stack->Parameters.Read.Length = Transfer->Length;
+    Request->Stack->Parameters.Read.Key = Transfer->Key;
+    Request->Stack->Parameters.Read.ByteOffset = Transfer->Offset;
+    return IopIssueRequest(Request);
+}
+
+/* The whole of both services. */
+static NTSTATUS IopTransfer(PIOP_TRANSFER Transfer, HANDLE FileHandle, HANDLE Event, PIO_STATUS_BLOCK IoStatusBlock,
+                            PLARGE_INTEGER ByteOffset, PULONG Key)
+{
+    LARGE_INTEGER Given = {.QuadPart = 0};
+    IOP_REQUEST Request;
     NTSTATUS Status = STATUS_SUCCESS;
 
-    Transfer->Given = ByteOffset == NULL ? NULL : &Transfer->Place;
-    Transfer->Key = 0;
     if (ByteOffset != NULL) {
-        Status = ExCopyFromCaller(&Transfer->Place, ByteOffset, sizeof(Transfer->Place));
+        Status = ExCopyFromCaller(&Given, ByteOffset, sizeof(Given));
     }
     if (NT_SUCCESS(Status) && Key != NULL) {
         Status = ExCopyFromCaller(&Transfer->Key, Key, sizeof(Transfer->Key));
     }
-    return Status;
+    if (NT_SUCCESS(Status)) {
+        Status = IopOpenRequest(&Request, FileHandle, Event, Transfer->Write ? FILE_WRITE_DATA : FILE_READ_DATA,
+                                IoStatusBlock, FALSE);
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = IopBeginTransfer(&Request, Transfer, ByteOffset == NULL ? NULL : &Given);
+    }
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    if (!Transfer->Write && IopFastRead(&Request, Transfer)) {
+        return IopFinishAnswered(&Request, Request.Iosb.Status, Request.Iosb.Information);
+    }
+    return IopSendTransfer(&Request, Transfer);
 }
 
 NTSTATUS NTAPI NtReadFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
                           PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer, ULONG Length, PLARGE_INTEGER ByteOffset,
                           PULONG Key)
 {
-    IOP_TRANSFER Transfer;
-    LARGE_INTEGER Offset;
-    IOP_REQUEST Request;
-    NTSTATUS Status = IopCaptureTransfer(&Transfer, ByteOffset, Key);
+    IOP_TRANSFER Transfer = {.ApcRoutine = ApcRoutine, .ApcContext = ApcContext, .Buffer = Buffer, .Length = Length};
 
-    if (NT_SUCCESS(Status)) {
-        Status = IopOpenRequest(&Request, FileHandle, Event, FILE_READ_DATA, IoStatusBlock, FALSE);
-    }
-    if (!NT_SUCCESS(Status)) {
-        return Status;
-    }
-    Status = IopSetCompletion(&Request, ApcRoutine, ApcContext);
-    if (!NT_SUCCESS(Status)) {
-        return IopFailRequest(&Request, Status);
-    }
-    if (!IopTransferOffset(Request.File, Transfer.Given, FALSE, &Offset) ||
-        !IopIsAligned(&Request, Buffer, Length, &Offset)) {
-        return IopFailRequest(&Request, STATUS_INVALID_PARAMETER);
-    }
-    if (IopFastRead(&Request, Buffer, Length, &Offset, Transfer.Key)) {
-        return IopFinishAnswered(&Request, Request.Iosb.Status, Request.Iosb.Information);
-    }
-    Status = IopAllocateRequestIrp(&Request, IRP_MJ_READ, IRP_MN_NORMAL);
-    if (NT_SUCCESS(Status)) {
-        Status = IopTransferBuffer(&Request, Buffer, Length, FALSE);
-    }
-    if (!NT_SUCCESS(Status)) {
-        return IopFailRequest(&Request, Status);
-    }
-    Request.Irp->Flags |= IRP_READ_OPERATION | IRP_DEFER_IO_COMPLETION;
-    Request.Irp->Flags |= ((Request.File->Flags & FO_NO_INTERMEDIATE_BUFFERING) != 0) ? IRP_NOCACHE : 0;
-    Request.Stack->Parameters.Read.Length = Length;
-    Request.Stack->Parameters.Read.Key = Transfer.Key;
-    Request.Stack->Parameters.Read.ByteOffset = Offset;
-    return IopIssueRequest(&Request);
+    return IopTransfer(&Transfer, FileHandle, Event, IoStatusBlock, ByteOffset, Key);
 }
 
 NTSTATUS NTAPI NtWriteFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
                            PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer, ULONG Length, PLARGE_INTEGER ByteOffset,
                            PULONG Key)
 {
-    IOP_TRANSFER Transfer;
-    LARGE_INTEGER Offset;
-    IOP_REQUEST Request;
-    NTSTATUS Status = IopCaptureTransfer(&Transfer, ByteOffset, Key);
+    IOP_TRANSFER Transfer = {
+        .Write = TRUE, .ApcRoutine = ApcRoutine, .ApcContext = ApcContext, .Buffer = Buffer, .Length = Length};
 
-    if (NT_SUCCESS(Status)) {
-        Status = IopOpenRequest(&Request, FileHandle, Event, FILE_WRITE_DATA, IoStatusBlock, FALSE);
-    }
-    if (!NT_SUCCESS(Status)) {
-        return Status;
-    }
-    Status = IopSetCompletion(&Request, ApcRoutine, ApcContext);
-    if (!NT_SUCCESS(Status)) {
-        return IopFailRequest(&Request, Status);
-    }
-    if (!IopTransferOffset(Request.File, Transfer.Given, TRUE, &Offset) ||
-        !IopIsAligned(&Request, Buffer, Length, &Offset)) {
-        return IopFailRequest(&Request, STATUS_INVALID_PARAMETER);
-    }
-    Status = IopAllocateRequestIrp(&Request, IRP_MJ_WRITE, IRP_MN_NORMAL);
-    if (NT_SUCCESS(Status)) {
-        Status = IopTransferBuffer(&Request, Buffer, Length, TRUE);
-    }
-    if (!NT_SUCCESS(Status)) {
-        return IopFailRequest(&Request, Status);
-    }
-    Request.Irp->Flags |= IRP_WRITE_OPERATION | IRP_DEFER_IO_COMPLETION;
-    Request.Irp->Flags |= ((Request.File->Flags & FO_NO_INTERMEDIATE_BUFFERING) != 0) ? IRP_NOCACHE : 0;
-    Request.Stack->Flags = ((Request.File->Flags & FO_WRITE_THROUGH) != 0) ? SL_WRITE_THROUGH : 0;
-    Request.Stack->Parameters.Write.Length = Length;
-    Request.Stack->Parameters.Write.Key = Transfer.Key;
-    Request.Stack->Parameters.Write.ByteOffset = Offset;
-    return IopIssueRequest(&Request);
+    return IopTransfer(&Transfer, FileHandle, Event, IoStatusBlock, ByteOffset, Key);
 }
 
 NTSTATUS NTAPI NtFlushBuffersFile(HANDLE FileHandle, PIO_STATUS_BLOCK IoStatusBlock)
