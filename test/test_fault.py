@@ -56,7 +56,7 @@ def test_suites_under_failures_on_one_processor(console):
 
 
 def holdings(session):
-    """Objects by type, pool by tag (but IRPs, of which each processor keeps some), pages of commit."""
+    """Objects by type, and pool by tag (but IRPs, of which each processor keeps some)."""
     objects = re.findall(r"^(\w+) +(\d+) +(\d+)$", session.run("objects"), re.MULTILINE)
     pool = re.findall(r"^(\S+) +\d+ +\d+ +(\d+) +(\d+)$", session.run("pooltags"), re.MULTILINE)
     assert len(objects) > 10 and len(pool) > 10
@@ -73,6 +73,18 @@ def run_program_under(session, kind, interval, command, patience=120):
     return "exit status 0x" in text
 
 
+def check_program_under(session, kind, interval, command, patience=120, children=False):
+    """What it leaves behind is compared, several times: tables and caches grow once; what grows each time is a leak. A suite that gives up
+    may leave children that sleep: where they are allowed, a round that leaves some is not compared."""
+    for _ in range(4):
+        before = holdings(session)
+        started = run_program_under(session, kind, interval, command, patience)
+        grown = {what: (before.get(what, 0), count) for what, count in holdings(session).items() if count > before.get(what, 0)}
+        if not grown or (children and ("objects", "Process") in grown):
+            return started
+    raise AssertionError(f"{command} with {kind}:{interval}: {grown}")
+
+
 PROGRAM_FAULTS = [("pool", 29), ("pool", 101), ("object", 3), ("object", 7), ("irp", 5), ("frame", 13)]
 
 
@@ -82,13 +94,7 @@ def test_programs_under_failures(console):
     started = 0
     for kind, interval in PROGRAM_FAULTS:
         for command in ("hello", "uproc storm 8 8"):
-            for turn in range(4):  # tables and caches grow once; what grows each time is a leak
-                before = holdings(console)
-                started += run_program_under(console, kind, interval, command)
-                grown = {what: (before.get(what, 0), count) for what, count in holdings(console).items() if count > before.get(what, 0)}
-                if not grown:
-                    break
-            assert not grown, f"{command} with {kind}:{interval}: {grown}"
+            started += check_program_under(console, kind, interval, command)
     assert started >= len(PROGRAM_FAULTS)
     ktap = parse_ktap(console.run("test mm.process.empty", 120))
     assert ktap.ok()

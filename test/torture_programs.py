@@ -1,13 +1,18 @@
-"""Programs in numbers: three million system calls with hostile arguments, 10,000 processes, 100,000 threads; nothing is left behind."""
+"""Programs in numbers: three million system calls with hostile arguments, 10,000 processes, 100,000 threads, suites while requests
+fail; nothing is left behind."""
 
 import re
 
 import pytest
 
 from harness import Machine, Session
+from test_fault import check_program_under, check_verifier
 
 SEEDS = {"qemu-bios-256": range(100, 120), "qemu-bios-256-4cpu": range(200, 210)}
 CALLS = 100000  # a run
+
+# Suites whose threads and children do not wait for one another for ever when one of them gives up.
+ALONE = ["hello", "uattr", "uclone", "uenv", "uexc", "ufile", "uheap", "uldr", "uproc", "ureg", "usec", "usvc", "utoken"]
 
 
 @pytest.mark.parametrize("name", SEEDS)
@@ -39,3 +44,16 @@ def test_processes_at_once():
     with Session(Machine.named("qemu-bios-512", cmdline="test"), log="torture-processes") as session:
         session.wait_prompt()
         assert "500 processes at once, last status 0x00000000" in session.run("run uproc many 500", 600)
+
+
+@pytest.mark.parametrize("kind", ["pool", "irp", "object", "frame"])
+@pytest.mark.parametrize("name", ["qemu-bios-256", "qemu-bios-256-4cpu"])
+def test_suites_under_failures(name, kind):
+    """Programs with every N-th request of everybody failing: each ends, whatever it says, and nothing of it stays."""
+    with Session(Machine.named(name, cmdline="test"), log=f"torture-fault-{name}-{kind}") as session:
+        session.wait_prompt()
+        for interval in (3, 7, 13, 29, 53, 101, 307):
+            for suite in ALONE:
+                session.run(f"run {suite}", 300)  # the cache keeps what it has read of its files
+                check_program_under(session, kind, interval, suite, 600, children=True)
+        check_verifier(session)

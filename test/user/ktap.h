@@ -86,5 +86,8 @@ static inline NTSTATUS UserRunSuite(PCSTR File, const USER_CASE *Cases, ULONG Co
         }
         DbgPrint("%s %lu %s\n", Line == 0 ? "ok" : "not ok", Index + 1, Cases[Index].Name);
     }
-    return Failed == 0 ? STATUS_SUCCESS : STATUS_UNSUCCESSFUL;
+    if (Failed != 0) {
+        RtlExitUserProcess(STATUS_UNSUCCESSFUL); /* with the threads that a case which gave up left behind */
+    }
+    return STATUS_SUCCESS;
 }

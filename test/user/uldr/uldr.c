@@ -212,6 +212,7 @@ static ULONG LoadTls(VOID)
     Early = Wrong = 0;
     for (ULONG Index = 0; Index < THREADS; Index++) {
         Thread[Index] = StartThread(EarlyThread, NULL, 0);
+        CHECK(Thread[Index] != NULL);
     }
     while (Early != THREADS) {
         NtYieldExecution();
