@@ -7,7 +7,7 @@
 #include "../ktap.h"
 
 #define BLOCKS 300
-#define STEPS  6000
+#define STEPS  2400
 
 static NTSTATUS Caught;
 
