@@ -25,17 +25,28 @@ VOID IopInitializeFileObject(PFILE_OBJECT File, PDEVICE_OBJECT Device)
     InitializeListHead(&File->IrpList);
 }
 
-/* Waits for the file's turn. Only for synchronous files. IRQL: PASSIVE_LEVEL. */
-VOID IopAcquireFileLock(PFILE_OBJECT File)
+/**
+ * IopAcquireFileLock - waits for the file's turn. Only for synchronous files.
+ *
+ * @Mode    UserMode: the wait ends when the thread is asked to end or, on a file that was opened for alertable I/O, alerted or sent an APC
+ * returns  STATUS_SUCCESS; STATUS_CANCELLED: the wait ended early and the turn is not the caller's
+ *
+ * IRQL: PASSIVE_LEVEL.
+ */
+NTSTATUS IopAcquireFileLock(PFILE_OBJECT File, KPROCESSOR_MODE Mode)
 {
+    BOOLEAN Alertable = Mode == UserMode && (File->Flags & FO_ALERTABLE_IO) != 0;
+    NTSTATUS Status = STATUS_SUCCESS;
+
     if (InterlockedExchange((volatile LONG *)&File->Busy, TRUE) == FALSE) {
-        return;
+        return STATUS_SUCCESS;
     }
     InterlockedIncrement((volatile LONG *)&File->Waiters);
-    while (InterlockedExchange((volatile LONG *)&File->Busy, TRUE) != FALSE) {
-        KeWaitForSingleObject(&File->Lock, Executive, KernelMode, FALSE, NULL);
+    while (Status == STATUS_SUCCESS && InterlockedExchange((volatile LONG *)&File->Busy, TRUE) != FALSE) {
+        Status = KeWaitForSingleObject(&File->Lock, Executive, Mode, Alertable, NULL);
     }
     InterlockedDecrement((volatile LONG *)&File->Waiters);
+    return Status == STATUS_SUCCESS ? STATUS_SUCCESS : STATUS_CANCELLED;
 }
 
 VOID IopReleaseFileLock(PFILE_OBJECT File)
@@ -83,7 +94,7 @@ static VOID IopCloseFile(PEPROCESS Process, PVOID Object, ACCESS_MASK GrantedAcc
         return;
     }
     if (Locked) {
-        IopAcquireFileLock(File);
+        (VOID) IopAcquireFileLock(File, KernelMode); /* CLEANUP is sent whatever becomes of the thread */
     }
     IopSendClose(File, IRP_MJ_CLEANUP);
     if (Locked) {

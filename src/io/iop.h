@@ -126,7 +126,7 @@ NTSTATUS NTAPI IopInvalidDeviceRequest(PDEVICE_OBJECT DeviceObject, PIRP Irp);
 
 /* file.c */
 NTSTATUS IopCreateFileType(VOID);
-VOID IopAcquireFileLock(PFILE_OBJECT File);
+NTSTATUS IopAcquireFileLock(PFILE_OBJECT File, KPROCESSOR_MODE Mode);
 VOID IopReleaseFileLock(PFILE_OBJECT File);
 VOID IopInitializeFileObject(PFILE_OBJECT File, PDEVICE_OBJECT Device);
 NTSTATUS IopParseFile(PVOID ParseObject, POBJECT_TYPE ObjectType, PACCESS_STATE AccessState, KPROCESSOR_MODE AccessMode,

@@ -35,6 +35,18 @@ NTSTATUS IopProbe(PIOP_REQUEST Request, PVOID Address, SIZE_T Length, ULONG Alig
     return STATUS_SUCCESS;
 }
 
+/* Gives everything up that IopOpenRequest took, except what the IRP took over. */
+static VOID IopCloseRequest(PIOP_REQUEST Request)
+{
+    if (Request->FileLocked) {
+        IopReleaseFileLock(Request->File);
+    }
+    if (Request->UserEvent != NULL) {
+        ObfDereferenceObject(Request->UserEvent);
+    }
+    ObfDereferenceObject(Request->File);
+}
+
 /**
  * IopOpenRequest - begins a request on a file handle.
  *
@@ -42,7 +54,7 @@ NTSTATUS IopProbe(PIOP_REQUEST Request, PVOID Address, SIZE_T Length, ULONG Alig
  * @Access       rights the handle must carry (checked for user mode only)
  * @Iosb         caller's status block
  * @AlwaysWait   TRUE: wait even on an asynchronous file
- * returns       STATUS_SUCCESS, or what the handles say; nothing is held after an error
+ * returns       STATUS_SUCCESS, what the handles say, or STATUS_CANCELLED (IopAcquireFileLock); nothing is held after an error
  */
 NTSTATUS IopOpenRequest(PIOP_REQUEST Request, HANDLE FileHandle, HANDLE EventHandle, ACCESS_MASK Access,
                         PIO_STATUS_BLOCK Iosb, BOOLEAN AlwaysWait)
@@ -75,8 +87,12 @@ NTSTATUS IopOpenRequest(PIOP_REQUEST Request, HANDLE FileHandle, HANDLE EventHan
     Request->Synchronous = AlwaysWait;
     if ((Request->File->Flags & FO_SYNCHRONOUS_IO) != 0) {
         Request->Synchronous = TRUE;
+        Status = IopAcquireFileLock(Request->File, Request->Mode);
+        if (!NT_SUCCESS(Status)) {
+            IopCloseRequest(Request);
+            return Status;
+        }
         Request->FileLocked = TRUE;
-        IopAcquireFileLock(Request->File);
     }
     KeClearEvent(&Request->File->Event);
     Request->Device = IoGetRelatedDeviceObject(Request->File);
@@ -92,18 +108,6 @@ NTSTATUS IopSetCompletion(PIOP_REQUEST Request, PIO_APC_ROUTINE ApcRoutine, PVOI
     Request->ApcRoutine = ApcRoutine;
     Request->ApcContext = ApcContext;
     return STATUS_SUCCESS;
-}
-
-/* Gives everything up that IopOpenRequest took, except what the IRP took over. */
-static VOID IopCloseRequest(PIOP_REQUEST Request)
-{
-    if (Request->FileLocked) {
-        IopReleaseFileLock(Request->File);
-    }
-    if (Request->UserEvent != NULL) {
-        ObfDereferenceObject(Request->UserEvent);
-    }
-    ObfDereferenceObject(Request->File);
 }
 
 /* Ends a request that the I/O manager answered itself: the caller's status block, the file's event and the caller's. */

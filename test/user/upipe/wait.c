@@ -464,7 +464,79 @@ static ULONG Notices(VOID)
     return 0;
 }
 
+/* ---- Turns at a synchronous file ---- */
+
+static HANDLE TurnFile;
+static volatile LONG TurnThreads;
+
+/* Reads a byte, which is its exit status; else the status of the read. */
+static NTSTATUS NTAPI TurnThread(PVOID Argument)
+{
+    IO_STATUS_BLOCK Block;
+    UCHAR Byte = 0;
+    NTSTATUS Status;
+
+    InterlockedIncrement(&TurnThreads);
+    Status = NtReadFile(TurnFile, NULL, NULL, NULL, &Block, &Byte, 1, NULL, NULL);
+    return NT_SUCCESS(Status) ? (NTSTATUS)Byte : Status;
+}
+
+/* A thread that reads, and another one that waits for its turn; a moment more lets them get there. */
+static ULONG StartTurns(PHANDLE Reads, PHANDLE Waits)
+{
+    LARGE_INTEGER Moment = {.QuadPart = -500000}; /* 50 ms; whoever is first, the case ends alike */
+
+    TurnThreads = 0;
+    *Reads = StartThread(TurnThread, NULL, 0);
+    CHECK(*Reads != NULL && NtDelayExecution(FALSE, &Moment) == STATUS_SUCCESS);
+    *Waits = StartThread(TurnThread, NULL, 0);
+    CHECK(*Waits != NULL);
+    while (TurnThreads != 2) {
+        NtDelayExecution(FALSE, &Moment);
+    }
+    return NtDelayExecution(FALSE, &Moment) == STATUS_SUCCESS ? 0 : __LINE__;
+}
+
+static NTSTATUS EndOf(HANDLE Thread)
+{
+    LARGE_INTEGER Long = {.QuadPart = -300000000}; /* 30 s: a thread that cannot be ended fails the case */
+    THREAD_BASIC_INFORMATION Basic;
+
+    if (NtWaitForSingleObject(Thread, FALSE, &Long) != STATUS_SUCCESS ||
+        NtQueryInformationThread(Thread, ThreadBasicInformation, &Basic, sizeof(Basic), NULL) != STATUS_SUCCESS) {
+        return STATUS_INTERNAL_ERROR;
+    }
+    NtClose(Thread);
+    return Basic.ExitStatus;
+}
+
+/* Who waits behind another's read of a synchronous file can be ended, and on an alertable one alerted; the read goes on. */
+static ULONG Turns(VOID)
+{
+    static const PIPE_KIND Kind = {.Name = PIPES L"upipe.turn", .Quota = 64};
+    UNICODE_STRING Name;
+    OBJECT_ATTRIBUTES Attributes;
+    HANDLE Server, Reads, Waits;
+    IO_STATUS_BLOCK Block;
+
+    CHECK(MakeServer(&Kind, &Server) == STATUS_SUCCESS);
+    RtlInitUnicodeString(&Name, Kind.Name);
+    InitializeObjectAttributes(&Attributes, &Name, OBJ_CASE_INSENSITIVE, NULL, NULL);
+    CHECK(NtOpenFile(&TurnFile, FILE_READ_DATA | FILE_WRITE_DATA | SYNCHRONIZE, &Attributes, &Block,
+                     FILE_SHARE_READ | FILE_SHARE_WRITE, FILE_SYNCHRONOUS_IO_ALERT) == STATUS_SUCCESS);
+    for (ULONG Alert = 0; Alert < 2; Alert++) {
+        CHECK(StartTurns(&Reads, &Waits) == 0);
+        CHECK((Alert != 0 ? NtAlertThread(Waits) : NtTerminateThread(Waits, 0x77)) == STATUS_SUCCESS);
+        CHECK(EndOf(Waits) == (Alert != 0 ? STATUS_CANCELLED : 0x77));
+        CHECK(Put(Server, "x", 1) == STATUS_SUCCESS && EndOf(Reads) == 'x');
+    }
+    CHECK(Put(Server, "y", 1) == STATUS_SUCCESS && TurnThread(NULL) == 'y'); /* the turn was given back */
+    CHECK(NtClose(TurnFile) == STATUS_SUCCESS && NtClose(Server) == STATUS_SUCCESS);
+    return 0;
+}
+
 const USER_CASE WaitCases[] = {
+    {"user.pipe.turns", Turns},
     {"user.pipe.read_waits", ReadWaits},
     {"user.pipe.message_waits", MessageWaits},
     {"user.pipe.write_waits", WriteWaits},
