@@ -172,7 +172,7 @@ typedef enum _MI_MEMORY_INFORMATION_CLASS { /* structures: ntos/vmsvc.h */
                                             MemoryMappedFilenameInformation, /* a UNICODE_STRING and its characters */
                                             MemoryRegionInformation,
                                             MemoryWorkingSetExInformation,
-                                            MemorySharedCommitInformation, /* not answered */
+                                            MemorySharedCommitInformation, /* of the process; the address does not matter */
                                             MemoryImageInformation
 } MI_MEMORY_INFORMATION_CLASS;
 

@@ -178,3 +178,6 @@ NTSTATUS NTAPI RtlSystemTimeToLocalTime(PLARGE_INTEGER SystemTime, PLARGE_INTEGE
 NTSTATUS NTAPI RtlLocalTimeToSystemTime(PLARGE_INTEGER LocalTime, PLARGE_INTEGER SystemTime);
 VOID NTAPI RtlGetDefaultCodePage(PUSHORT AnsiCodePage, PUSHORT OemCodePage);
 NTSTATUS NTAPI RtlFindClosestEncodableLength(ULONGLONG SourceLength, PULONGLONG TargetLength);
+/* Exported as qsort. In place, by heap sort: no recursion, no worst case. */
+typedef int (*PRTLP_COMPARE)(const VOID *, const VOID *);
+VOID RtlpQSort(PVOID Base, SIZE_T Count, SIZE_T Width, PRTLP_COMPARE Compare);

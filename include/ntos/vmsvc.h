@@ -61,6 +61,11 @@ typedef struct _MEMORY_REGION_INFORMATION {
 } MEMORY_REGION_INFORMATION, *PMEMORY_REGION_INFORMATION;
 C_ASSERT(sizeof(MEMORY_REGION_INFORMATION) == 32);
 
+typedef struct _MEMORY_SHARED_COMMIT_INFORMATION {
+    SIZE_T CommitSize; /* bytes charged for sections without a file of which the process has views, each section once */
+} MEMORY_SHARED_COMMIT_INFORMATION, *PMEMORY_SHARED_COMMIT_INFORMATION;
+C_ASSERT(sizeof(MEMORY_SHARED_COMMIT_INFORMATION) == 8);
+
 typedef union _MEMORY_WORKING_SET_EX_BLOCK {
     ULONG_PTR Flags;
     struct {

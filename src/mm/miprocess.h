@@ -221,6 +221,7 @@ VOID MiGiveWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address); /* PFN
 /* One pass of ageing over the working set. Locks: none; it takes (w). */
 VOID MiAgeWorkingSet(PMI_ADDRESS_SPACE Space);
 VOID MiCountAges(PMI_ADDRESS_SPACE Space, PULONG Pages); /* of each of the ages 0-7. As above */
+#define MI_AGES       8  /* 0: touched since the last pass; 7: not in the last seven, or longer */
 #define MI_WS_MINIMUM 50 /* pages: the limits of a new process, as documented for SetProcessWorkingSetSize */
 #define MI_WS_MAXIMUM 345
 ULONG MiFindWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address); /* index of the entry of a valid page */

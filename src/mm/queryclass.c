@@ -11,6 +11,7 @@
 #include "misection.h"
 #include "miprocess.h"
 #include <ntos/ob.h>
+#include <ntos/rtl.h>
 #include <ntos/user.h>
 
 #define MI_TAG_QUERY      'yQmM'
@@ -253,6 +254,73 @@ static NTSTATUS MiAskVad(HANDLE ProcessHandle, PVOID Address, MI_MEMORY_INFORMAT
     return Status;
 }
 
+/* ---- Shared commit ---- */
+
+/* The sections without a file behind the views of a process, once a view; Sections NULL: counts them only. Address lock held. */
+static ULONG MiListSharedSections(PMI_ADDRESS_SPACE Space, PCONTROL_AREA *Sections)
+{
+    ULONG Count = 0;
+
+    for (PMI_VAD Vad = MiNextVad(Space, NULL); Vad != NULL; Vad = MiNextVad(Space, Vad)) {
+        if (Vad->Type == MiVadMapped && Vad->ControlArea->FileObject == NULL) {
+            if (Sections != NULL) {
+                Sections[Count] = Vad->ControlArea;
+            }
+            Count++;
+        }
+    }
+    return Count;
+}
+
+static int MiCompareSections(const void *First, const void *Second)
+{
+    ULONG64 One = *(const ULONG64 *)First, Other = *(const ULONG64 *)Second;
+
+    return (One > Other) - (One < Other);
+}
+
+/* Pages charged for these sections, each counted once. Address lock held. */
+static NTSTATUS MiCountSharedCommit(PMI_ADDRESS_SPACE Space, PULONG64 Pages)
+{
+    ULONG Count = MiListSharedSections(Space, NULL);
+    PCONTROL_AREA *Sections =
+        ExAllocatePoolWithTag(NonPagedPool, ((SIZE_T)Count + 1) * sizeof(*Sections), MI_TAG_QUERY);
+
+    *Pages = 0;
+    if (Sections == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    MiListSharedSections(Space, Sections);
+    RtlpQSort(Sections, Count, sizeof(*Sections), MiCompareSections);
+    for (ULONG Index = 0; Index < Count; Index++) {
+        *Pages += Index == 0 || Sections[Index] != Sections[Index - 1] ? Sections[Index]->Commit : 0;
+    }
+    ExFreePoolWithTag(Sections, MI_TAG_QUERY);
+    return STATUS_SUCCESS;
+}
+
+static NTSTATUS MiAnswerSharedCommit(HANDLE ProcessHandle, PVOID Buffer, SIZE_T Length, PSIZE_T ReturnLength)
+{
+    MEMORY_SHARED_COMMIT_INFORMATION Answer;
+    ULONG64 Pages;
+    MI_TARGET Target;
+    NTSTATUS Status;
+
+    if (Length < sizeof(Answer)) {
+        return STATUS_INFO_LENGTH_MISMATCH;
+    }
+    Status = MiOpenTarget(ProcessHandle, MI_PROCESS_QUERY_INFORMATION, &Target);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    ExAcquireFastMutex(&Target.Space->AddressLock);
+    Status = MiCountSharedCommit(Target.Space, &Pages);
+    ExReleaseFastMutex(&Target.Space->AddressLock);
+    MiCloseTarget(&Target);
+    Answer.CommitSize = Pages << PAGE_SHIFT;
+    return NT_SUCCESS(Status) ? MiReturnAnswer(Buffer, &Answer, sizeof(Answer), ReturnLength) : Status;
+}
+
 /* ---- Names ---- */
 
 /* A UNICODE_STRING whose characters follow it, both in the caller's buffer. */
@@ -319,6 +387,8 @@ NTSTATUS MiAnswerClass(HANDLE ProcessHandle, PVOID BaseAddress, MI_MEMORY_INFORM
         return MiAnswerWorkingSetEx(ProcessHandle, Buffer, Length, ReturnLength);
     case MemoryMappedFilenameInformation:
         return MiAnswerName(ProcessHandle, BaseAddress, Buffer, Length, ReturnLength);
+    case MemorySharedCommitInformation:
+        return MiAnswerSharedCommit(ProcessHandle, Buffer, Length, ReturnLength);
     case MemoryRegionInformation:
     case MemoryImageInformation:
         if (Length < (Class == MemoryImageInformation ? sizeof(Answer.Image) : MI_REGION_MINIMUM)) {

@@ -63,10 +63,14 @@ static PMI_MAP_REGION MiRegionAt(PMI_MEMORY_MAP Map, const VOID *Address)
 
 static VOID MiMapWorkingSet(PMI_ADDRESS_SPACE Space, PMI_MEMORY_MAP Map)
 {
+    RtlZeroMemory(Map->Ages, sizeof(Map->Ages));
     for (ULONG Index = 1; Index < Space->WslEntries; Index++) {
         PVOID Address = MI_VPN_ADDRESS((ULONG64)MI_WSL[Index].Vpn);
         PMI_MAP_REGION Region = MI_WSL[Index].Valid ? MiRegionAt(Map, Address) : NULL;
 
+        if (MI_WSL[Index].Valid) {
+            Map->Ages[MI_WSL[Index].Age]++;
+        }
         if (Region != NULL) {
             Region->Shared += MiPteOf(Address)->Hard.Prototype;
             Region->Private += !MiPteOf(Address)->Hard.Prototype;
@@ -163,7 +167,7 @@ static NTSTATUS MiMapAttached(PEPROCESS Process, PMI_MEMORY_MAP Map)
     return STATUS_BUFFER_OVERFLOW;
 }
 
-NTSTATUS MiMapProcess(PEPROCESS Process, PMI_MEMORY_MAP Map)
+NTSTATUS MiMapProcess(PEPROCESS Process, BOOLEAN Age, PMI_MEMORY_MAP Map)
 {
     NTSTATUS Status = PsAcquireProcessExitSynchronization(Process);
     KAPC_STATE State;
@@ -176,6 +180,9 @@ NTSTATUS MiMapProcess(PEPROCESS Process, PMI_MEMORY_MAP Map)
         Status = STATUS_PROCESS_IS_TERMINATING;
     } else {
         KeStackAttachProcess((PVOID)Process, &State);
+        if (Age) {
+            MiAgeWorkingSet(MiSpaceOf(Process));
+        }
         Status = MiMapAttached(Process, Map);
         KeUnstackDetachProcess(&State);
     }

@@ -31,17 +31,19 @@ typedef struct _MI_MEMORY_MAP {
     ULONG64 TablePages;    /* page tables and working-set list */
     ULONG64 Charged;       /* pages charged to the process, all in all */
     ULONG64 WorkingSet;    /* pages */
+    ULONG Ages[MI_AGES];   /* pages of the working set by age */
 } MI_MEMORY_MAP, *PMI_MEMORY_MAP;
 
 /**
  * MiMapProcess - describes an address space as it is at one moment.
  *
+ * @Age     make a pass of ageing first: pages touched since the one before become age 0
  * @Map     filled in; MiReleaseMap gives it back
  *
  * IRQL: PASSIVE_LEVEL; no locks. Fails: STATUS_PROCESS_IS_TERMINATING (also: a process without a user half),
  * STATUS_INSUFFICIENT_RESOURCES, STATUS_BUFFER_OVERFLOW (more than MI_MOST_REGIONS).
  */
-NTSTATUS MiMapProcess(PEPROCESS Process, PMI_MEMORY_MAP Map);
+NTSTATUS MiMapProcess(PEPROCESS Process, BOOLEAN Age, PMI_MEMORY_MAP Map);
 VOID MiReleaseMap(PMI_MEMORY_MAP Map);
 
 #define MI_MOST_REGIONS 65536 /* 7 MB of nonpaged pool: more is nothing to read */

@@ -1,9 +1,10 @@
 /*
- * vmmapcmd.c - console command `vmmap PID`: the regions of a process, and their sums.
+ * vmmapcmd.c - console command `vmmap PID [age]`: the regions of a process, and their sums.
  *
  * A line for each region that NtQueryVirtualMemory tells, with the pages of it that are in the working set, its own and shared ones, and what
- * it is: the file of an image or mapped file, a thread's stack or TEB, PEB, parameters, heap. The last lines are sums and what is
- * charged for the process. Lines have fixed columns: tests read them.
+ * it is: the file of an image or mapped file, a thread's stack or TEB, PEB, parameters, heap. The last lines are sums, what is
+ * charged for the process, and how many pages of the working set have which age: `age` makes a pass of ageing first, so that typing it twice shows what
+ * was touched in between. Lines have fixed columns: tests read them.
  *
  * Locks: none of its own. IRQL: PASSIVE_LEVEL, in the console's thread.
  */
@@ -88,22 +89,33 @@ static VOID MiPrintMap(const MI_MEMORY_MAP *Map)
              MI_KB(Shared));
     ConPrint("charged %llu KB: for regions %llu KB, page tables and working-set list %llu KB\n", MI_KB(Map->Charged),
              MI_KB(Charged), MI_KB(Map->TablePages));
+    ConPrint("ages, pages of 0 to %u:", MI_AGES - 1);
+    for (ULONG Age = 0; Age < MI_AGES; Age++) {
+        ConPrint(" %u", (unsigned)Map->Ages[Age]);
+    }
+    ConPrint("\n");
+}
+
+static BOOLEAN MiIsAgeWord(PCSTR Word)
+{
+    return Word[0] == 'a' && Word[1] == 'g' && Word[2] == 'e' && Word[3] == 0;
 }
 
 static VOID MiVmMap(ULONG ArgumentCount, PCSTR *Arguments)
 {
     PEPROCESS Process;
     MI_MEMORY_MAP Map;
+    BOOLEAN Age = ArgumentCount == 3 && MiIsAgeWord(Arguments[2]);
     ULONG Id;
     NTSTATUS Status;
 
-    if (ArgumentCount != 2 || !NT_SUCCESS(RtlCharToInteger(Arguments[1], 10, &Id)) || Id == 0) {
+    if (ArgumentCount != (Age ? 3u : 2u) || !NT_SUCCESS(RtlCharToInteger(Arguments[1], 10, &Id)) || Id == 0) {
         ConPrint("vmmap: a process identifier is needed (`threads` lists them)\n");
         return;
     }
     Status = PsLookupProcessByProcessId((HANDLE)(ULONG_PTR)Id, &Process);
     if (NT_SUCCESS(Status)) {
-        Status = MiMapProcess(Process, &Map);
+        Status = MiMapProcess(Process, Age, &Map);
         if (NT_SUCCESS(Status)) {
             ConPrint("%s, process %u\n", Process->ImageFileName, (unsigned)Id);
             MiPrintMap(&Map);
@@ -115,4 +127,5 @@ static VOID MiVmMap(ULONG ArgumentCount, PCSTR *Arguments)
         ConPrint("vmmap: %s: no such process, or one without a user half (0x%08X)\n", Arguments[1], (unsigned)Status);
     }
 }
-CONSOLE_COMMAND(MiVmMapCommand, "vmmap", "PID", "what lies in a process's address space", MiVmMap);
+CONSOLE_COMMAND(MiVmMapCommand, "vmmap", "PID [age]",
+                "what lies in a process's address space; age: after a pass of ageing", MiVmMap);

@@ -101,7 +101,7 @@ VOID MiGiveWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address)
 
 /* ---- Ages ---- */
 
-#define MI_OLDEST   7u
+#define MI_OLDEST   (MI_AGES - 1u)
 #define MI_AGE_STEP 64u /* entries under one hold of the PFN lock */
 
 /* Ages one entry; its PTE loses the Accessed bit. PFN lock. */
@@ -148,7 +148,7 @@ VOID MiAgeWorkingSet(PMI_ADDRESS_SPACE Space)
 
 VOID MiCountAges(PMI_ADDRESS_SPACE Space, PULONG Pages)
 {
-    RtlZeroMemory(Pages, (MI_OLDEST + 1) * sizeof(*Pages));
+    RtlZeroMemory(Pages, MI_AGES * sizeof(*Pages));
     ExAcquireFastMutex(&Space->WorkingSetLock);
     for (ULONG Index = 1; Index < Space->WslEntries; Index++) {
         if (MI_WSL[Index].Valid) {

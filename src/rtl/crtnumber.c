@@ -8,6 +8,7 @@
  * No locks. IRQL: any at which the memory is resident. Source: C11 7.22, Microsoft Learn (run-time library reference).
  */
 #include "crt.h"
+#include <ntos/rtl.h>
 
 int RtlpAtoi(PCSTR Text);
 int RtlpWtoi(PCWSTR Text);
@@ -25,8 +26,6 @@ RTLP_ERRNO RtlpUi64toaS(ULONG64 Value, PSTR Text, SIZE_T Room, int Radix);
 RTLP_ERRNO RtlpUi64towS(ULONG64 Value, PWSTR Text, SIZE_T Room, int Radix);
 VOID RtlpSRand(unsigned Seed);
 int RtlpRand(VOID);
-typedef int (*PRTLP_COMPARE)(const VOID *, const VOID *);
-VOID RtlpQSort(PVOID Base, SIZE_T Count, SIZE_T Width, PRTLP_COMPARE Compare);
 PVOID RtlpBSearch(const VOID *Key, const VOID *Base, SIZE_T Count, SIZE_T Width, PRTLP_COMPARE Compare);
 
 /* A text of either width. */

@@ -187,12 +187,21 @@ static VOID SeenMap(PKTAP_CONTEXT Ktap, PEPROCESS Process)
                STATUS_SUCCESS);
     ObDereferenceObject(Section);
     KTAP_EQUAL(TestWrite((PUCHAR)View + PAGE_SIZE, 3), STATUS_SUCCESS);
-    KTAP_EQUAL(MiMapProcess(Process, &Map), STATUS_SUCCESS);
+    KTAP_EQUAL(MiMapProcess(Process, TRUE, &Map), STATUS_SUCCESS);
+    KTAP_EQUAL(Map.Ages[0], 3); /* touched since they came */
+    MiReleaseMap(&Map);
+    KTAP_EQUAL(TestWrite(View, 4), STATUS_SUCCESS); /* comes after the pass */
+    KTAP_EQUAL(TestWrite((PUCHAR)View + PAGE_SIZE, 4), STATUS_SUCCESS);
+    KTAP_EQUAL(MiMapProcess(Process, TRUE, &Map), STATUS_SUCCESS);
+    KTAP_CHECK(Map.Ages[0] == 2 && Map.Ages[1] == 2 && Map.Ages[2] == 0);
+    MiReleaseMap(&Map);
+    KTAP_EQUAL(MiMapProcess(Process, FALSE, &Map), STATUS_SUCCESS);
+    KTAP_CHECK(Map.Ages[0] == 2 && Map.Ages[1] == 2);
     CompareRegions(Ktap, &Map);
     CompareSums(Ktap, &Map);
     KTAP_EQUAL(Map.Count, 6); /* reserve, commit, reserve, guard, reserve, view */
     KTAP_EQUAL(Map.Region[1].Private, 2);
-    KTAP_EQUAL(Map.Region[5].Shared, 1);
+    KTAP_EQUAL(Map.Region[5].Shared, 2);
     KTAP_CHECK((Map.Region[3].Basic.Protect & PAGE_GUARD) != 0);
     MiReleaseMap(&Map);
 }
@@ -241,7 +250,7 @@ static VOID SeenProgram(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(PspCreateProgram(&Program, &Process, &Thread), STATUS_SUCCESS);
     KeSuspendThread(&Thread->Tcb, NULL);
     KeReadyThread(&Thread->Tcb);
-    KTAP_EQUAL(MiMapProcess(Process, &Map), STATUS_SUCCESS);
+    KTAP_EQUAL(MiMapProcess(Process, FALSE, &Map), STATUS_SUCCESS);
     KeStackAttachProcess((PVOID)Process, &State);
     __try {
         CompareRegions(Ktap, &Map);

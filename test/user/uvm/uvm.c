@@ -583,6 +583,7 @@ static const USER_CASE Cases[] = {
     {"user.vm.image.relocated", ImageRelocated},
     {"user.vm.image.mapped", ImageMapped},
     {"user.vm.query", QueryClasses},
+    {"user.vm.query.shared", SharedCommit},
     {"user.vm.watch", WriteWatch},
     {"user.vm.placeholders", Placeholders},
     {"user.vm.copy", CopyThroughHandle},

@@ -14,3 +14,5 @@ ULONG MatrixLock(VOID);
 ULONG MatrixFlush(VOID);
 ULONG MatrixCopy(VOID);
 ULONG MatrixCount(VOID);
+
+ULONG SharedCommit(VOID); /* shared.c */
