@@ -29,6 +29,17 @@ def test_all_processors_run(machine):
         session.power_off()
 
 
+@pytest.mark.parametrize("option", ["", "nopcid"])
+def test_identifiers_of_address_spaces(option):
+    """Bochs' processor has PCID: switches keep translations, unless told not to."""
+    with Session(Machine(emulator="bochs", mem=256, cpus=2, cmdline=f"test stress=20 {option}")) as session:
+        session.wait_prompt()
+        passes(session, "mm.pcid")
+        tlb = re.search(r"^tlb: PCID (\w+), INVPCID on; (\d+) switches kept", session.run("memstat"), re.MULTILINE)
+        assert tlb and tlb[1] == ("off" if option else "on") and (int(tlb[2]) > 100) == (not option), tlb
+        session.power_off()
+
+
 def test_option_cpus_leaves_processors_asleep():
     with Session(Machine(mem=256, cpus=4, cmdline="test cpus=2")) as session:
         session.wait_prompt()

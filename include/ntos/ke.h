@@ -269,6 +269,7 @@ typedef struct _KPROCESS {
     UCHAR QuantumReset;                  /* (d) */
     BOOLEAN ExitRequested;               /* (d) threads started from now on end at once */
     ULONG KernelTime, UserTime;          /* of threads that have ended, in ticks (d) */
+    volatile ULONG64 TlbGeneration;      /* Mm: moves on with each loss of translations (src/mm/pcid.c) */
 } KPROCESS;
 
 /* Sets the mode that services of the current thread take their caller to have come from; returns the old one. IRQL: any. */

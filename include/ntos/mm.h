@@ -68,6 +68,19 @@ extern PFN_FRAME MmTrampolineFrame;
 
 /* Nonpaged state that Mm keeps for one more processor; FALSE: memory is short. PASSIVE_LEVEL, before it starts. */
 BOOLEAN MmPrepareProcessor(struct _KPRCB *Prcb);
+
+/* ---- Address spaces that a processor keeps translations of (src/mm/pcid.c) ---- */
+
+extern BOOLEAN MmPcidEnabled; /* (c) processors have process-context identifiers, and use them */
+/* Loads CR3 for a process whose ActiveProcessors has this processor already; MmPcidEnabled. IRQL: >= DISPATCH_LEVEL. */
+VOID MmLoadAddressSpace(struct _KPROCESS *Process);
+typedef struct _MM_PCID_USE {
+    BOOLEAN Enabled, Invpcid;
+    ULONG Identifiers;     /* that a processor gives away */
+    ULONG64 Kept, Flushed; /* loads of CR3 without and with a flush, by all processors */
+} MM_PCID_USE, *PMM_PCID_USE;
+VOID MmQueryPcid(PMM_PCID_USE Use); /* IRQL: any; a snapshot */
+
 /* TLB shootdown: ke sets the sender once a second processor runs, and calls MmTlbIpi for it (IPI_LEVEL). */
 extern VOID (*MmTlbSendIpi)(KAFFINITY Targets);
 VOID MmTlbIpi(VOID);

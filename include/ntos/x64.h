@@ -75,10 +75,12 @@
 /* CPUID leaf 7 */
 #define CPUID7_EBX_FSGSBASE 0x00000001
 #define CPUID7_EBX_SMEP     0x00000080
+#define CPUID7_EBX_INVPCID  0x00000400
 #define CPUID7_EBX_SMAP     0x00100000
 #define CPUID7_ECX_UMIP     0x00000004
 
 /* CPUID leaf 1; XSAVE state components that the kernel switches: x87, SSE, AVX, AVX-512 */
+#define CPUID1_ECX_PCID       0x00020000
 #define CPUID1_ECX_XSAVE      0x04000000
 #define CPUID1_ECX_HYPERVISOR 0x80000000
 #define KI_XSTATE_MASK        0x000000E7ULL

@@ -84,10 +84,11 @@ void *OslAllocatePages(uint32_t Pages, uint32_t Type);
 const LOADER_MEMORY_DESCRIPTOR *OslMemoryMap(uint32_t *Count);
 
 /* paging.c: the first page tables. Flags are PTE bits without the frame. */
-#define OSL_PTE_VALID 0x001ULL
-#define OSL_PTE_WRITE 0x002ULL
-#define OSL_PTE_USED  0x060ULL /* accessed and dirty: the processor never has to write the entry */
-#define OSL_PTE_NX    (1ULL << 63)
+#define OSL_PTE_VALID  0x001ULL
+#define OSL_PTE_WRITE  0x002ULL
+#define OSL_PTE_USED   0x060ULL /* accessed and dirty: the processor never has to write the entry */
+#define OSL_PTE_GLOBAL 0x100ULL /* once the kernel turns that on */
+#define OSL_PTE_NX     (1ULL << 63)
 void OslInitializePaging(void);
 void OslMapPages(uint64_t Virtual, uint64_t Physical, uint32_t Pages, uint64_t Flags);
 uint64_t OslPageTableRoot(void);

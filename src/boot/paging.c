@@ -52,6 +52,9 @@ void OslInitializePaging(void)
 
 void OslMapPages(uint64_t Virtual, uint64_t Physical, uint32_t Pages, uint64_t Flags)
 {
+    if (Virtual >= USER_HALF) {
+        Flags |= OSL_PTE_GLOBAL; /* the same in every process to come */
+    }
     for (; Pages != 0; Pages--, Virtual += MM_PAGE_SIZE, Physical += MM_PAGE_SIZE) {
         *EntryOf(Virtual) = Physical | Flags | OSL_PTE_VALID | OSL_PTE_USED;
     }

@@ -7,7 +7,8 @@
  * attached environment must have been delivered before the thread may leave it.
  *
  * KPROCESS.ActiveProcessors has a bit for each processor that has the address space loaded: set before CR3 is written and cleared after
- * another one was, so that whoever sends a shootdown to those processors reaches at least all that may hold translations.
+ * another one was, so that whoever sends a shootdown to those processors reaches at least all that may use translations. What others
+ * keep of it under an identifier they look at before they use it again (src/mm/pcid.c).
  *
  * Locks: dispatcher. The caller keeps the process alive, and its address space too.
  *
@@ -21,7 +22,11 @@ VOID KiSwapAddressSpace(PKPROCESS Old, PKPROCESS New)
 
     if (New != Old) {
         InterlockedOr64((volatile LONG64 *)&New->ActiveProcessors, Member);
-        __writecr3(New->DirectoryTableBase);
+        if (MmPcidEnabled) {
+            MmLoadAddressSpace(New);
+        } else {
+            __writecr3(New->DirectoryTableBase);
+        }
         InterlockedAnd64((volatile LONG64 *)&Old->ActiveProcessors, ~Member);
     }
 }

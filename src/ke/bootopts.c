@@ -22,6 +22,7 @@ static const PCSTR KiKnownOptions[] = {
     "noacpi",   /* ignore the ACPI tables */
     "noaslr",   /* programs, their DLLs and stacks lie where they lie */
     "nokaslr",  /* loader: images at their preferred base */
+    "nopcid",   /* translations of a process go with the switch to another */
     "obtrace",  /* chk: objects of a type remember who references them */
     "special",  /* chk: pool blocks of a tag between guard pages */
     "stress",   /* chk: iterations of race tests, in percent */

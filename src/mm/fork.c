@@ -259,7 +259,7 @@ static VOID MiCountAllForkReferences(LONG Change)
         ULONG64 Loaded = MiLoadRoot((ULONG64)Space->RootFrame << PAGE_SHIFT);
 
         MiCountForkReferences(Change);
-        MiLoadRoot(Loaded & PTE_FRAME_MASK);
+        MiRestoreRoot(Loaded);
     }
 }
 

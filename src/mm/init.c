@@ -250,6 +250,7 @@ VOID MmInitializePhase1(VOID)
     ASSERT_IRQL(PASSIVE_LEVEL);
     ExInitializeResourceLite(&PsLoadedModuleResource);
     VfNameLock(&PsLoadedModuleResource, "PsLoadedModuleResource");
+    MiEnablePcid();
     MiInitializeAslr();
     MiStartZeroThread();
 }

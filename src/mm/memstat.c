@@ -102,6 +102,27 @@ static VOID MiPrintRange(PCSTR Name, PMI_RANGE Range)
              (unsigned long long)Range->Failures);
 }
 
+static VOID MiPrintTlb(VOID)
+{
+    ULONG64 Shootdowns = 0, Sent = 0, All = 0;
+    MM_PCID_USE Use;
+
+    for (ULONG Index = 0; Index < KeNumberOfActiveProcessors; Index++) {
+        const MI_PROCESSOR *Processor = KiProcessorBlock[Index]->Mm;
+
+        Shootdowns += Processor->TlbShootdowns;
+        Sent += Processor->TlbIpisSent;
+        All += Processor->TlbAll;
+    }
+    MmQueryPcid(&Use);
+    ConPrint(
+        "tlb: PCID %s, INVPCID %s; %llu switches kept translations, %llu dropped them; %llu shootdowns, %llu IPIs, "
+        "%llu whole flushes\n",
+        Use.Enabled ? "on" : "off", Use.Invpcid ? "on" : "off", (unsigned long long)Use.Kept,
+        (unsigned long long)Use.Flushed, (unsigned long long)Shootdowns, (unsigned long long)Sent,
+        (unsigned long long)All);
+}
+
 VOID MmQueryUse(PMM_USE Use)
 {
     Use->LowestFrame = (MiRamRunCount == 0) ? 0 : MiRamRuns[0].Base;
@@ -133,6 +154,7 @@ static VOID MiPrintOnce(VOID)
     MiPrintRange("system PTEs", &MiSystemPtes);
     MiPrintRange("nonpaged", &MiNonPagedArea);
     MiPrintRange("paged", &MiPagedArea);
+    MiPrintTlb();
 }
 
 /* ---- The live view ---- */

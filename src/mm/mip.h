@@ -105,8 +105,8 @@ typedef enum _MI_TLB_RULE {
 
 typedef struct _MI_TLB_FLUSH { /* on the caller's stack */
     MI_TLB_RULE Rule;
-    ULONG Count;                     /* above MI_TLB_BATCH: everything */
-    const struct _KPROCESS *Process; /* MiTlbUser: whose addresses they are */
+    ULONG Count;               /* above MI_TLB_BATCH: everything */
+    struct _KPROCESS *Process; /* MiTlbUser: whose addresses they are */
     PVOID Address[MI_TLB_BATCH];
 } MI_TLB_FLUSH, *PMI_TLB_FLUSH;
 
@@ -118,7 +118,7 @@ FORCEINLINE VOID MiBeginTlbFlush(PMI_TLB_FLUSH Flush, MI_TLB_RULE Rule)
 }
 
 /* Begins one of user addresses of another process than the current one, which must stay while the flush lasts. */
-FORCEINLINE VOID MiBeginProcessTlbFlush(PMI_TLB_FLUSH Flush, const struct _KPROCESS *Process)
+FORCEINLINE VOID MiBeginProcessTlbFlush(PMI_TLB_FLUSH Flush, struct _KPROCESS *Process)
 {
     Flush->Rule = MiTlbUser;
     Flush->Count = 0;
@@ -157,6 +157,19 @@ BOOLEAN MiTlbStampPassed(ULONG64 Stamp);
 /* Notes in u4 that lazy (b) translations of the frame may exist. Epoch as MiFlushTlb returned it; 0 changes nothing. */
 VOID MiTagFrame(PMMPFN Pfn, ULONG Epoch);
 
+/* ---- Process-context identifiers (pcid.c) ---- */
+
+VOID MiEnablePcid(VOID);                     /* each processor, before it runs in any process; CR3 is a bare root */
+VOID MiBeginLife(struct _KPROCESS *Process); /* a new address space, which inherits nothing */
+typedef struct _MI_GENERATIONS {
+    ULONG64 Old, New; /* New 0: nobody counts them */
+} MI_GENERATIONS;
+/* Translations of a process (NULL: of none) are about to be dropped; the PTEs are written. MiTlbLock. */
+MI_GENERATIONS MiMoveGeneration(struct _KPROCESS *Process);
+/* This processor has dropped them. IRQL: >= DISPATCH_LEVEL. */
+VOID MiFollowGeneration(const struct _KPROCESS *Process, const MI_GENERATIONS *Moved);
+BOOLEAN MiInvalidateEverything(VOID); /* of all identifiers, global ones too; FALSE: there is no instruction for it */
+
 /* ---- Kernel-owned frames (tables.c, pfn.c): takes the PFN lock itself; IRQL <= DISPATCH_LEVEL ---- */
 
 /* Makes the page tables of a kernel range exist. FALSE: memory is short (those made stay: they are permanent). */
@@ -187,8 +200,9 @@ VOID MiWalkKernelHalf(PMI_WALK Walk); /* IRQL: DISPATCH_LEVEL. Locks: PFN lock (
 struct _MI_ADDRESS_SPACE;
 VOID MiWalkProcess(struct _MI_ADDRESS_SPACE *Space, PMI_WALK Walk);
 VOID MiWalkProcesses(PMI_WALK Walk);
-/* Loads another PML4 (physical address; 0: none) for a moment; returns CR3 as it was. IRQL: DISPATCH_LEVEL, PFN lock. */
+/* Loads another PML4 (physical address; 0: none) for a moment; returns CR3 as it was, for MiRestoreRoot. IRQL: DISPATCH_LEVEL, PFN lock. */
 ULONG64 MiLoadRoot(ULONG64 Root);
+VOID MiRestoreRoot(ULONG64 Cr3);
 ULONG64 MiSystemRoot(VOID); /* the system process's; 0: it does not exist yet */
 
 /* The region a kernel address belongs to; MmRegionMax: none. IRQL: any. (exposure.c) */
@@ -287,6 +301,16 @@ typedef struct _MI_STASH {
     volatile LONG Frame[MI_STASH_FRAMES]; /* 0: empty */
 } MI_STASH, *PMI_STASH;
 
+/* A process that a processor keeps translations of. */
+#define MI_PCIDS         8 /* more than it alternates between; they are searched one by one */
+#define MI_PCID_BITS     0xFFFULL
+#define MI_NO_GENERATION MAXULONG64
+typedef struct _MI_PCID {
+    const struct _KPROCESS *Process; /* NULL: none. An identity, never followed */
+    ULONG64 Generation;              /* up to which its translations are good */
+    ULONG64 LastUse;                 /* number of the load of CR3 */
+} MI_PCID, *PMI_PCID;
+
 typedef struct _MI_PROCESSOR {
     PMMPTE WindowPtes;     /* (c) page table of this processor's window, in the self-map */
     ULONG WindowHint;      /* where the search for a free slot begins */
@@ -295,10 +319,13 @@ typedef struct _MI_PROCESSOR {
     ULONG64 WindowMaps;    /* maps made */
     ULONG64 TlbSingles;    /* addresses invalidated here */
     ULONG64 TlbAll;        /* whole flushes here */
+    ULONG64 TlbSpaces;     /* of all of a process */
     ULONG64 TlbShootdowns; /* begun here that other processors had to hear of */
     ULONG64 TlbIpisSent;   /* processors that had to */
     ULONG64 TlbIpisTaken;  /* heard of here */
     MI_STASH ZeroedStash, FreeStash;
+    MI_PCID Pcid[MI_PCIDS];        /* that of identifier n is n - 1; own processor, interrupts off */
+    ULONG64 PcidKept, PcidFlushed; /* loads of CR3 without and with a flush */
 } MI_PROCESSOR, *PMI_PROCESSOR;
 
 FORCEINLINE PMI_PROCESSOR MiProcessor(VOID)

@@ -6,7 +6,7 @@
  * self-map entry and hyperspace are the process's own. The user half is empty.
  *
  * An address space is deleted when no processor has it loaded and nobody is attached any more: its tables are then walked through
- * windows by whoever drops the last reference, and nothing has to be flushed.
+ * windows by whoever drops the last reference, and nothing has to be flushed: what processors keep of it is never used (pcid.c).
  *
  * Locks: PFN lock. The list of spaces is what MiVerify and the exposure walk go through.
  */
@@ -108,6 +108,7 @@ NTSTATUS MmCreateProcessAddressSpace(PEPROCESS Process)
     Irql = MiLockPfn();
     InsertTailList(&MiAddressSpaces, &Space->Link);
     MiUnlockPfn(Irql);
+    MiBeginLife(&Process->Pcb);
     Process->MmSupport = Space;
     Process->Pcb.DirectoryTableBase = (ULONG64)Space->RootFrame << PAGE_SHIFT;
     return STATUS_SUCCESS;

@@ -9,6 +9,9 @@
  * A whole flush of all processors, global entries included, moves the epoch and the stamp on. Epochs wrap after three
  * flushes; a wrap costs one flush too many and never one too few, since a tag is compared for equality only.
  *
+ * Processors that have left an address space may keep translations of it under its identifier; they learn of rule (a) when they load
+ * it again (pcid.c).
+ *
  * A group of up to MI_TLB_BATCH addresses is one request; a larger one drops everything. The caller waits for the targets' answers.
  * One shootdown at a time (MiTlbLock, IRQL <= DISPATCH_LEVEL); processors that spin for it take the IPI. The lock is inside
  * every other lock. Processors other than the first exist once ke sets MmTlbSendIpi; each calls MmTlbJoin as it joins.
@@ -27,14 +30,20 @@ static struct {            /* the shootdown in flight (MiTlbLock) */
     volatile LONG Pending; /* targets that have not yet answered */
     volatile BOOLEAN All;
     ULONG Count;
+    struct _KPROCESS *Process; /* whose addresses they are; NULL: the kernel's */
+    MI_GENERATIONS Moved;
     PVOID Address[MI_TLB_BATCH];
 } MiTlbRequest;
 
-/* Drops every translation of this processor, global ones included: a change of CR4.PGE does. SDM 3A 4.10.4.1. */
+/* Drops every translation of this processor, global ones included: INVPCID, or a change of CR4.PGE. SDM 3A 4.10.4.1. */
 static VOID MiFlushAllHere(VOID)
 {
     ULONG64 Cr4 = __readcr4();
 
+    if (MiInvalidateEverything()) {
+        MiProcessor()->TlbAll++;
+        return;
+    }
     if (Cr4 & CR4_PGE) {
         __writecr4(Cr4 & ~CR4_PGE);
         __writecr4(Cr4);
@@ -52,18 +61,36 @@ static VOID MiFlushHere(ULONG Count, PVOID const *Address)
     MiProcessor()->TlbSingles += Count;
 }
 
+/* The same of one process: what is loaded, without what is global. */
+static VOID MiFlushSpaceHere(VOID)
+{
+    __writecr3(__readcr3());
+    MiProcessor()->TlbSpaces++;
+}
+
 VOID MmTlbJoin(VOID)
 {
+    MiEnablePcid();
     MiFlushAllHere();
+}
+
+/* One processor's part of a shootdown. */
+static VOID MiDropHere(struct _KPROCESS *Process, const MI_GENERATIONS *Moved, ULONG Count, PVOID const *Address,
+                       BOOLEAN All)
+{
+    if (!All) {
+        MiFlushHere(Count, Address);
+    } else if (Process != NULL) {
+        MiFlushSpaceHere();
+    } else {
+        MiFlushAllHere();
+    }
+    MiFollowGeneration(Process, Moved);
 }
 
 VOID MmTlbIpi(VOID)
 {
-    if (MiTlbRequest.All) {
-        MiFlushAllHere();
-    } else {
-        MiFlushHere(MiTlbRequest.Count, MiTlbRequest.Address);
-    }
+    MiDropHere(MiTlbRequest.Process, &MiTlbRequest.Moved, MiTlbRequest.Count, MiTlbRequest.Address, MiTlbRequest.All);
     MiProcessor()->TlbIpisTaken++;
     InterlockedDecrement(&MiTlbRequest.Pending);
 }
@@ -81,13 +108,18 @@ static KAFFINITY MiTlbTargets(const struct _KPROCESS *Process)
 }
 
 /* Tells the targets and does the same here; returns once all have. */
-static VOID MiShootDown(KAFFINITY Targets, ULONG Count, PVOID const *Address, BOOLEAN All)
+static VOID MiShootDown(struct _KPROCESS *Process, ULONG Count, PVOID const *Address, BOOLEAN All)
 {
+    MI_GENERATIONS Moved = MiMoveGeneration(Process); /* before the targets are looked at: see pcid.c */
+    KAFFINITY Targets = MiTlbTargets(Process);
+
     if (Targets != 0) {
         LONG Others = (LONG)RtlNumberOfSetBitsUlongPtr(Targets);
 
         MiTlbRequest.All = All;
         MiTlbRequest.Count = Count;
+        MiTlbRequest.Process = Process;
+        MiTlbRequest.Moved = Moved;
         for (ULONG Index = 0; Index < Count; Index++) {
             MiTlbRequest.Address[Index] = Address[Index];
         }
@@ -96,11 +128,7 @@ static VOID MiShootDown(KAFFINITY Targets, ULONG Count, PVOID const *Address, BO
         MiProcessor()->TlbShootdowns++;
         MiProcessor()->TlbIpisSent += (ULONG64)Others;
     }
-    if (All) {
-        MiFlushAllHere();
-    } else {
-        MiFlushHere(Count, Address);
-    }
+    MiDropHere(Process, &Moved, Count, Address, All);
     VfStopWatch();
     while (Targets != 0 && MiTlbRequest.Pending != 0) {
         YieldProcessor();
@@ -141,7 +169,7 @@ static VOID MiFlushAllLocked(VOID)
     /* both move before the first processor flushes: a tag or stamp taken later does not count this flush as its own */
     InterlockedIncrement64(&MiFlushesBegun);
     InterlockedExchange(&MiTlbEpoch, MiTlbEpoch == 3 ? 1 : MiTlbEpoch + 1);
-    MiShootDown(MiTlbTargets(NULL), 0, NULL, TRUE);
+    MiShootDown(NULL, 0, NULL, TRUE);
     InterlockedExchange64(&MiFlushesEnded, MiFlushesBegun);
 }
 
@@ -213,7 +241,7 @@ ULONG MiFlushTlb(PMI_TLB_FLUSH Flush)
         if (All && Flush->Process == NULL) {
             MiFlushAllLocked(); /* everybody drops everything: that counts as a whole flush */
         } else {
-            MiShootDown(MiTlbTargets(Flush->Process), All ? 0 : Flush->Count, Flush->Address, All);
+            MiShootDown(Flush->Process, All ? 0 : Flush->Count, Flush->Address, All);
         }
         MiReleaseTlbLock(DISPATCH_LEVEL);
     }

@@ -6,7 +6,7 @@
  *   2. an owner PTE names its frame (valid for Active, transition for Standby, Modified and Transition); share counts equal
  *      what is found: 1 for a kernel page or table, plus one for each frame whose owner PTE lies in it; for
  *      a prototype frame the valid PTEs of views that name it; prototype PTEs and their frames agree;
- *   3. no valid PTE, of the kernel half or of a process, names a frame on a list;
+ *   3. no valid PTE, of the kernel half or of a process, names a frame on a list; those that all processes share are global;
  *   4. zeroed frames are zero (the first of the list are looked at);
  *   5. processes: used entries, working-set lists and charges (verifyprocess.c);
  *   6. exposure counters equal the walk.
@@ -183,6 +183,9 @@ static VOID MiVerifyLeaf(PMI_WALK Walk, PVOID Address, PMMPTE Entry, ULONG Level
     PFN_FRAME Frame = MiPteFrame(*Entry);
     ULONG State;
 
+    if (Change == 0 && (LONG64)Address < 0 && !Entry->Hard.Global && MiRegionOf(Address) != MmRegionProcess) {
+        MiReport("mapped by the kernel half for all, but not global", Frame);
+    }
     if (Level != 0 || !MiIsRamFrame(Frame)) {
         return;
     }
@@ -294,7 +297,7 @@ ULONG MiVerify(VOID)
     MiVerifyZeroed();
     MiVerifyCounters();
     Findings = MiFindings;
-    MiLoadRoot(Loaded & PTE_FRAME_MASK);
+    MiRestoreRoot(Loaded);
     VfResumeWatch();
     MiUnlockPfn(DISPATCH_LEVEL);
     KeThawProcessors(Irql);

@@ -154,7 +154,7 @@ static ULONG MiVerifySpace(PMI_ADDRESS_SPACE Space)
     if (MiIsQuiet(Space)) {
         MiVerifyVads(&Walk);
     }
-    MiLoadRoot(Loaded & PTE_FRAME_MASK);
+    MiRestoreRoot(Loaded);
     return Walk.Findings;
 }
 

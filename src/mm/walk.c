@@ -46,6 +46,14 @@ ULONG64 MiLoadRoot(ULONG64 Root)
     return Loaded;
 }
 
+/* Back to what was loaded, with a flush of it alone: shootdowns meanwhile, and windows, went by the other's identifier. */
+VOID MiRestoreRoot(ULONG64 Cr3)
+{
+    if (Cr3 != __readcr3()) {
+        __writecr3(Cr3);
+    }
+}
+
 ULONG64 MiSystemRoot(VOID)
 {
     return PsInitialSystemProcess == NULL ? 0 : PsInitialSystemProcess->Pcb.DirectoryTableBase;
@@ -60,7 +68,7 @@ VOID MiWalkKernelHalf(PMI_WALK Walk)
     }
     MiWalkEntries(Walk, (PMMPTE)MI_PXE_BASE, 3, 256, MM_SELF_SLOT);
     MiWalkEntries(Walk, (PMMPTE)MI_PXE_BASE, 3, MI_HYPERSPACE_SLOT + 1, 512);
-    MiLoadRoot(Loaded & PTE_FRAME_MASK);
+    MiRestoreRoot(Loaded);
 }
 
 VOID MiWalkProcess(PMI_ADDRESS_SPACE Space, PMI_WALK Walk)
@@ -73,7 +81,7 @@ VOID MiWalkProcess(PMI_ADDRESS_SPACE Space, PMI_WALK Walk)
     }
     MiWalkEntries(Walk, (PMMPTE)MI_PXE_BASE, 3, 0, 256);
     MiWalkEntries(Walk, (PMMPTE)MI_PXE_BASE, 3, MI_HYPERSPACE_SLOT, MI_HYPERSPACE_SLOT + 1);
-    MiLoadRoot(Loaded & PTE_FRAME_MASK);
+    MiRestoreRoot(Loaded);
 }
 
 VOID MiWalkProcesses(PMI_WALK Walk)

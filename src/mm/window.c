@@ -19,7 +19,7 @@ C_ASSERT(MI_WINDOW_SLOTS + MiWindowOwners <= MM_WINDOW_STRIDE / MM_PAGE_SIZE);
 
 static VOID MiFillSlot(PMMPTE Pte, PFN_FRAME Frame, MI_CACHE_TYPE CacheType)
 {
-    MiWriteValidPte(Pte, MiMakeValidPte(Frame, (MI_KERNEL_RW_BITS & ~PTE_GLOBAL) | MiCacheBits(CacheType)));
+    MiWriteValidPte(Pte, MiMakeValidPte(Frame, MI_KERNEL_RW_BITS | MiCacheBits(CacheType)));
 }
 
 static VOID MiClearSlot(PMMPTE Pte)

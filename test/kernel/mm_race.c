@@ -207,6 +207,11 @@ static VOID StaleBody(ULONG Number)
         if (NT_SUCCESS(TestRead(WordOf(Turn % 4, 2), &Value)) && Value != 0 && Value <= Gone) {
             Wrong("content of a decommitted page", Value, Gone);
         }
+        if (Turn % 8 ==
+            7) { /* translations that the processor keeps of a space it has left must not outlive the pages */
+            KeUnstackDetachProcess(&State);
+            KeStackAttachProcess((PVOID)RaceProcess, &State);
+        }
     }
     KeUnstackDetachProcess(&State);
 }
