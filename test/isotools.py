@@ -33,6 +33,10 @@ class Disc:
             struct.pack_into("<I", self.data, record + 10, size)
             struct.pack_into(">I", self.data, record + 14, size)
 
+    def rename(self, record):
+        """The name's first character becomes another: nobody asks for it."""
+        self.data[record + 34] = ord("~")
+
     def records(self, directory):
         """(name, position) of every entry of a directory, "." and ".." included as "\\0" and "\\1"."""
         sector, size = self.extent(directory)

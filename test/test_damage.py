@@ -129,3 +129,29 @@ def test_module_missing():
 def test_sizes_cover_pages_and_views():
     """The files that the read tests rely on are the ones the proof asks for."""
     assert {0, 1, 4095, 4096, 4097, 262143, 262144, 262145} <= set(FILE_SIZES.values())
+
+
+def overwrite(disc, record):
+    first, _ = disc.extent(record)
+    disc.data[first * SECTOR:first * SECTOR + 64] = bytes(64)
+
+
+@pytest.mark.parametrize("name, damage, message", [
+    ("smss.exe", "missing", r"console: the session manager does not start: STATUS_OBJECT_NAME_NOT_FOUND"),
+    ("smss.exe", "damaged", r"console: the session manager does not start: STATUS_INVALID_IMAGE_NOT_MZ"),
+    ("ntdll.dll", "missing", r"console: the session manager does not start: STATUS_OBJECT_NAME_NOT_FOUND"),
+    ("ntdll.dll", "damaged", r"console: the session manager does not start: STATUS_INVALID_IMAGE_NOT_MZ"),
+    ("shell.exe", "missing", r"smss: the shell does not start: 0xC0000034"),
+    ("shell.exe", "empty", r"smss: the shell does not start: 0xC\w+"),
+    ("shell.exe", "damaged", r"smss: the shell does not start: 0xC000012F"),
+])
+def test_without_a_shell(tmp_path, name, damage, message):
+    """What keeps the shell from starting is said, and the kernel's own prompt is there instead."""
+    changes = {"missing": Disc.rename, "damaged": overwrite, "empty": lambda disc, record: disc.set_extent(record, size=0)}
+    disc = Disc(build_iso("chk", ""))
+    changes[damage](disc, disc.find(f"System/{name}"))
+    with Session(Machine(mem=256), disc=disc.write(tmp_path / "damaged.iso"), log="no-shell") as session:
+        session.wait_prompt()
+        assert re.search(rf"^{message}", session.text, re.MULTILINE), session.text
+        assert session.run("echo alive") == "alive\n"
+        session.power_off()
