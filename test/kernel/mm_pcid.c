@@ -96,17 +96,21 @@ static VOID PcidReused(PKTAP_CONTEXT Ktap)
 {
     for (ULONG64 Turn = 1; Turn <= KtapIterations(50); Turn++) {
         PEPROCESS Process = TestCreateProcess();
+        MM_PCID_USE Old, New;
         ULONG64 Before, After;
         BOOLEAN Made;
 
         KTAP_CHECK(Process != NULL);
+        MmQueryPcid(&Old);
         Before = ReadIn(Process);
+        MmQueryPcid(&New);
         Made = WriteIn(Process, Turn);
         After = ReadIn(Process);
         TestDeleteProcess(Process);
         KTAP_EQUAL(Before, MAXULONG64); /* nothing is there yet */
         KTAP_CHECK(Made);
         KTAP_EQUAL(After, Turn);
+        KTAP_CHECK(!MmPcidEnabled || New.Flushed > Old.Flushed); /* its first load keeps nothing */
     }
 }
 
