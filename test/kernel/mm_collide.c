@@ -288,6 +288,19 @@ static BOOLEAN StartProgramThread(PEPROCESS Process, PVOID Address, PETHREAD *Th
     return TRUE;
 }
 
+/* Threads of a program, and a reader in another process, fault on one page whose read waits at the gate; in this order. */
+static BOOLEAN StartCollision(PEPROCESS Program, PVOID Address, PETHREAD *Thread, ULONG Threads, PEPROCESS Other,
+                              PVOID OtherAddress)
+{
+    CloseGate();
+    for (ULONG Index = 0; Index < Threads; Index++) {
+        if (!StartProgramThread(Program, Address, &Thread[Index]) || !WaitForCollisions(Index)) {
+            return FALSE;
+        }
+    }
+    return StartReader(&Collider[0], Other, OtherAddress) && WaitForCollisions(Threads);
+}
+
 static VOID Terminate(PETHREAD Thread)
 {
     Thread->ExitStatus = USER_ENDED;
@@ -305,13 +318,8 @@ static VOID CollideTerminated(PKTAP_CONTEXT Ktap)
     KTAP_CHECK(Section != NULL && Program != NULL && Other != NULL);
     OtherBase = KTAP_WHOLE(MapInto(Other, Section));
     KTAP_CHECK(OtherBase != NULL);
-    CloseGate();
-    for (ULONG Index = 0; Index < RTL_NUMBER_OF(Thread); Index++) {
-        KTAP_CHECK(KTAP_WHOLE(StartProgramThread(Program, (PUCHAR)Base + Offset, &Thread[Index])));
-        KTAP_CHECK(KTAP_WHOLE(WaitForCollisions(Index)));
-    }
-    KTAP_CHECK(KTAP_WHOLE(StartReader(&Collider[0], Other, (PUCHAR)OtherBase + Offset)));
-    KTAP_CHECK(KTAP_WHOLE(WaitForCollisions(RTL_NUMBER_OF(Thread))));
+    KTAP_CHECK(KTAP_WHOLE(StartCollision(Program, (PUCHAR)Base + Offset, Thread, RTL_NUMBER_OF(Thread), Other,
+                                         (PUCHAR)OtherBase + Offset)));
     Terminate(Thread[0]);                            /* reads */
     Terminate(Thread[1]);                            /* waits */
     KTAP_EQUAL(TestPoll(Thread[0]), STATUS_TIMEOUT); /* the read is not given up in the middle */
@@ -343,13 +351,8 @@ static VOID CollideEnded(PKTAP_CONTEXT Ktap)
     KTAP_CHECK(Section != NULL && Program != NULL && Other != NULL);
     OtherBase = KTAP_WHOLE(MapInto(Other, Section));
     KTAP_CHECK(OtherBase != NULL);
-    CloseGate();
-    for (ULONG Index = 0; Index < RTL_NUMBER_OF(Thread); Index++) {
-        KTAP_CHECK(KTAP_WHOLE(StartProgramThread(Program, (PUCHAR)Base + Offset, &Thread[Index])));
-        KTAP_CHECK(KTAP_WHOLE(WaitForCollisions(Index)));
-    }
-    KTAP_CHECK(KTAP_WHOLE(StartReader(&Collider[0], Other, (PUCHAR)OtherBase + Offset)));
-    KTAP_CHECK(KTAP_WHOLE(WaitForCollisions(RTL_NUMBER_OF(Thread))));
+    KTAP_CHECK(KTAP_WHOLE(StartCollision(Program, (PUCHAR)Base + Offset, Thread, RTL_NUMBER_OF(Thread), Other,
+                                         (PUCHAR)OtherBase + Offset)));
     ObDereferenceObject(Section); /* views and the read keep what they need */
     KTAP_CHECK(PspTerminateProcess(Program, STATUS_PROCESS_IS_TERMINATING));
     KTAP_EQUAL(TestPoll(Program), STATUS_TIMEOUT);

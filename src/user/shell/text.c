@@ -116,32 +116,34 @@ BOOLEAN ShWrite(HANDLE File, const VOID *Data, ULONG Bytes)
     return NT_SUCCESS(NtWriteFile(File, NULL, NULL, NULL, &Io, (PVOID)(ULONG_PTR)Data, Bytes, NULL, NULL));
 }
 
-VOID ShPrint(PCSTR Format, ...)
+/* Formats and writes; what is longer than PRINT_BYTES is cut. FALSE: it could not be written. */
+static BOOLEAN WriteFormatted(HANDLE File, PCSTR Format, va_list Arguments)
 {
     static CHAR Text[PRINT_BYTES];
-    va_list Arguments;
-    int Length;
+    int Length = _vsnprintf(Text, sizeof(Text), Format, Arguments);
 
-    va_start(Arguments, Format);
-    Length = _vsnprintf(Text, sizeof(Text), Format, Arguments);
-    va_end(Arguments);
-    Length = Length < 0 || Length > (int)sizeof(Text) ? (int)sizeof(Text) : Length;
-    if (!Sh.Broken && !ShWrite(Sh.Out, Text, (ULONG)Length)) {
-        Sh.Broken = TRUE;
+    return ShWrite(File, Text, Length < 0 || Length > (int)sizeof(Text) ? sizeof(Text) : (ULONG)Length);
+}
+
+VOID ShPrint(PCSTR Format, ...)
+{
+    va_list Arguments;
+
+    if (Sh.Broken) {
+        return;
     }
+    va_start(Arguments, Format);
+    Sh.Broken = !WriteFormatted(Sh.Out, Format, Arguments);
+    va_end(Arguments);
 }
 
 VOID ShError(PCSTR Format, ...)
 {
-    static CHAR Text[PRINT_BYTES];
     va_list Arguments;
-    int Length;
 
     va_start(Arguments, Format);
-    Length = _vsnprintf(Text, sizeof(Text), Format, Arguments);
+    WriteFormatted(Sh.Err, Format, Arguments);
     va_end(Arguments);
-    Length = Length < 0 || Length > (int)sizeof(Text) ? (int)sizeof(Text) : Length;
-    ShWrite(Sh.Err, Text, (ULONG)Length);
     Sh.ErrorLevel = 1;
 }
 
