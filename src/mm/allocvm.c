@@ -70,7 +70,7 @@ static BOOLEAN MiTypeIsValid(ULONG Type, ULONG Allowed)
 /* What large pages ask for beyond the rest; their place is a multiple of their size. */
 static NTSTATUS MiCheckLarge(ULONG64 Base, ULONG64 Size, PMI_ALLOCATION Allocation)
 {
-    if (MiUserPteBits(Allocation->Protection) == 0 || MiProtectionCacheType(Allocation->Protection) != MiWriteBack) {
+    if (!MiIsLargeProtection(Allocation->Protection)) {
         return STATUS_INVALID_PAGE_PROTECTION;
     }
     if (Base % MM_LARGE_PAGE != 0) {

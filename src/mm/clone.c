@@ -279,6 +279,7 @@ static NTSTATUS MiCreateClonedVad(PMI_CLONE Clone, PMI_VAD *Result)
     return STATUS_SUCCESS;
 }
 
+/* Private pages are copied, a view's are the same; each has the protection that it has in the parent. */
 static NTSTATUS MiCloneLargeVad(PMI_CLONE Clone, PMI_VAD New)
 {
     KAPC_STATE State;
@@ -295,7 +296,7 @@ static NTSTATUS MiCloneLargeVad(PMI_CLONE Clone, PMI_VAD New)
         To = MiPteFrame(*MiPdeOf(MI_VPN_ADDRESS(Vpn)));
         KeUnstackDetachProcess(&State);
         ExAcquireFastMutex(&Clone->Parent->WorkingSetLock);
-        Pde = MiCopyLargePage(To, MI_VPN_ADDRESS(Vpn));
+        Pde = New->Type == MiVadMapped ? *MiPdeOf(MI_VPN_ADDRESS(Vpn)) : MiCopyLargePage(To, MI_VPN_ADDRESS(Vpn));
         ExReleaseFastMutex(&Clone->Parent->WorkingSetLock);
         KeStackAttachProcess((PVOID)Clone->Child->Process,
                              &State); /* which nobody runs in: no other processor has the entry */

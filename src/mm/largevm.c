@@ -1,9 +1,10 @@
 /*
- * largevm.c - private memory in large pages: MEM_LARGE_PAGES.
+ * largevm.c - regions in large pages: MEM_LARGE_PAGES.
  *
- * Such a region is reserved and committed at once, zeroed, in runs of 512 frames that page-directory entries map; it stays in memory until
- * it is released as a whole. Its frames are nobody's in the PFN database: no PTE owns them, none may take them. They are not in the
- * working-set list. What works on single pages leaves the region alone: MiResidentUserPte and MiNextResidentTable see no table there.
+ * A private one is reserved and committed at once, zeroed, in runs of 512 frames that page-directory entries map; it stays in memory until
+ * it is released as a whole. Its frames are nobody's in the PFN database: no PTE owns them, none may take them. A view shows runs that
+ * its section has (largesect.c). Neither is in the working-set list, and what works on single pages leaves both alone:
+ * MiResidentUserPte and MiNextResidentTable see no table there.
  *
  * Locks: address lock; working-set lock for each large page; PFN lock while frames are claimed or given up. IRQL: <= APC_LEVEL.
  *
@@ -45,29 +46,35 @@ static BOOLEAN MiClaimLargeRun(PFN_FRAME First)
     return Free;
 }
 
-/* 512 frames in a row, zeroed; 0: there are none. The scan takes no lock; what it finds is looked at again under the PFN lock. */
-static PFN_FRAME MiTakeLargeRun(VOID)
+/* The scan takes no lock; what it finds is looked at again under the PFN lock. */
+PFN_FRAME MiTakeLargeRun(VOID)
 {
-    KIRQL Irql;
-
+    if (ExInjectFault(ExFaultFrame)) {
+        return 0;
+    }
     MiReturnStashes();
     for (ULONG Run = MiRamRunCount; Run-- != 0;) {
         PFN_FRAME End = MiRamRuns[Run].Base + MiRamRuns[Run].Count;
 
         for (PFN_FRAME First = ALIGN_UP_BY(max(MiRamRuns[Run].Base, 1), MI_LARGE_FRAMES);
              First + MI_LARGE_FRAMES <= End; First += MI_LARGE_FRAMES) {
-            if (!MiRunIsAvailable(First) || !MiClaimLargeRun(First)) {
-                continue;
+            if (MiRunIsAvailable(First) && MiClaimLargeRun(First)) {
+                return First;
             }
-            for (ULONG64 Index = 0; Index < MI_LARGE_FRAMES; Index++) {
-                KeRaiseIrql(DISPATCH_LEVEL, &Irql);
-                MiZeroFrame(First + Index);
-                KeLowerIrql(Irql);
-            }
-            return First;
         }
     }
     return 0;
+}
+
+VOID MiZeroLargeRun(PFN_FRAME First)
+{
+    for (ULONG64 Index = 0; Index < MI_LARGE_FRAMES; Index++) {
+        KIRQL Irql;
+
+        KeRaiseIrql(DISPATCH_LEVEL, &Irql);
+        MiZeroFrame(First + Index);
+        KeLowerIrql(Irql);
+    }
 }
 
 /* PFN lock. */
@@ -82,36 +89,29 @@ static VOID MiGiveLargeRun(PFN_FRAME First)
 VOID MiDeleteLargeEntry(MMPTE Entry)
 {
     ASSERT_PFN_LOCKED();
-    MiGiveLargeRun(MiPteFrame(Entry));
+    if ((MiPfn(MiPteFrame(Entry))->u4 & MI_U4_PROTOTYPE) == 0) {
+        MiGiveLargeRun(MiPteFrame(Entry));
+    }
 }
 
 /* ---- Regions ---- */
 
-/* One large page; FALSE: no run of frames. */
-static BOOLEAN MiMapLargePage(PMI_ADDRESS_SPACE Space, PVOID Address, ULONG Protection)
+static VOID MiMapLargeRun(PMI_ADDRESS_SPACE Space, PVOID Address, PFN_FRAME First, ULONG Protection)
 {
     PMMPTE Pde = MiPdeOf(Address);
-    BOOLEAN Tables;
-    PFN_FRAME First;
     KIRQL Irql;
 
     ExAcquireFastMutex(&Space->WorkingSetLock);
-    while (!(Tables = MiMakeUpperTables(Space, Address))) {
+    while (!MiMakeUpperTables(Space, Address)) {
         ExReleaseFastMutex(&Space->WorkingSetLock);
         MiWaitForFrames();
         ExAcquireFastMutex(&Space->WorkingSetLock);
     }
-    First = MiTakeLargeRun();
-    if (First != 0) {
-        Irql = MiLockPfn();
-        MiWriteValidPte(Pde, MiMakeValidPte(First, MiUserPteBits(Protection) | PTE_LARGE));
-        MiAddUsedEntries(Pde, 1);
-        MiUnlockPfn(Irql);
-    } else {
-        MiReleaseEmptyTables(Space, Address);
-    }
+    Irql = MiLockPfn();
+    MiWriteValidPte(Pde, MiMakeValidPte(First, MiUserPteBits(Protection) | PTE_LARGE));
+    MiAddUsedEntries(Pde, 1);
+    MiUnlockPfn(Irql);
     ExReleaseFastMutex(&Space->WorkingSetLock);
-    return First != 0;
 }
 
 VOID MiEmptyLargeVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad)
@@ -130,26 +130,34 @@ VOID MiEmptyLargeVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad)
         Old = MiDowngradePte(&Flush, MiPdeOf(Address), Address, (MMPTE){.Long = 0});
         MiFlushTlb(&Flush);
         MiAddUsedEntries(MiPdeOf(Address), -1);
-        MiGiveLargeRun(MiPteFrame(Old));
+        MiDeleteLargeEntry(Old);
         MiUnlockPfn(Irql);
         MiReleaseEmptyTables(Space, Address);
     }
 }
 
 /**
- * MiFillLargeVad - gives all large pages of a new region their frames, or none.
+ * MiFillLargeVad - gives all large pages of a new region their frames, or none; a view's frames are its section's.
  *
- * Address lock held. Fails: STATUS_INSUFFICIENT_RESOURCES (no run of frames), with the VAD empty.
+ * Address lock held. Fails: STATUS_INSUFFICIENT_RESOURCES (no run of frames; never for a view), with the VAD empty.
  */
 NTSTATUS MiFillLargeVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad)
 {
+    BOOLEAN Mapped = Vad->Type == MiVadMapped;
+
     for (ULONG64 Vpn = Vad->StartVpn; Vpn <= Vad->EndVpn; Vpn += MI_LARGE_FRAMES) {
-        if (!MiMapLargePage(Space, MI_VPN_ADDRESS(Vpn), Vad->Protection)) {
+        PFN_FRAME First = Mapped ? MiPteFrame(*MiPrototypeOfView(Vad, Vpn)) : MiTakeLargeRun();
+
+        if (First == 0) {
             ExAcquireFastMutex(&Space->WorkingSetLock);
             MiEmptyLargeVad(Space, Vad);
             ExReleaseFastMutex(&Space->WorkingSetLock);
             return STATUS_INSUFFICIENT_RESOURCES;
         }
+        if (!Mapped) {
+            MiZeroLargeRun(First);
+        }
+        MiMapLargeRun(Space, MI_VPN_ADDRESS(Vpn), First, Vad->Protection);
     }
     return STATUS_SUCCESS;
 }
@@ -177,6 +185,12 @@ MMPTE MiCopyLargePage(PFN_FRAME To, PVOID Address)
 
 /* ---- Protection: in the entry itself, since the frames' entries are nobody's ---- */
 
+BOOLEAN MiIsLargeProtection(ULONG Protection)
+{
+    return MiUserPteBits(Protection) != 0 && (Protection & 5) != MM_WRITECOPY &&
+           MiProtectionCacheType(Protection) == MiWriteBack;
+}
+
 ULONG MiLargeProtection(const VOID *Address)
 {
     MMPTE Pde = *MiPdeOf(Address);
@@ -190,8 +204,8 @@ NTSTATUS MiProtectLargeRange(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 First
 {
     ULONG64 Bits = MiUserPteBits(Protection);
 
-    if (Bits == 0 || MiProtectionCacheType(Protection) != MiWriteBack || First % MI_LARGE_FRAMES != 0 ||
-        (Last + 1) % MI_LARGE_FRAMES != 0) {
+    if (!MiIsLargeProtection(Protection) || (Vad->Type == MiVadMapped && !MiViewMayHave(Vad, Protection)) ||
+        First % MI_LARGE_FRAMES != 0 || (Last + 1) % MI_LARGE_FRAMES != 0) {
         return STATUS_INVALID_PAGE_PROTECTION;
     }
     ExAcquireFastMutex(&Space->WorkingSetLock);

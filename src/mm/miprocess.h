@@ -405,9 +405,13 @@ NTSTATUS MiResetMemory(PMI_ADDRESS_SPACE Space, ULONG64 First, ULONG64 Last, BOO
 VOID MiReclaimTouchedPage(PFN_FRAME Frame);
 
 /* ---- largevm.c ---- */
-BOOLEAN MiIsLargeAddress(const VOID *Address);                 /* in a large page. (w) held, process current */
+BOOLEAN MiIsLargeAddress(const VOID *Address); /* in a large page. (w) held, process current */
+PFN_FRAME MiTakeLargeRun(VOID);       /* 512 frames in a row, with what was in them; 0: there are none. No locks */
+VOID MiZeroLargeRun(PFN_FRAME First); /* no locks */
 NTSTATUS MiFillLargeVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad); /* (a) held */
 VOID MiEmptyLargeVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad);    /* (a) and (w) held */
+/* Could PTEs of large pages have a protection? */
+BOOLEAN MiIsLargeProtection(ULONG Protection);
 /* Copies the large page of an address of the current process to a run of frames; returns its entry. (w) held. */
 MMPTE MiCopyLargePage(PFN_FRAME To, PVOID Address);
 /* What a large page allows. (w) held, process current. */
@@ -415,7 +419,8 @@ ULONG MiLargeProtection(const VOID *Address);
 /* NtProtectVirtualMemory on a part of a region of large pages. (a) held, process current. */
 NTSTATUS MiProtectLargeRange(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 First, ULONG64 Last, ULONG Protection,
                              PULONG Old);
-VOID MiDeleteLargeEntry(MMPTE Entry); /* frees the frames of a page-directory entry that is gone. PFN lock */
+/* Frees the frames of a page-directory entry that is gone, unless a section has them. PFN lock. */
+VOID MiDeleteLargeEntry(MMPTE Entry);
 
 /* ---- placeholder.c ---- */
 /* The placeholder that a range is, exactly; NULL: it is none. (a) held. */

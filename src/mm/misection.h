@@ -62,6 +62,7 @@ struct _CONTROL_AREA {
     FAST_MUTEX Growth;                 /* extension and prototype arrays; <= APC_LEVEL; pool is allocated under it */
     struct _MI_IMAGE *Image;           /* (c) NULL: not an image */
     BOOLEAN Reserve;                   /* (c) SEC_RESERVE: a prototype PTE of 0 is a page that is not committed */
+    BOOLEAN LargePages;                /* (c) SEC_LARGE_PAGES: all frames are there, in runs of 512 */
     UCHAR PageProtection;              /* (c) without a file: MM_READWRITE, with the cache type of the frames */
     BOOLEAN DeleteOnClose;             /* (p) throw the frames away with the last user */
     BOOLEAN BeingDeleted;              /* (p) unreachable, in the hands of the section thread */
@@ -151,6 +152,11 @@ FORCEINLINE ULONG64 MiPageOfPrototype(const SUBSECTION *Subsection, const MMPTE 
 {
     return Subsection->StartingPage + (ULONG64)(Prototype - Subsection->Prototypes);
 }
+
+/* ---- largesect.c ---- */
+/* Makes all prototype PTEs of a section without a file and gives them their frames, for good. PASSIVE_LEVEL; no locks. */
+NTSTATUS MiFillLargeSection(PCONTROL_AREA ControlArea);
+VOID MiEmptyLargeSection(PCONTROL_AREA ControlArea); /* the section thread's; no locks */
 
 /* ---- protopte.c: PFN lock held ---- */
 typedef enum _MI_PROTOTYPE_STATE {

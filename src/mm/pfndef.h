@@ -66,6 +66,7 @@ C_ASSERT(sizeof(MMPTE) == 8);
 #define MI_PTE_TRANSITION             0x800ULL
 #define MI_PTE_FORK                   0x400000ULL /* in a frame's OriginalPte: a fork prototype PTE owns it */
 #define MI_PTE_RESET                  0x800000ULL /* the same, and in a demand-zero PTE: see resetvm.c */
+#define MI_PTE_LARGE_SECTION          0x1000000ULL /* in a frame's OriginalPte: its section holds a share of it (largesect.c) */
 #define MI_PTE_FRAME_SHIFT            12
 #define MI_PTE_FRAME_BITS             0x000FFFFFFFFFF000ULL
 #define MI_PTE_PROTECTION(Protection) ((ULONG64)(Protection) << 5)

@@ -115,6 +115,10 @@ static ULONG_PTR MiDescribePage(PMI_ADDRESS_SPACE Space, PVOID Address)
     if (Vad->LargePages) {
         Block.Valid = Block.Locked = Block.LargePage = 1;
         Block.Win32Protection = MiPageProtection(Info.Protection);
+        if (Vad->Type == MiVadMapped) {
+            Block.Shared = Block.SharedOriginal = 1;
+            Block.ShareCount = min(Vad->ControlArea->Views, MI_MOST_SHARES);
+        }
         return Block.Flags;
     }
     if (!Info.Pte.Hard.Valid || (Info.Pte.Long & MI_PTE_ALIAS) != 0) {

@@ -347,6 +347,9 @@ static VOID NTAPI MiSectionThread(PVOID Context)
             if (ControlArea == NULL) {
                 break;
             }
+            if (ControlArea->LargePages) {
+                MiEmptyLargeSection(ControlArea);
+            }
             MiDeleteSectionFrames(ControlArea);
             ASSERT(ControlArea->Frames == 0);
             MiFreeControlArea(ControlArea);

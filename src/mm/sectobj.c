@@ -12,7 +12,7 @@
 #include <ntos/ob.h>
 
 #define MI_SECTION_KINDS (SEC_COMMIT | SEC_RESERVE | SEC_IMAGE)
-#define MI_SECTION_FLAGS (MI_SECTION_KINDS | SEC_NOCACHE | SEC_WRITECOMBINE)
+#define MI_SECTION_CACHE (SEC_NOCACHE | SEC_WRITECOMBINE)
 
 POBJECT_TYPE MmSectionObjectType;
 
@@ -98,9 +98,12 @@ typedef struct _MI_NEW_SECTION {
 /* One kind, and modifiers that go with it and with one another. */
 static BOOLEAN MiAttributesAreValid(ULONG Attributes)
 {
-    ULONG Kind = Attributes & MI_SECTION_KINDS, Cache = Attributes & (SEC_NOCACHE | SEC_WRITECOMBINE);
+    ULONG Kind = Attributes & MI_SECTION_KINDS, Cache = Attributes & MI_SECTION_CACHE;
 
-    if ((Attributes & ~MI_SECTION_FLAGS) != 0 || Kind == 0 || (Kind & (Kind - 1)) != 0) {
+    if ((Attributes & SEC_LARGE_PAGES) != 0) {
+        return Attributes == (SEC_LARGE_PAGES | SEC_COMMIT);
+    }
+    if ((Attributes & ~(MI_SECTION_KINDS | MI_SECTION_CACHE)) != 0 || Kind == 0 || (Kind & (Kind - 1)) != 0) {
         return FALSE;
     }
     return Cache == 0 || (Kind != SEC_IMAGE && (Cache & (Cache - 1)) == 0);
@@ -145,25 +148,57 @@ static NTSTATUS MiOpenImage(PMI_NEW_SECTION New, PCONTROL_AREA *ControlArea)
     return Status;
 }
 
+/* A control area of large pages, whose frames are found at once or not at all. */
+static NTSTATUS MiOpenLargeControlArea(const MI_NEW_SECTION *New, PCONTROL_AREA *ControlArea)
+{
+    NTSTATUS Status;
+
+    if (New->Bytes % MM_LARGE_PAGE != 0) {
+        return STATUS_INVALID_PARAMETER_4;
+    }
+    if (!SeSinglePrivilegeCheck(SeExports->SeLockMemoryPrivilege, ExGetPreviousMode())) {
+        return STATUS_PRIVILEGE_NOT_HELD;
+    }
+    Status = MiCreatePageFileControlArea(New->Bytes, FALSE, ControlArea);
+    if (NT_SUCCESS(Status)) {
+        (*ControlArea)->LargePages = TRUE;
+        Status = MiFillLargeSection(*ControlArea);
+        if (!NT_SUCCESS(Status)) {
+            MiDereferenceControlArea(*ControlArea);
+        }
+    }
+    return Status;
+}
+
+/* One without a file, of small pages. */
+static NTSTATUS MiOpenPageFileControlArea(const MI_NEW_SECTION *New, PCONTROL_AREA *ControlArea)
+{
+    NTSTATUS Status = MiCreatePageFileControlArea(New->Bytes, (New->Attributes & SEC_RESERVE) != 0, ControlArea);
+
+    if (NT_SUCCESS(Status)) {
+        (*ControlArea)->PageProtection |= (New->Attributes & SEC_NOCACHE) != 0 ? MM_NOCACHE : 0;
+        (*ControlArea)->PageProtection |= (New->Attributes & SEC_WRITECOMBINE) != 0 ? MM_NOCACHE | MM_GUARD_PAGE : 0;
+    }
+    return Status;
+}
+
 /* The control area of a new section, referenced; fills in the size. */
 static NTSTATUS MiOpenControlArea(PMI_NEW_SECTION New, PCONTROL_AREA *ControlArea)
 {
+    BOOLEAN Large = (New->Attributes & SEC_LARGE_PAGES) != 0;
     NTSTATUS Status;
 
     if (New->FileObject == NULL && (New->Attributes & SEC_IMAGE) != 0) {
         return STATUS_INVALID_FILE_FOR_SECTION;
     }
+    if (New->FileObject == NULL && New->Bytes == 0) {
+        return STATUS_INVALID_PARAMETER_4;
+    }
     if (New->FileObject == NULL) {
-        if (New->Bytes == 0) {
-            return STATUS_INVALID_PARAMETER_4;
-        }
-        Status = MiCreatePageFileControlArea(New->Bytes, (New->Attributes & SEC_RESERVE) != 0, ControlArea);
-        if (NT_SUCCESS(Status)) {
-            (*ControlArea)->PageProtection |= (New->Attributes & SEC_NOCACHE) != 0 ? MM_NOCACHE : 0;
-            (*ControlArea)->PageProtection |=
-                (New->Attributes & SEC_WRITECOMBINE) != 0 ? MM_NOCACHE | MM_GUARD_PAGE : 0;
-        }
-        return Status;
+        return Large ? MiOpenLargeControlArea(New, ControlArea) : MiOpenPageFileControlArea(New, ControlArea);
+    }
+    if (Large) {
+        return STATUS_INVALID_PARAMETER_6; /* a file's pages come one by one */
     }
     if ((New->Protection & 5) == MM_READWRITE && (New->Attributes & SEC_IMAGE) == 0) {
         return STATUS_INVALID_PAGE_PROTECTION; /* nothing writes a file's pages back */
@@ -203,13 +238,15 @@ static NTSTATUS MiMakeSectionObject(const MI_NEW_SECTION *New, PCONTROL_AREA Con
  * @SectionObject  receives the object, referenced
  * @MaximumSize    bytes; for a file at most its size, 0: the file's size; an image's is SizeOfImage
  * @Protection     PAGE_...: the most that views may have; a file's data is never written, so its views are read or copied on write
- * @Attributes     SEC_COMMIT, SEC_RESERVE or SEC_IMAGE; SEC_NOCACHE or SEC_WRITECOMBINE
+ * @Attributes     SEC_COMMIT, SEC_RESERVE or SEC_IMAGE; SEC_NOCACHE or SEC_WRITECOMBINE; with SEC_COMMIT alone and no file
+ *                 SEC_LARGE_PAGES, for which the caller needs SeLockMemoryPrivilege and a size in steps of 2 MB
  * @FileHandle     NULL: @File says, or there is no file; with the rights that @Protection needs
  * @File           the file, with its SectionObjectPointer set; its size comes from its FCB header
  *
- * IRQL: PASSIVE_LEVEL. Fails: STATUS_INVALID_PARAMETER_4 (size 0 without a file), STATUS_INVALID_PAGE_PROTECTION,
+ * IRQL: PASSIVE_LEVEL. Fails: STATUS_INVALID_PARAMETER_4 (size 0 without a file, or not of large pages), STATUS_INVALID_PAGE_PROTECTION,
  * STATUS_INVALID_PARAMETER_6 (attributes), STATUS_SECTION_TOO_BIG (larger than the file), STATUS_MAPPED_FILE_SIZE_ZERO,
- * STATUS_INVALID_FILE_FOR_SECTION, STATUS_INVALID_IMAGE_..., STATUS_INSUFFICIENT_RESOURCES, and what a bad handle gives.
+ * STATUS_INVALID_FILE_FOR_SECTION, STATUS_INVALID_IMAGE_..., STATUS_PRIVILEGE_NOT_HELD, STATUS_COMMITMENT_LIMIT,
+ * STATUS_INSUFFICIENT_RESOURCES (also: no 2 MB of RAM in a row), and what a bad handle gives.
  */
 NTSTATUS NTAPI MmCreateSection(PVOID *SectionObject, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                                PLARGE_INTEGER MaximumSize, ULONG Protection, ULONG Attributes, HANDLE FileHandle,

@@ -21,6 +21,7 @@ typedef struct _MI_VIEW_REQUEST {
     ULONG Inherit;
     BOOLEAN TopDown;
     BOOLEAN Replace; /* a placeholder */
+    BOOLEAN Large;   /* in large pages */
 } MI_VIEW_REQUEST, *PMI_VIEW_REQUEST;
 
 PMMPTE MiPrototypeOfView(PMI_VAD Vad, ULONG64 Vpn)
@@ -150,6 +151,22 @@ static NTSTATUS MiInsertView(PMI_ADDRESS_SPACE Space, PMI_VIEW_REQUEST Request, 
     return STATUS_SUCCESS;
 }
 
+/* What a view in large pages asks for beyond the rest. */
+static NTSTATUS MiFitLargeView(PCONTROL_AREA ControlArea, PMI_VIEW_REQUEST Request)
+{
+    if (ControlArea == NULL || !ControlArea->LargePages) {
+        return STATUS_INVALID_PARAMETER_9;
+    }
+    if (!MiIsLargeProtection(Request->Protection)) {
+        return STATUS_INVALID_PAGE_PROTECTION;
+    }
+    if ((Request->Base | Request->Offset) % MM_LARGE_PAGE != 0) {
+        return STATUS_MAPPED_ALIGNMENT;
+    }
+    Request->Place.Alignment = max(Request->Place.Alignment, MM_LARGE_PAGE);
+    return Request->Bytes % MM_LARGE_PAGE != 0 ? STATUS_INVALID_VIEW_SIZE : STATUS_SUCCESS;
+}
+
 /* Checks a request against its section, fills in the size. */
 static NTSTATUS MiFitView(PSECTION Section, PMI_VIEW_REQUEST Request)
 {
@@ -183,7 +200,7 @@ static NTSTATUS MiFitView(PSECTION Section, PMI_VIEW_REQUEST Request)
     if (Request->Base != 0 && (Request->Base > MI_HIGHEST_VAD || Request->Bytes > MI_HIGHEST_VAD + 1 - Request->Base)) {
         return STATUS_INVALID_PARAMETER_3;
     }
-    return STATUS_SUCCESS;
+    return Request->Large ? MiFitLargeView(Section->ControlArea, Request) : STATUS_SUCCESS;
 }
 
 /* A view of \Device\PhysicalMemory: aliases, whose frames the claim keeps. */
@@ -240,12 +257,16 @@ static NTSTATUS MiMapView(PSECTION Section, PMI_ADDRESS_SPACE Space, PMI_VIEW_RE
     }
     Vad->CommitAll = TRUE;
     Vad->Image = Section->ControlArea->Image != NULL;
+    Vad->LargePages = Request->Large;
     Vad->ControlArea = Section->ControlArea;
     Vad->FirstPage = Request->Offset >> PAGE_SHIFT;
     Vad->Maximum = Section->Protection;
     Vad->Inherit = Request->Inherit;
     ExAcquireFastMutex(&Space->AddressLock);
     Status = MiInsertView(Space, Request, Vad);
+    if (NT_SUCCESS(Status) && Vad->LargePages) {
+        MiFillLargeVad(Space, Vad);
+    }
     if (NT_SUCCESS(Status)) {
         Request->Base = (ULONG64)MI_VPN_ADDRESS(Vad->StartVpn);
         if (Vad->Image && Request->Base - Request->Offset != Vad->ControlArea->Image->Base) {
@@ -286,6 +307,8 @@ static NTSTATUS MiUnmapView(PMI_ADDRESS_SPACE Space, PVOID Base, BOOLEAN Preserv
         ExAcquireFastMutex(&Space->WorkingSetLock);
         if (Vad->PhysicalClaim != NULL) {
             MiUnmapAliases(Space, Vad);
+        } else if (Vad->LargePages) {
+            MiEmptyLargeVad(Space, Vad);
         } else {
             MiDeleteUserRange(Space, Vad->StartVpn, Vad->EndVpn, (MMPTE){.Long = 0});
         }
@@ -324,7 +347,7 @@ static NTSTATUS MiDecodeView(PVOID Base, ULONG_PTR ZeroBits, SIZE_T Commit, cons
     if (Inherit != ViewShare && Inherit != ViewUnmap) {
         return STATUS_INVALID_PARAMETER_8;
     }
-    if ((AllocationType & ~(ULONG)(MEM_TOP_DOWN | MEM_REPLACE_PLACEHOLDER)) != 0) {
+    if ((AllocationType & ~(ULONG)(MEM_TOP_DOWN | MEM_REPLACE_PLACEHOLDER | MEM_LARGE_PAGES)) != 0) {
         return STATUS_INVALID_PARAMETER_9;
     }
     if (ZeroBits > 21) {
@@ -335,6 +358,7 @@ static NTSTATUS MiDecodeView(PVOID Base, ULONG_PTR ZeroBits, SIZE_T Commit, cons
         Request->Place.Highest = 0xFFFFFFFFULL >> ZeroBits;
     }
     Request->Replace = (AllocationType & MEM_REPLACE_PLACEHOLDER) != 0;
+    Request->Large = (AllocationType & MEM_LARGE_PAGES) != 0;
     Request->Protection = MiMakeProtection(Protect);
     if (Request->Protection == MM_INVALID_PROTECTION || (Protect & (PAGE_NOCACHE | PAGE_WRITECOMBINE)) != 0) {
         return STATUS_INVALID_PAGE_PROTECTION;
@@ -405,7 +429,8 @@ static NTSTATUS MiMapViewInProcess(HANDLE SectionHandle, HANDLE ProcessHandle, P
  * @SectionOffset  bytes, 64 KB steps; NULL: 0
  * @ViewSize       bytes, 0: to the section's end; out: whole pages
  * @InheritDisposition  ViewShare or ViewUnmap
- * @AllocationType 0 or MEM_TOP_DOWN
+ * @AllocationType MEM_TOP_DOWN, MEM_LARGE_PAGES (of a section of large pages: base, offset and size in steps of 2 MB; the
+ *                 pages are read or written, not copied). Without it such a section is shown in small pages, as any other.
  *
  * An image has the protections of its sections, whatever @Protect; it is mapped where it is relocated for if it can be.
  *
@@ -440,7 +465,7 @@ NTSTATUS NTAPI NtMapViewOfSection(HANDLE SectionHandle, HANDLE ProcessHandle, PV
  * NtMapViewOfSectionEx - the same in the place of a placeholder, or with a say in the place; inherited by nobody.
  *
  * @BaseAddress     as above; with MEM_REPLACE_PLACEHOLDER the placeholder's start, and the view exactly as large
- * @AllocationType  MEM_TOP_DOWN, MEM_REPLACE_PLACEHOLDER
+ * @AllocationType  MEM_TOP_DOWN, MEM_LARGE_PAGES, MEM_REPLACE_PLACEHOLDER
  * @Parameters      as for NtAllocateVirtualMemoryEx
  *
  * IRQL: PASSIVE_LEVEL. Fails: as above, but STATUS_INVALID_PARAMETER_6 for the allocation type; STATUS_INVALID_PARAMETER (parameters).
@@ -466,16 +491,15 @@ NTSTATUS NTAPI NtMapViewOfSectionEx(HANDLE SectionHandle, HANDLE ProcessHandle, 
     }
     if (NT_SUCCESS(Status)) {
         Status = MiDecodeView(Base, 0, 0, &Offset, Size, ViewUnmap, AllocationType, Protect, &Request);
-        Status = Status == STATUS_INVALID_PARAMETER_9 ? STATUS_INVALID_PARAMETER_6 : Status;
     }
-    if (!NT_SUCCESS(Status)) {
-        return Status;
+    if (NT_SUCCESS(Status) && Request.Replace && Base == NULL) {
+        Status = STATUS_INVALID_PARAMETER_3;
     }
-    if (Request.Replace && Base == NULL) {
-        return STATUS_INVALID_PARAMETER_3;
+    if (NT_SUCCESS(Status)) {
+        Request.Place = Place;
+        Status = MiMapViewInProcess(SectionHandle, ProcessHandle, BaseAddress, ViewSize, &Request);
     }
-    Request.Place = Place;
-    return MiMapViewInProcess(SectionHandle, ProcessHandle, BaseAddress, ViewSize, &Request);
+    return Status == STATUS_INVALID_PARAMETER_9 ? STATUS_INVALID_PARAMETER_6 : Status;
 }
 
 /**

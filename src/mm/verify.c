@@ -213,7 +213,13 @@ static VOID MiChangeContainers(LONG Change)
     }
 }
 
-/* With all finds subtracted: 1 is left of a kernel page (its own PTE), 0 of a prototype frame. */
+/* With all finds subtracted: 1 is left of a kernel page (its own PTE), 0 of a prototype frame, but for one that its section holds. */
+static ULONG MiSharesLeft(const MMPFN *Pfn)
+{
+    return (Pfn->u4 & MI_U4_PROTOTYPE) == 0 ||
+           (Pfn->OriginalPte.Long & (MI_PTE_PROTOTYPE | MI_PTE_LARGE_SECTION)) == MI_PTE_LARGE_SECTION;
+}
+
 static VOID MiVerifyShares(VOID)
 {
     MI_VERIFY_WALK Walk = {{MiVerifyLeaf, NULL}, 0};
@@ -227,9 +233,8 @@ static VOID MiVerifyShares(VOID)
     for (ULONG Run = 0; Run < MiRamRunCount; Run++) {
         for (ULONG64 Index = 0; Index < MiRamRuns[Run].Count; Index++) {
             PMMPFN Pfn = MiPfn(MiRamRuns[Run].Base + Index);
-            ULONG Left = (Pfn->u4 & MI_U4_PROTOTYPE) != 0 ? 0 : 1;
 
-            if (MiPfnState(Pfn) == MiActive && Pfn->u1.ShareCount != Left) {
+            if (MiPfnState(Pfn) == MiActive && Pfn->u1.ShareCount != MiSharesLeft(Pfn)) {
                 MiReport("share count differs from the PTEs found (u1: what is left)", MiFrameOf(Pfn));
             }
         }

@@ -580,6 +580,7 @@ static const USER_CASE Cases[] = {
     {"user.vm.terabyte", Terabyte},
     {"user.vm.section.huge", HugeSection},
     {"user.vm.section.views", Views},
+    {"user.vm.section.large", LargeSections},
     {"user.vm.image.relocated", ImageRelocated},
     {"user.vm.image.mapped", ImageMapped},
     {"user.vm.query", QueryClasses},

@@ -15,4 +15,5 @@ ULONG MatrixFlush(VOID);
 ULONG MatrixCopy(VOID);
 ULONG MatrixCount(VOID);
 
-ULONG SharedCommit(VOID); /* shared.c */
+ULONG SharedCommit(VOID);  /* shared.c */
+ULONG LargeSections(VOID); /* large.c */
