@@ -160,7 +160,7 @@ BOOLEAN MiTakeForkFrame(PMI_ADDRESS_SPACE Space, PMMPTE Pte, PVOID Address, ULON
     Entry.Long = MI_WSL[Index].Long;
     Entry.Shared = 0;
     MI_WSL[Index].Long = Entry.Long;
-    MiPfn(Frame)->u1.WorkingSetIndex = Index;
+    MiMakeWsleDirect(Space, Frame, Index);
     MiChangeOwner(Frame, Pte, MiTableFrameOf(Pte), MiMakeDemandZeroPte(Protection), FALSE);
     MiForgetForkPage(Page);
     /* more is allowed than before: a processor that has the old translation faults once more */

@@ -79,12 +79,17 @@ struct _MI_ADDRESS_SPACE {
     ULONG64 Commit;              /* (p) pages charged: VADs, TablePages */
     ULONG64 TablePages;          /* (p) PML4, page tables, pages of the working-set list */
     ULONG64 WorkingSet;          /* (p) entries in use: valid PTEs of the user half */
-    ULONG64 PeakWorkingSet;      /* (p) */
+    ULONG64 PeakWorkingSet;      /* (p) the most there were when one was given up */
     volatile LONG64 LockedPages; /* by MDLs; interlocked */
     ULONG64 MinimumPages;        /* (w) of the working set; asked for, and kept to once there is somebody who trims */
     ULONG64 MaximumPages;        /* (w) */
     ULONG WslFree;               /* (p) first free entry of the list; WslEntries: none */
     ULONG WslEntries;            /* (w) entries that are backed */
+    ULONG WslIndirect;           /* (p) entries in use that are not Direct, of which ... */
+    ULONG WslHashed;             /* (p) ... so many are in the hash */
+    ULONG WslHashSlots;          /* (p) size of the hash, a power of two; 0: there is none */
+    ULONG WslHashLimit;          /* (w) with more entries that are not Direct the hash is to grow */
+    ULONG WslHashPages;          /* (w) pages that back it */
     BOOLEAN Deleted;             /* (a) no more VADs */
     ULONG64 Bottom,
         Top; /* (c) once it has threads: what is put anywhere lies above, what the kernel puts below (aslr.c) */
@@ -197,10 +202,14 @@ VOID MiDeleteSpace(PMI_ADDRESS_SPACE Space); /* everything in it; nobody has the
 typedef union _MI_WSLE {
     ULONG64 Long;
     struct {
-        ULONG64 Valid : 1, Age : 3, Locked : 1, Shared : 1, Spare : 6,
-            Vpn : 52; /* Valid 0: Vpn leads to the next free */
+        ULONG64 Valid : 1, Age : 3, Locked : 1, Shared : 1, Direct : 1, /* the frame's u1 says which entry this is */
+            Spare : 5, Vpn : 52;                                        /* Valid 0: Vpn leads to the next free */
     };
 } MI_WSLE, *PMI_WSLE;
+#define MI_WSLE_VALID           0x01ULL
+#define MI_WSLE_SHARED          0x20ULL
+#define MI_WSLE_DIRECT          0x40ULL
+#define MI_WSLE_NAME            (~(ULONG64)(PAGE_SIZE - 1) | MI_WSLE_VALID) /* what tells entries in use apart */
 #define MI_WSL                  ((volatile MI_WSLE *)MM_HYPERSPACE_BASE)
 #define MI_WSL_ENTRIES_PER_PAGE (MM_PAGE_SIZE / sizeof(MI_WSLE))
 
@@ -225,6 +234,25 @@ VOID MiCountAges(PMI_ADDRESS_SPACE Space, PULONG Pages); /* of each of the ages 
 #define MI_WS_MINIMUM 50 /* pages: the limits of a new process, as documented for SetProcessWorkingSetSize */
 #define MI_WS_MAXIMUM 345
 ULONG MiFindWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address); /* index of the entry of a valid page */
+/* The entry comes to be the one that the frame names, as a private page's always is. PFN lock. */
+VOID MiMakeWsleDirect(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, ULONG Index);
+/* One more zeroed page at a hyperspace address, charged. FALSE: no frame now. */
+BOOLEAN MiBackWsl(PMI_ADDRESS_SPACE Space, PVOID Address);
+#if NT_CHK
+extern ULONG64 MiWslProbes; /* entries and slots looked at by MiFindWsle beyond the first, ever; about */
+#define MI_COUNT_PROBE() ((void)MiWslProbes++)
+#else
+#define MI_COUNT_PROBE() ((void)0)
+#endif
+
+/* ---- wslhash.c: (w) held, process current ---- */
+#define MI_NO_HASH MAXULONG /* WslHashLimit of a list that is searched */
+/* The hash gets as many slots as its entries need, or what there are frames for. */
+VOID MiGrowWslHash(PMI_ADDRESS_SPACE Space);
+VOID MiAddToWslHash(PMI_ADDRESS_SPACE Space, ULONG Index);        /* an entry that is not Direct. PFN lock */
+VOID MiRemoveFromWslHash(PMI_ADDRESS_SPACE Space, ULONG Index);   /* it need not be there. PFN lock */
+ULONG MiFindInWslHash(PMI_ADDRESS_SPACE Space, ULONG64 Vpn);      /* index; 0: not there */
+ULONG MiVerifyWslHash(PMI_ADDRESS_SPACE Space, PULONG64 Entries); /* findings; entries that can be found. PFN lock */
 
 /* ---- protection.c ---- */
 ULONG MiMakeProtection(ULONG PageProtection); /* MM_...; MM_INVALID_PROTECTION */

@@ -166,7 +166,7 @@ typedef struct _MMPFN {
         };
         struct {
             ULONG ShareCount;      /* (p) active: PTEs that name the frame; 1 + entries held, for a page table */
-            ULONG WorkingSetIndex; /* working-set lock */
+            ULONG WorkingSetIndex; /* (p) of the one Direct entry that names it; a private page: working-set lock */
         };
         PVOID InPageBlock; /* (p) while MI_U4_READ is set */
     } u1;

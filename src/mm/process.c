@@ -100,6 +100,7 @@ NTSTATUS MmCreateProcessAddressSpace(PEPROCESS Process)
     Space->Vads.BalancedRoot.Parent = &Space->Vads.BalancedRoot;
     Space->TablePages = MI_FIRST_FRAMES;
     Space->WslFree = 1;
+    Space->WslHashLimit = MI_NO_HASH;
     Space->Bottom = MI_LOWEST_USER;
     Space->Top = MI_HIGHEST_VAD;
     Space->MinimumPages = MI_WS_MINIMUM;

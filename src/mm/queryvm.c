@@ -112,7 +112,7 @@ VOID MmQueryProcessMemory(PEPROCESS Process, PVM_COUNTERS Counters)
         }
         Counters->PeakVirtualSize = Counters->VirtualSize;
         Counters->WorkingSetSize = Space->WorkingSet << PAGE_SHIFT;
-        Counters->PeakWorkingSetSize = Space->PeakWorkingSet << PAGE_SHIFT;
+        Counters->PeakWorkingSetSize = max(Space->PeakWorkingSet, Space->WorkingSet) << PAGE_SHIFT;
         Counters->PagefileUsage = Counters->PeakPagefileUsage = Space->Commit << PAGE_SHIFT;
         ExReleaseFastMutex(&Space->AddressLock);
     }

@@ -45,7 +45,7 @@ static BOOLEAN MiMakeProcessTable(PMI_ADDRESS_SPACE Space, PMMPTE Entry, ULONG64
         MiForceCommitLocked(&Space->Commit, 1);
         Space->TablePages++;
         MiCountMapped(MmRegionProcess, 1);
-        if ((ULONG64)Entry < MI_PXE_BASE) {
+        if ((ULONG64)PAGE_ALIGN(Entry) != MI_PXE_BASE) {
             MiAddUsedEntries(Entry, 1); /* the PML4 itself is not counted: it stays */
         }
     }

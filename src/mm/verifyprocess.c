@@ -3,7 +3,8 @@
  *
  *   - a page table's used-entry count is the number of its entries that are not 0, and TablePages the number of tables and pages of
  *     the working-set list;
- *   - the working-set list has one entry for each valid PTE of the user half, and names it;
+ *   - the working-set list has one entry for each valid PTE of the user half, and names it; the frame names a Direct entry, the hash
+ *     as many of the others as it says;
  *   - a VAD's charge is what its PTEs and its kind promise; every PTE that is not 0 lies in a VAD;
  *   - all charges add up to what is committed.
  *
@@ -63,23 +64,31 @@ static VOID MiVerifyProcessLeaf(PMI_WALK Walk, PVOID Address, PMMPTE Entry, ULON
     }
 }
 
+/* An entry in use. */
+static VOID MiVerifyWsle(PMI_SPACE_WALK Walk, ULONG Index)
+{
+    PMMPTE Pte = MiResidentUserPte(MI_VPN_ADDRESS((ULONG64)MI_WSL[Index].Vpn));
+
+    if (Pte == NULL || !Pte->Hard.Valid) {
+        MiReportSpace(Walk, "working-set entry whose PTE is not valid", Index, 0);
+    } else if (MI_WSL[Index].Direct && MiPfn(MiPteFrame(*Pte))->u1.WorkingSetIndex != Index) {
+        MiReportSpace(Walk, "working-set index of a page", MiPfn(MiPteFrame(*Pte))->u1.WorkingSetIndex, Index);
+    } else if (!MI_WSL[Index].Direct && !Pte->Hard.Prototype) {
+        MiReportSpace(Walk, "working-set entry of a private page that its frame does not name", Index, 0);
+    }
+}
+
 /* The list against the page tables. */
 static VOID MiVerifyWsl(PMI_SPACE_WALK Walk)
 {
     PMI_ADDRESS_SPACE Space = Walk->Space;
-    ULONG64 Valid = 0, Free = 0;
+    ULONG64 Valid = 0, Free = 0, Indirect = 0, Hashed;
 
     for (ULONG Index = 1; Index < Space->WslEntries; Index++) {
         if (MI_WSL[Index].Valid) {
-            PMMPTE Pte = MiResidentUserPte(MI_VPN_ADDRESS((ULONG64)MI_WSL[Index].Vpn));
-
             Valid++;
-            if (Pte == NULL || !Pte->Hard.Valid) {
-                MiReportSpace(Walk, "working-set entry whose PTE is not valid", Index, 0);
-            } else if (!Pte->Hard.Prototype && MiPfn(MiPteFrame(*Pte))->u1.WorkingSetIndex != Index) {
-                MiReportSpace(Walk, "working-set index of a private page", MiPfn(MiPteFrame(*Pte))->u1.WorkingSetIndex,
-                              Index);
-            }
+            Indirect += !MI_WSL[Index].Direct;
+            MiVerifyWsle(Walk, Index);
         }
     }
     for (ULONG Index = Space->WslFree; Index < Space->WslEntries && Free < Space->WslEntries;
@@ -91,6 +100,12 @@ static VOID MiVerifyWsl(PMI_SPACE_WALK Walk)
     }
     if (Valid + Free + 1 != Space->WslEntries) {
         MiReportSpace(Walk, "entries of the list, used and free", Valid + Free + 1, Space->WslEntries);
+    }
+    if (Indirect != Space->WslIndirect) {
+        MiReportSpace(Walk, "entries that their frames do not name", Indirect, Space->WslIndirect);
+    }
+    if (MiVerifyWslHash(Space, &Hashed) != 0 || Hashed != Space->WslHashed) {
+        MiReportSpace(Walk, "entries in the hash of the list", Hashed, Space->WslHashed);
     }
 }
 

@@ -2,8 +2,9 @@
  * workingset.c - the working-set list of a process: one entry for each valid page of its user half.
  *
  * The list is an array in hyperspace, an address every process has for itself, so that it is seen by nobody else and by no other
- * process's kernel half. A frame's u1.WorkingSetIndex says which entry is its own; for a page that several processes share it is only
- * the index that the last of them used, and a process that does not find its page there searches. Free entries are
+ * process's kernel half. A frame's u1.WorkingSetIndex says which entry is its own, which that entry calls Direct; of several processes that share a
+ * page this is so for the first of them until it gives the page up. The others find theirs by a hash of the address once
+ * the list is longer than a page (wslhash.c), and by a search until then. Free entries are
  * chained, by distances, so that a page of zeroes is a chain as it is, which leads into the page that comes next: the chain ends where the
  * array does. The array grows a page at a time and keeps its pages until the process goes; they are charged as commit.
  *
@@ -17,11 +18,21 @@
 /* Hyperspace PTEs are never global: they mean something else in every process. */
 #define MI_WSL_BITS (MI_KERNEL_RW_BITS & ~PTE_GLOBAL)
 
-static BOOLEAN MiBackWsl(PMI_ADDRESS_SPACE Space, PMMPTE Pte)
-{
-    KIRQL Irql = MiLockPfn();
-    PFN_FRAME Frame = MiAllocateFrame(MI_FRAME_ZEROED);
+#if NT_CHK
+ULONG64 MiWslProbes;
+#endif
 
+BOOLEAN MiBackWsl(PMI_ADDRESS_SPACE Space, PVOID Address)
+{
+    PMMPTE Pte = MiPteOf(Address);
+    PFN_FRAME Frame;
+    KIRQL Irql;
+
+    if (!MiMakeProcessTables(Space, Address)) {
+        return FALSE;
+    }
+    Irql = MiLockPfn();
+    Frame = MiAllocateFrame(MI_FRAME_ZEROED);
     if (Frame != 0) {
         MiInitializePfn(Frame, Pte, MiTableFrameOf(Pte), MiMakeDemandZeroPte(MM_READWRITE), MI_U4_MODIFIED);
         MiWriteValidPte(Pte, MiMakeValidPte(Frame, MI_WSL_BITS));
@@ -37,66 +48,135 @@ static BOOLEAN MiBackWsl(PMI_ADDRESS_SPACE Space, PMMPTE Pte)
 /* One more page of entries. FALSE: no frame now. */
 static BOOLEAN MiGrowWsl(PMI_ADDRESS_SPACE Space)
 {
-    volatile MI_WSLE *First = &MI_WSL[Space->WslEntries];
     KIRQL Irql;
 
-    if (!MiMakeProcessTables(Space, (PVOID)First) || !MiBackWsl(Space, MiPteOf((PVOID)First))) {
+    if (!MiBackWsl(Space, (PVOID)&MI_WSL[Space->WslEntries])) {
         return FALSE;
     }
     Irql = MiLockPfn();
     Space->WslEntries += MI_WSL_ENTRIES_PER_PAGE;
     MiUnlockPfn(Irql);
+    if (Space->WslHashLimit == MI_NO_HASH) {
+        Space->WslHashLimit = 0;
+    }
     return TRUE;
+}
+
+static DECLSPEC_NOINLINE BOOLEAN MiGrowListAndHash(PMI_ADDRESS_SPACE Space)
+{
+    if (Space->WslIndirect > Space->WslHashLimit) {
+        MiGrowWslHash(Space);
+    }
+    return MiHasFreeWsle(Space) || MiGrowWsl(Space);
 }
 
 BOOLEAN MiReserveWsle(PMI_ADDRESS_SPACE Space)
 {
-    return MiHasFreeWsle(Space) || MiGrowWsl(Space);
+    if (MiHasFreeWsle(Space) && Space->WslIndirect <= Space->WslHashLimit) {
+        return TRUE;
+    }
+    return MiGrowListAndHash(Space);
+}
+
+/* What an entry in use for a page has in common with nothing else in its list. */
+static ULONG64 MiNameOfWsle(PVOID Address)
+{
+    return (ULONG64)PAGE_ALIGN(Address) | MI_WSLE_VALID;
 }
 
 VOID MiTakeWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address)
 {
     ULONG Index = Space->WslFree;
-    MI_WSLE Entry = {.Long = 0};
+    PMMPFN Pfn = MiPfn(Frame);
+    ULONG64 Entry;
 
     ASSERT_IRQL(DISPATCH_LEVEL);
     ASSERT(MiHasFreeWsle(Space) && !MI_WSL[Index].Valid);
     Space->WslFree = MiNextFreeWsle(Index);
-    Entry.Valid = 1;
-    Entry.Shared = (MiPfn(Frame)->u4 & MI_U4_PROTOTYPE) != 0;
-    Entry.Vpn = MI_VPN(Address);
-    MI_WSL[Index].Long = Entry.Long;
-    MiPfn(Frame)->u1.WorkingSetIndex = Index;
     Space->WorkingSet++;
-    Space->PeakWorkingSet = max(Space->PeakWorkingSet, Space->WorkingSet);
+    Entry = MiNameOfWsle(Address) | MI_WSLE_DIRECT | ((Pfn->u4 & MI_U4_PROTOTYPE) != 0 ? MI_WSLE_SHARED : 0);
+    if (Pfn->u1.WorkingSetIndex == 0) {
+        Pfn->u1.WorkingSetIndex = Index;
+        MI_WSL[Index].Long = Entry;
+        return;
+    }
+    MI_WSL[Index].Long = Entry ^ MI_WSLE_DIRECT;
+    MiAddToWslHash(Space, Index);
 }
 
-static BOOLEAN MiWsleIs(PMI_ADDRESS_SPACE Space, ULONG Index, ULONG64 Vpn)
+/* The first entry is never in use: 0 names none. */
+static BOOLEAN MiWsleIs(PMI_ADDRESS_SPACE Space, ULONG Index, PVOID Address)
 {
-    return Index != 0 && Index < Space->WslEntries && MI_WSL[Index].Valid && MI_WSL[Index].Vpn == Vpn;
+    return Index < Space->WslEntries && (MI_WSL[Index].Long & MI_WSLE_NAME) == MiNameOfWsle(Address);
+}
+
+/* The entry of an address for which there is nothing better. */
+static ULONG MiSearchWsl(PMI_ADDRESS_SPACE Space, PVOID Address)
+{
+    ULONG Index;
+
+    for (Index = 1; Index < Space->WslEntries && !MiWsleIs(Space, Index, Address); Index++) {
+        MI_COUNT_PROBE();
+    }
+    ASSERT(Index < Space->WslEntries);
+    return Index;
 }
 
 ULONG MiFindWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address)
 {
     ULONG Index = MiPfn(Frame)->u1.WorkingSetIndex;
 
-    if (!MiWsleIs(Space, Index, MI_VPN(Address))) {
-        for (Index = 1; Index < Space->WslEntries && !MiWsleIs(Space, Index, MI_VPN(Address)); Index++) {
-        }
+    if (!MiWsleIs(Space, Index, Address)) {
+        Index = MiFindInWslHash(Space, MI_VPN(Address));
     }
-    ASSERT(Index < Space->WslEntries);
-    return Index;
+    return Index != 0 ? Index : MiSearchWsl(Space, Address);
+}
+
+VOID MiMakeWsleDirect(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, ULONG Index)
+{
+    MI_WSLE Entry = {.Long = MI_WSL[Index].Long};
+
+    ASSERT_PFN_LOCKED();
+    if (!Entry.Direct) {
+        MiRemoveFromWslHash(Space, Index);
+    }
+    Entry.Direct = 1;
+    MI_WSL[Index].Long = Entry.Long;
+    MiPfn(Frame)->u1.WorkingSetIndex = Index;
+}
+
+static VOID MiFreeWsle(PMI_ADDRESS_SPACE Space, ULONG Index)
+{
+    MI_WSL[Index].Long = (ULONG64)(Space->WslFree - (Index + 1)) << PAGE_SHIFT;
+    Space->WslFree = Index;
+    if (Space->WorkingSet > Space->PeakWorkingSet) {
+        Space->PeakWorkingSet = Space->WorkingSet;
+    }
+    Space->WorkingSet--;
+}
+
+static DECLSPEC_NOINLINE VOID MiGiveIndirectWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address)
+{
+    ULONG Index = MiFindWsle(Space, Frame, Address);
+
+    MiRemoveFromWslHash(Space, Index);
+    MiFreeWsle(Space, Index);
 }
 
 VOID MiGiveWsle(PMI_ADDRESS_SPACE Space, PFN_FRAME Frame, PVOID Address)
 {
-    ULONG Index = MiFindWsle(Space, Frame, Address);
+    PMMPFN Pfn = MiPfn(Frame);
+    ULONG Index = Pfn->u1.WorkingSetIndex;
 
     ASSERT_PFN_LOCKED();
     ASSERT(Space->WorkingSet != 0);
-    MI_WSL[Index].Long = (ULONG64)(Space->WslFree - (Index + 1)) << PAGE_SHIFT;
-    Space->WslFree = Index;
-    Space->WorkingSet--;
+    if (Index < Space->WslEntries &&
+        (MI_WSL[Index].Long & (MI_WSLE_NAME | MI_WSLE_DIRECT)) == (MiNameOfWsle(Address) | MI_WSLE_DIRECT)) {
+        Pfn->u1.WorkingSetIndex = 0; /* whoever maps it next may name its own */
+        MiFreeWsle(Space, Index);
+        return;
+    }
+    MiGiveIndirectWsle(Space, Frame, Address);
 }
 
 /* ---- Ages ---- */
