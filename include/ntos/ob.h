@@ -59,6 +59,9 @@ typedef struct _OBJECT_TYPE_INITIALIZER {
     OB_QUERY_NAME_PROCEDURE QueryNameProcedure;
     OB_SECURITY_PLACE_PROCEDURE SecurityPlaceProcedure;
     OB_SECURITY_TOKEN_PROCEDURE SecurityTokenProcedure;
+    ULONG
+    DefaultPagedPoolCharge; /* bytes that an object costs in quota if its creator does not say; of nonpaged pool */
+    ULONG DefaultNonPagedPoolCharge; /* 0 means its body's size */
 } OBJECT_TYPE_INITIALIZER, *POBJECT_TYPE_INITIALIZER;
 
 typedef struct _OBJECT_TYPE {
@@ -99,12 +102,12 @@ NTSTATUS ObCreateObjectType(const OBJECT_TYPE_INITIALIZER *Initializer, POBJECT_
  *
  * @ProbeMode         whose rights count on the way to the name. The attributes' pointers are the kernel's: services capture them (ntos/user.h)
  * @Attributes        name, root, flags and security for ObInsertObject; NULL: none
- * @OwnershipMode     mode the creation is done for
+ * @OwnershipMode     mode the creation is done for. UserMode: the quota block of the thread's process is charged until the object is deleted
  * @ParseContext      kept for ObInsertObject's parse procedures
  * @BodySize          bytes
- * @PagedCharge, @NonPagedCharge  quota; not charged yet
+ * @PagedCharge, @NonPagedCharge  bytes of the body and what it owns; 0: the type's default. Header, name and a descriptor come on top
  * @Object            gets the body
- * returns            STATUS_SUCCESS, STATUS_INSUFFICIENT_RESOURCES, STATUS_OBJECT_NAME_INVALID, STATUS_INVALID_PARAMETER
+ * returns            STATUS_SUCCESS, STATUS_INSUFFICIENT_RESOURCES, STATUS_QUOTA_EXCEEDED, STATUS_OBJECT_NAME_INVALID, STATUS_INVALID_PARAMETER
  *
  * IRQL: PASSIVE_LEVEL.
  */
@@ -158,7 +161,8 @@ typedef struct _HANDLE_TABLE HANDLE_TABLE, *PHANDLE_TABLE;
  * A process's table: made (or inherited) while the process is, emptied by ObCloseAllHandles when its last thread ends, and freed by
  * ObDestroyHandleTable in the process's delete procedure, since others may look at EPROCESS.ObjectTable until then.
  */
-PHANDLE_TABLE ObCreateHandleTable(PEPROCESS Process); /* NULL: no memory; IRQL <= APC_LEVEL */
+/* The process is charged for it. STATUS_INSUFFICIENT_RESOURCES, STATUS_QUOTA_EXCEEDED: *Table is NULL. IRQL <= APC_LEVEL. */
+NTSTATUS ObCreateHandleTable(PEPROCESS Process, PVOID *Table);
 VOID ObCloseAllHandles(PHANDLE_TABLE Table);    /* also protected ones; nobody gets in from now on; PASSIVE_LEVEL */
 VOID ObDestroyHandleTable(PHANDLE_TABLE Table); /* closes every handle first; PASSIVE_LEVEL */
 /* The type after this one in no particular order, NULL: the first, and after the last. IRQL: any. */
@@ -183,8 +187,8 @@ VOID ObForEachHandle(PEPROCESS Process, OB_HANDLE_VISIT Visit, PVOID Context);
  * @Child    process the table is for; not referenced
  * @List     Count values of the parent: of its inheritable handles only these; NULL: all
  * @Table    gets the table; the caller puts it into Child->ObjectTable
- * returns   STATUS_SUCCESS; STATUS_INSUFFICIENT_RESOURCES; STATUS_PROCESS_IS_TERMINATING: the parent's handles are being closed; what
- *           an open procedure says; STATUS_INVALID_PARAMETER: one of the list is no inheritable handle. On failure nothing is left.
+ * returns   STATUS_SUCCESS; STATUS_INSUFFICIENT_RESOURCES; STATUS_QUOTA_EXCEEDED; STATUS_PROCESS_IS_TERMINATING: the parent's handles are being
+ *           closed; what an open procedure says; STATUS_INVALID_PARAMETER: one of the list is no inheritable handle. On failure nothing is left.
  *
  * IRQL: PASSIVE_LEVEL.
  */
@@ -200,7 +204,7 @@ NTSTATUS ObInheritHandles(PEPROCESS Parent, PEPROCESS Child, const HANDLE *List,
  * @HandleAttributes              OBJ_INHERIT, OBJ_KERNEL_HANDLE..., unless DUPLICATE_SAME_ATTRIBUTES
  * @Options                       DUPLICATE_ flags. DUPLICATE_CLOSE_SOURCE closes the source whatever becomes of the rest.
  * returns                        STATUS_SUCCESS, STATUS_INVALID_HANDLE, STATUS_ACCESS_DENIED, STATUS_INVALID_PARAMETER,
- *                                STATUS_PROCESS_IS_TERMINATING, STATUS_INSUFFICIENT_RESOURCES
+ *                                STATUS_PROCESS_IS_TERMINATING, STATUS_INSUFFICIENT_RESOURCES, STATUS_QUOTA_EXCEEDED: the target's table cannot grow
  *
  * IRQL: PASSIVE_LEVEL.
  */

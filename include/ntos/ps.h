@@ -64,11 +64,11 @@ typedef struct _ETHREAD {
 } ETHREAD;
 C_ASSERT(FIELD_OFFSET(ETHREAD, Tcb) == 0);
 
-typedef struct _PS_POOL_QUOTA { /* src/ex/quota.c; bytes */
-    volatile LONG64 Usage;      /* interlocked */
-    LONG64 Peak;                /* highest Usage seen */
-    LONG64 Limit;               /* 0: the default */
-} PS_POOL_QUOTA;
+typedef struct _PS_POOL_USAGE { /* (ExpQuotaLock) bytes */
+    volatile LONG64 Usage;
+    LONG64 Peak; /* highest Usage seen */
+} PS_POOL_USAGE;
+typedef struct _PS_QUOTA_BLOCK *PPS_QUOTA_BLOCK;
 
 typedef struct _EPROCESS {
     KPROCESS Pcb;           /* first: as for ETHREAD */
@@ -80,11 +80,14 @@ typedef struct _EPROCESS {
     HANDLE ParentId;               /* (c) the process that made it */
     BOOLEAN Announced;             /* (c) notify routines know of it */
     NTSTATUS ExitStatus;
-    PVOID ObjectTable;          /* Ob: handle table */
-    PVOID VadRoot;              /* Mm */
-    PVOID MmSupport;            /* Mm: working set */
-    PVOID SectionObject;        /* Mm */
-    PS_POOL_QUOTA PoolQuota[2]; /* nonpaged, paged */
+    PVOID ObjectTable;   /* Ob: handle table */
+    PVOID VadRoot;       /* Mm */
+    PVOID MmSupport;     /* Mm: working set */
+    PVOID SectionObject; /* Mm */
+    PS_POOL_USAGE
+    PoolUsage[2]; /* nonpaged, paged: its part of its quota block's, objects not counted; src/ex/quota.c */
+    PPS_QUOTA_BLOCK volatile QuotaBlock; /* referenced; changes once at most. NULL: never charged */
+    PPS_QUOTA_BLOCK InheritedQuota;      /* (c) its parent's, referenced unless QuotaBlock is the same */
     PVOID Peb;
     PACCESS_TOKEN Token;           /* Se */
     BOOLEAN TokenFrozen;           /* a thread has run: the token stays */
@@ -113,9 +116,36 @@ NTSTATUS PspCreateProcess(PEPROCESS *Process, PCSTR Name);
 NTSTATUS NTAPI PsAcquireProcessExitSynchronization(PEPROCESS Process); /* STATUS_PROCESS_IS_TERMINATING */
 VOID NTAPI PsReleaseProcessExitSynchronization(PEPROCESS Process);
 
-/* Limits of what a process may be charged of a pool, in bytes. (src/ex/quota.c) */
-LONG64 PsQueryPoolQuotaLimit(PEPROCESS Process, POOL_TYPE PoolType);
-VOID PsSetPoolQuotaLimit(PEPROCESS Process, POOL_TYPE PoolType, ULONG64 Limit);
+/* ---- What processes are charged of the pools, in bytes (src/ex/quota.c); IRQL: <= DISPATCH_LEVEL ---- */
+
+typedef struct _PS_POOL_QUOTA {
+    SIZE_T Usage, Peak, Limit;
+} PS_POOL_QUOTA, *PPS_POOL_QUOTA;
+
+VOID PsInitializeQuota(VOID); /* phase 1 */
+/* A new process, which nobody knows yet, shares its parent's quota block; one that is deleted gives it up. */
+VOID PsInheritQuota(PEPROCESS Parent, PEPROCESS Child);
+VOID PsForgetQuota(PEPROCESS Process);
+/* A quota block as it is now: a snapshot. */
+VOID PsQueryQuota(PEPROCESS Process, POOL_TYPE PoolType, PPS_POOL_QUOTA Quota);
+
+/**
+ * PsSetQuotaLimits - limits of a process's own; it no longer shares its parent's.
+ *
+ * @Process          not the system process
+ * @NonPaged, @Paged bytes; 0, or more than there can be: the default. What is charged already stays
+ * returns           STATUS_SUCCESS; STATUS_INSUFFICIENT_RESOURCES
+ */
+NTSTATUS PsSetQuotaLimits(PEPROCESS Process, ULONG64 NonPaged, ULONG64 Paged);
+
+/**
+ * PsChargeSharedPoolQuota - charges what may outlive the process to its quota block.
+ *
+ * @Charged  gets the block, referenced until PsReturnSharedPoolQuota returns the same amounts; NULL: the process is never charged
+ * returns   STATUS_SUCCESS; STATUS_QUOTA_EXCEEDED: nothing is charged
+ */
+NTSTATUS PsChargeSharedPoolQuota(PEPROCESS Process, SIZE_T Paged, SIZE_T NonPaged, PPS_QUOTA_BLOCK *Charged);
+VOID PsReturnSharedPoolQuota(PPS_QUOTA_BLOCK Block, SIZE_T Paged, SIZE_T NonPaged);
 
 /* Calls the routines that drivers want called for images. PASSIVE_LEVEL; ProcessId 0: a driver. (src/ps/notify.c) */
 VOID PsNotifyLoadImage(PUNICODE_STRING Name, HANDLE ProcessId, PIMAGE_INFO Info);

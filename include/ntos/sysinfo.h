@@ -82,7 +82,7 @@ typedef struct _SYSTEM_THREAD_INFORMATION {
 } SYSTEM_THREAD_INFORMATION, *PSYSTEM_THREAD_INFORMATION;
 C_ASSERT(sizeof(SYSTEM_THREAD_INFORMATION) == 0x50);
 
-/* Not counted: cycles, faults, sizes of address space and working set, quota, I/O. Its threads follow, then its name. */
+/* Not counted: cycles, faults, sizes of address space and working set, I/O. Its threads follow, then its name. */
 typedef struct _SYSTEM_PROCESS_INFORMATION {
     ULONG NextEntryOffset; /* bytes to the next process; 0: the last one */
     ULONG NumberOfThreads;
@@ -97,7 +97,9 @@ typedef struct _SYSTEM_PROCESS_INFORMATION {
     ULONG_PTR UniqueProcessKey;
     SIZE_T MemorySizes[2];
     ULONG PageFaultCount;
-    SIZE_T WorkingSets[2], Quotas[4], PageFileUses[2], PrivatePageCount;
+    SIZE_T WorkingSets[2];
+    SIZE_T Quotas[4]; /* paged pool: peak, now; nonpaged pool: peak, now. As ProcessVmCounters */
+    SIZE_T PageFileUses[2], PrivatePageCount;
     LARGE_INTEGER IoCounts[6];
 } SYSTEM_PROCESS_INFORMATION, *PSYSTEM_PROCESS_INFORMATION;
 C_ASSERT(sizeof(SYSTEM_PROCESS_INFORMATION) == 0x100);

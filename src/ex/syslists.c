@@ -86,6 +86,10 @@ static PSYSTEM_PROCESS_INFORMATION ExpListProcess(PEXP_ANSWER Answer, PEPROCESS 
     Info->BasePriority = Process->Pcb.BasePriority;
     Info->UniqueProcessId = Process->UniqueProcessId;
     Info->HandleCount = (Table == NULL) ? 0 : ObGetTableHandleCount(Table);
+    Info->Quotas[0] = (SIZE_T)Process->PoolUsage[1].Peak;
+    Info->Quotas[1] = (SIZE_T)Process->PoolUsage[1].Usage;
+    Info->Quotas[2] = (SIZE_T)Process->PoolUsage[0].Peak;
+    Info->Quotas[3] = (SIZE_T)Process->PoolUsage[0].Usage;
     return Info;
 }
 

@@ -59,8 +59,8 @@ static NTSTATUS IopNewFile(PIOP_OPEN_PACKET Packet, PDEVICE_OBJECT Device, ULONG
     PFILE_OBJECT File;
     NTSTATUS Status;
 
-    Status = ObCreateObject(KernelMode, IopFileObjectType, NULL, KernelMode, NULL, sizeof(FILE_OBJECT), 0, 0,
-                            (PVOID *)&File);
+    Status = ObCreateObject(KernelMode, IopFileObjectType, NULL, ExGetPreviousMode(), NULL, sizeof(FILE_OBJECT), 0,
+                            (ULONG)sizeof(FILE_OBJECT) + Name->Length, (PVOID *)&File);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }

@@ -223,14 +223,14 @@ static NTSTATUS ObpInheritListed(PHANDLE_TABLE From, PHANDLE_TABLE To, const HAN
 
 NTSTATUS ObInheritHandles(PEPROCESS Parent, PEPROCESS Child, const HANDLE *List, ULONG Count, PHANDLE_TABLE *Table)
 {
-    PHANDLE_TABLE From = ObpProcessTable(Parent), To = ObCreateHandleTable(Child);
+    PHANDLE_TABLE From = ObpProcessTable(Parent), To;
     ULONG Capacity;
-    NTSTATUS Status;
+    NTSTATUS Status = ObCreateHandleTable(Child, (PVOID *)&To);
 
     ASSERT_IRQL(PASSIVE_LEVEL);
     *Table = NULL;
-    if (To == NULL) {
-        return STATUS_INSUFFICIENT_RESOURCES;
+    if (!NT_SUCCESS(Status)) {
+        return Status;
     }
     if (!ObpEnterTable(From)) {
         ObpFreeTable(To);

@@ -168,7 +168,7 @@ static NTSTATUS ObpMakeSeenHandle(PHANDLE_TABLE Table, PVOID Object, ULONG Attri
  * @Granted     rights the handle carries
  * @Source      of a duplication: the process it is made from; NULL: a new handle
  * @Handle      gets the handle
- * returns      STATUS_SUCCESS, STATUS_INSUFFICIENT_RESOURCES, or what ObpCountHandle says
+ * returns      STATUS_SUCCESS, STATUS_INSUFFICIENT_RESOURCES, STATUS_QUOTA_EXCEEDED, or what ObpCountHandle says
  *
  * IRQL: PASSIVE_LEVEL.
  */
@@ -450,9 +450,10 @@ ULONG ObGetTableHandleCount(PHANDLE_TABLE Table)
 
 NTSTATUS ObpInitializeHandles(VOID)
 {
-    ObpKernelHandleTable = ObCreateHandleTable(PsInitialSystemProcess);
-    if (ObpKernelHandleTable == NULL) {
-        return STATUS_INSUFFICIENT_RESOURCES;
+    NTSTATUS Status = ObCreateHandleTable(PsInitialSystemProcess, (PVOID *)&ObpKernelHandleTable);
+
+    if (!NT_SUCCESS(Status)) {
+        return Status;
     }
     if (PsInitialSystemProcess != NULL) {
         PsInitialSystemProcess->ObjectTable = ObpKernelHandleTable;

@@ -2,7 +2,8 @@
  * handletable.c - the table behind handles: numbers to entries, on several processors at once.
  *
  * A table has three levels: 64 pointers in the table, pages of 512 pointers, pages of 256 entries, so a table grows to
- * 8.3 million handles a page at a time and never moves an entry. Memory goes back when the table does. Entry 0 is never used.
+ * 8.3 million handles a page at a time and never moves an entry. Memory, for which its process is charged, goes back when the table does. Entry
+ * 0 is never used.
  *
  * States of an entry: free (Value 0, linked by NextFree) and in use (an object's address and attribute bits). Freed entries
  * are reused first in, first out, so that a stale handle stays invalid for a while. Allocation and release are constant time.
@@ -46,6 +47,34 @@ ULONG64 ObpValueBits(ULONG Attributes)
     return (((Attributes & OBJ_INHERIT) != 0) ? OBP_ENTRY_INHERIT : 0ULL) |
            (((Attributes & OBJ_PROTECT_CLOSE) != 0) ? OBP_ENTRY_PROTECT : 0ULL) |
            (((Attributes & OBJ_AUDIT_OBJECT_CLOSE) != 0) ? OBP_ENTRY_AUDIT : 0ULL);
+}
+
+/* Zeroed memory for a table at its process's expense; NULL after an error. IRQL: <= APC_LEVEL. */
+static NTSTATUS ObpAllocatePart(PEPROCESS Process, SIZE_T Bytes, PVOID *Part)
+{
+    NTSTATUS Status = (Process == NULL) ? STATUS_SUCCESS : PsChargeProcessPoolQuota(Process, NonPagedPool, Bytes);
+
+    *Part = NULL;
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    *Part = ExAllocatePoolWithTag(NonPagedPool, Bytes, OB_TAG_HANDLE);
+    if (*Part == NULL) {
+        if (Process != NULL) {
+            PsReturnPoolQuota(Process, NonPagedPool, Bytes);
+        }
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    RtlZeroMemory(*Part, Bytes);
+    return STATUS_SUCCESS;
+}
+
+static VOID ObpFreePart(PEPROCESS Process, SIZE_T Bytes, PVOID Part)
+{
+    ExFreePoolWithTag(Part, OB_TAG_HANDLE);
+    if (Process != NULL) {
+        PsReturnPoolQuota(Process, NonPagedPool, Bytes);
+    }
 }
 
 static POBP_HANDLE_ENTRY ObpEntry(PHANDLE_TABLE Table, ULONG Index)
@@ -101,16 +130,15 @@ static NTSTATUS ObpGrowTable(PHANDLE_TABLE Table)
     if (Leaf >= OBP_TOP_PAGES * OBP_MIDDLE_PAGES) {
         return STATUS_INSUFFICIENT_RESOURCES;
     }
-    Page = ExAllocatePoolWithTag(NonPagedPool, PAGE_SIZE, OB_TAG_HANDLE);
-    if (Page == NULL) {
-        return STATUS_INSUFFICIENT_RESOURCES;
+    NTSTATUS Status = ObpAllocatePart(Table->Process, PAGE_SIZE, &Page);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
     }
-    RtlZeroMemory(Page, PAGE_SIZE);
     KeAcquireSpinLock(&Table->Lock, &Irql);
     ObpInstallPage(Table, Leaf, &Page);
     KeReleaseSpinLock(&Table->Lock, Irql);
     if (Page != NULL) {
-        ExFreePoolWithTag(Page, OB_TAG_HANDLE);
+        ObpFreePart(Table->Process, PAGE_SIZE, Page);
     }
     return STATUS_SUCCESS;
 }
@@ -139,7 +167,7 @@ static ULONG ObpTakeFree(PHANDLE_TABLE Table)
  *
  * @Value    body and attribute bits; the caller's reference goes to the entry
  * @Index    gets the entry's index
- * returns   STATUS_SUCCESS; STATUS_INSUFFICIENT_RESOURCES: no memory, or 8.3 million handles
+ * returns   STATUS_SUCCESS; STATUS_INSUFFICIENT_RESOURCES: no memory, or 8.3 million handles; STATUS_QUOTA_EXCEEDED
  *
  * IRQL: <= APC_LEVEL. Locks: the table's, inside.
  */
@@ -278,31 +306,31 @@ VOID ObpStopTable(PHANDLE_TABLE Table)
     ExWaitForRundownProtectionRelease(&Table->Rundown);
 }
 
-PHANDLE_TABLE ObCreateHandleTable(PEPROCESS Process)
+NTSTATUS ObCreateHandleTable(PEPROCESS Process, PVOID *Result)
 {
-    PHANDLE_TABLE Table = ExAllocatePoolWithTag(NonPagedPool, sizeof(*Table), OB_TAG_HANDLE);
+    NTSTATUS Status = ObpAllocatePart(Process, sizeof(HANDLE_TABLE), Result);
+    PHANDLE_TABLE Table = *Result;
 
-    if (Table == NULL) {
-        return NULL;
+    if (!NT_SUCCESS(Status)) {
+        return Status;
     }
-    RtlZeroMemory(Table, sizeof(*Table));
     KeInitializeSpinLock(&Table->Lock);
     VfNameLock(&Table->Lock, "HANDLE_TABLE.Lock");
     ExInitializeRundownProtection(&Table->Rundown);
     Table->Process = Process;
-    return Table;
+    return STATUS_SUCCESS;
 }
 
 /* The memory of a table without handles. IRQL: <= APC_LEVEL. */
 VOID ObpFreeTable(PHANDLE_TABLE Table)
 {
     for (ULONG Leaf = 0; Leaf < Table->Capacity / OBP_LEAF_ENTRIES; Leaf++) {
-        ExFreePoolWithTag(Table->Middle[Leaf / OBP_MIDDLE_PAGES][Leaf % OBP_MIDDLE_PAGES], OB_TAG_HANDLE);
+        ObpFreePart(Table->Process, PAGE_SIZE, Table->Middle[Leaf / OBP_MIDDLE_PAGES][Leaf % OBP_MIDDLE_PAGES]);
     }
     for (ULONG Top = 0; Top < OBP_TOP_PAGES; Top++) {
         if (Table->Middle[Top] != NULL) {
-            ExFreePoolWithTag(Table->Middle[Top], OB_TAG_HANDLE);
+            ObpFreePart(Table->Process, PAGE_SIZE, Table->Middle[Top]);
         }
     }
-    ExFreePoolWithTag(Table, OB_TAG_HANDLE);
+    ObpFreePart(Table->Process, sizeof(*Table), Table);
 }

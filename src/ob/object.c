@@ -31,7 +31,6 @@ NTSTATUS ObpAllocateObject(POBJECT_TYPE Type, ULONG BodySize, POBJECT_HEADER *He
     RtlZeroMemory(New, Bytes);
     New->PointerCount = 1;
     New->Type = Type;
-    New->PoolTag = Tag;
 #if NT_CHK
     New->Trace = (Type == NULL) ? NULL : ObpCreateTrace(Type);
     OBP_TRACE_REFERENCE(New, 1, 1, OB_TAG_DEFAULT);
@@ -125,11 +124,41 @@ static NTSTATUS ObpKeepCreation(POBJECT_HEADER Header, POBJECT_ATTRIBUTES Attrib
 /* The memory of an object that nobody has. */
 static VOID ObpFreeObject(POBJECT_HEADER Header)
 {
+#if NT_CHK
     if (Header->Trace != NULL) {
         ExFreePoolWithTag(Header->Trace, OB_TAG_TRACE);
     }
+#endif
+    if (Header->QuotaBlock != NULL) {
+        PsReturnSharedPoolQuota(Header->QuotaBlock, Header->PagedCharge, Header->NonPagedCharge);
+    }
     InterlockedDecrement64(&Header->Type->ObjectCount);
-    ExFreePoolWithTag(Header, Header->PoolTag);
+    ExFreePoolWithTag(Header, Header->Type->Info.PoolTag);
+}
+
+/*
+ * Charges an object to the process of the thread that makes it, also while that is attached to another. A descriptor counts with a fixed
+ * amount, since it may be replaced. Whatever was not said is what the type says, or the body itself.
+ */
+static NTSTATUS ObpChargeObject(POBJECT_HEADER Header, ULONG BodySize, ULONG PagedCharge, ULONG NonPagedCharge)
+{
+    const OBJECT_TYPE_INITIALIZER *Info = &Header->Type->Info;
+    POBP_CREATION Creation = Header->Creation;
+    ULONG Paged = (PagedCharge != 0) ? PagedCharge : Info->DefaultPagedPoolCharge, NonPaged = NonPagedCharge;
+
+    if (NonPaged == 0) {
+        NonPaged = (Info->DefaultNonPagedPoolCharge != 0) ? Info->DefaultNonPagedPoolCharge : BodySize;
+    }
+    NonPaged += (ULONG)sizeof(OBJECT_HEADER);
+    if (Creation->Name.Length != 0) {
+        NonPaged += (ULONG)sizeof(OBP_NAME) + Creation->Name.Length;
+    }
+    if (Creation->Name.Length != 0 || Creation->Descriptor != NULL || Info->SecurityRequired) {
+        Paged += OBP_DESCRIPTOR_CHARGE;
+    }
+    Header->PagedCharge = Paged;
+    Header->NonPagedCharge = NonPaged;
+    return PsChargeSharedPoolQuota(PsGetCurrentThreadProcess(), Paged, NonPaged, &Header->QuotaBlock);
 }
 
 NTSTATUS NTAPI ObCreateObject(KPROCESSOR_MODE ProbeMode, POBJECT_TYPE Type, POBJECT_ATTRIBUTES Attributes,
@@ -139,8 +168,6 @@ NTSTATUS NTAPI ObCreateObject(KPROCESSOR_MODE ProbeMode, POBJECT_TYPE Type, POBJ
     POBJECT_HEADER Header;
     NTSTATUS Status;
 
-    UNREFERENCED_PARAMETER(PagedCharge);
-    UNREFERENCED_PARAMETER(NonPagedCharge);
     *Object = NULL;
     if (ExInjectFault(ExFaultObject)) {
         return STATUS_INSUFFICIENT_RESOURCES;
@@ -153,7 +180,11 @@ NTSTATUS NTAPI ObCreateObject(KPROCESSOR_MODE ProbeMode, POBJECT_TYPE Type, POBJ
         Header->Flags |= OBP_FLAG_KERNEL_ONLY;
     }
     Status = ObpKeepCreation(Header, Attributes, ProbeMode, ParseContext);
+    if (NT_SUCCESS(Status) && OwnershipMode != KernelMode) {
+        Status = ObpChargeObject(Header, BodySize, PagedCharge, NonPagedCharge);
+    }
     if (!NT_SUCCESS(Status)) {
+        ObpFreeCreation(Header);
         ObpFreeObject(Header); /* no delete procedure: the body was never the caller's */
         return Status;
     }

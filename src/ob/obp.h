@@ -8,6 +8,7 @@
 #pragma once
 
 #include <ntos/ob.h>
+#include <ntos/ps.h>
 #include <ntos/se.h>
 
 #define OBP_FLAG_PERMANENT    0x01U /* keeps its name with no handle open */
@@ -15,6 +16,9 @@
 #define OBP_FLAG_HAS_CREATION 0x04U /* Creation is set: not inserted yet */
 #define OBP_FLAG_EXCLUSIVE    0x08U /* handles in one process only: ExclusiveProcess */
 #define OBP_FLAG_INSERTING    0x10U /* keeps its name until ObInsertObject has made its handle */
+
+/* Bytes of paged pool that an object is charged for its descriptor, however large that is now: enough for one with a dozen entries. */
+#define OBP_DESCRIPTOR_CHARGE 512U
 
 /* What ObCreateObject keeps for ObInsertObject. */
 typedef struct _OBP_CREATION {
@@ -41,7 +45,7 @@ typedef struct _OBJECT_HEADER {
     volatile LONG64 HandleCount;  /* (i) */
     POBJECT_TYPE Type;            /* (c) referenced never: types are not deleted */
     volatile LONG Flags;          /* (i) OBP_FLAG_* */
-    ULONG PoolTag;                /* (c) */
+    ULONG NonPagedCharge;         /* (c) bytes charged to QuotaBlock */
     POBP_NAME Name;               /* (n) NULL: unnamed */
     union {
         POBP_CREATION Creation;            /* until ObInsertObject */
@@ -49,8 +53,12 @@ typedef struct _OBJECT_HEADER {
     };
     struct _OBP_DESCRIPTOR *Security; /* (s) referenced; NULL: the object has none */
     PEPROCESS ExclusiveProcess;       /* (x) compared only: has the handles of an exclusive object */
-    struct _OBP_TRACE *Trace;         /* (c) chk: its references, NULL: not traced */
+    PPS_QUOTA_BLOCK QuotaBlock;       /* (c) referenced; NULL: nobody is charged */
+    ULONG PagedCharge;                /* (c) the same of paged pool */
+#if NT_CHK
+    struct _OBP_TRACE *Trace; /* (c) its references, NULL: not traced */
     ULONG64 Reserved;
+#endif
 } OBJECT_HEADER, *POBJECT_HEADER;
 C_ASSERT(sizeof(OBJECT_HEADER) % 16 == 0); /* bodies hold 16-byte aligned fields (SLIST headers) */
 

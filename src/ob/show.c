@@ -45,7 +45,7 @@ static PVOID ObpObjectAt(ULONG64 Address)
     ULONG Tag;
 
     if (Address == 0 || !ExCheckPoolBlock(Header, &Bytes, &Tag) || Bytes < sizeof(*Header) ||
-        !ObpIsType(Header->Type) || Header->PoolTag != Tag || !ObReferenceObjectSafe(ObpBody(Header))) {
+        !ObpIsType(Header->Type) || Header->Type->Info.PoolTag != Tag || !ObReferenceObjectSafe(ObpBody(Header))) {
         return NULL;
     }
     return ObpBody(Header);

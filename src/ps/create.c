@@ -30,8 +30,7 @@ static NTSTATUS CreateTable(const PSP_NEW_PROCESS *Wanted, PEPROCESS Parent, PEP
     if (Wanted->Inherit) {
         Status = ObInheritHandles(Parent, New, Wanted->Handles, Wanted->HandleCount, &Table);
     } else {
-        Table = ObCreateHandleTable(New);
-        Status = Table == NULL ? STATUS_INSUFFICIENT_RESOURCES : STATUS_SUCCESS;
+        Status = ObCreateHandleTable(New, (PVOID *)&Table);
     }
     New->ObjectTable = Table;
     return Status;
@@ -42,7 +41,7 @@ static NTSTATUS CreateTable(const PSP_NEW_PROCESS *Wanted, PEPROCESS Parent, PEP
  *
  * @Process  gets it, with one reference
  * @Name     for displays; cut to 15 characters
- * returns   STATUS_SUCCESS; STATUS_INSUFFICIENT_RESOURCES; STATUS_COMMITMENT_LIMIT; or what a notify routine says
+ * returns   STATUS_SUCCESS; STATUS_INSUFFICIENT_RESOURCES; STATUS_COMMITMENT_LIMIT; STATUS_QUOTA_EXCEEDED; or what a notify routine says
  *
  * IRQL: PASSIVE_LEVEL.
  */
@@ -69,12 +68,13 @@ static NTSTATUS JoinParentsJob(const PSP_NEW_PROCESS *Wanted, PEPROCESS Parent, 
 NTSTATUS PspCreateProcessFrom(const PSP_NEW_PROCESS *Wanted, PEPROCESS *Process)
 {
     PEPROCESS Parent = Wanted->Parent != NULL ? Wanted->Parent : PsGetCurrentThreadProcess(), New;
-    NTSTATUS Status =
-        ObCreateObject(KernelMode, PspProcessType, NULL, KernelMode, NULL, sizeof(EPROCESS), 0, 0, (PVOID *)&New);
+    NTSTATUS Status = ObCreateObject(KernelMode, PspProcessType, NULL, ExGetPreviousMode(), NULL, sizeof(EPROCESS), 0,
+                                     0, (PVOID *)&New);
 
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
+    PsInheritQuota(Parent, New);
     ExInitializeFastMutex(&New->ExitLock);
     VfNameLock(&New->ExitLock, "EPROCESS.ExitLock");
     ExInitializeRundownProtection(&New->RundownProtect);
@@ -129,6 +129,7 @@ VOID PspDeleteProcess(PVOID Object)
         ExFreePoolWithTag(Process->ImagePath.Buffer, PSP_TAG_PROGRAM);
     }
     MmDeleteProcessAddressSpace(Process);
+    PsForgetQuota(Process);
 }
 
 /* STATUS_PROCESS_IS_TERMINATING, or the address space of the process stays until the release. IRQL: <= APC_LEVEL. */

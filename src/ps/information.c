@@ -28,6 +28,7 @@ typedef union _PSP_INFORMATION {
     PVOID Pointer;
     PROCESS_ACCESS_TOKEN Token;
     QUOTA_LIMITS Quota;
+    POOLED_USAGE_AND_LIMITS Pooled;
     IO_COUNTERS Io;
     PROCESS_PRIORITY_CLASS Class;
     SECTION_IMAGE_INFORMATION Image;
@@ -78,21 +79,49 @@ static VOID FillMemory(PVOID Object, PPSP_INFORMATION Information)
     PEPROCESS Process = Object;
 
     MmQueryProcessMemory(Process, &Information->Memory);
-    Information->Memory.QuotaNonPagedPoolUsage = (SIZE_T)Process->PoolQuota[0].Usage;
-    Information->Memory.QuotaPeakNonPagedPoolUsage = (SIZE_T)Process->PoolQuota[0].Peak;
-    Information->Memory.QuotaPagedPoolUsage = (SIZE_T)Process->PoolQuota[1].Usage;
-    Information->Memory.QuotaPeakPagedPoolUsage = (SIZE_T)Process->PoolQuota[1].Peak;
+    Information->Memory.QuotaNonPagedPoolUsage = (SIZE_T)Process->PoolUsage[0].Usage;
+    Information->Memory.QuotaPeakNonPagedPoolUsage = (SIZE_T)Process->PoolUsage[0].Peak;
+    Information->Memory.QuotaPagedPoolUsage = (SIZE_T)Process->PoolUsage[1].Usage;
+    Information->Memory.QuotaPeakPagedPoolUsage = (SIZE_T)Process->PoolUsage[1].Peak;
+}
+
+static SIZE_T PagefileLimitOf(PEPROCESS Process)
+{
+    return Process->PagefileLimit == 0 ? MAXULONG_PTR : (SIZE_T)Process->PagefileLimit << PAGE_SHIFT;
 }
 
 static VOID FillQuota(PVOID Object, PPSP_INFORMATION Information)
 {
     PEPROCESS Process = Object;
+    PS_POOL_QUOTA NonPaged, Paged;
 
-    Information->Quota.NonPagedPoolLimit = (SIZE_T)PsQueryPoolQuotaLimit(Process, NonPagedPool);
-    Information->Quota.PagedPoolLimit = (SIZE_T)PsQueryPoolQuotaLimit(Process, PagedPool);
-    Information->Quota.PagefileLimit =
-        Process->PagefileLimit == 0 ? MAXULONG_PTR : (SIZE_T)Process->PagefileLimit << PAGE_SHIFT;
+    PsQueryQuota(Process, NonPagedPool, &NonPaged);
+    PsQueryQuota(Process, PagedPool, &Paged);
+    Information->Quota.NonPagedPoolLimit = NonPaged.Limit;
+    Information->Quota.PagedPoolLimit = Paged.Limit;
+    Information->Quota.PagefileLimit = PagefileLimitOf(Process);
     Information->Quota.TimeLimit.QuadPart = -1; /* none */
+}
+
+/* Of the quota block, which the process may share; commitment is its own. */
+static VOID FillPooled(PVOID Object, PPSP_INFORMATION Information)
+{
+    PEPROCESS Process = Object;
+    PS_POOL_QUOTA NonPaged, Paged;
+    VM_COUNTERS Memory;
+
+    MmQueryProcessMemory(Process, &Memory);
+    PsQueryQuota(Process, NonPagedPool, &NonPaged);
+    PsQueryQuota(Process, PagedPool, &Paged);
+    Information->Pooled = (POOLED_USAGE_AND_LIMITS){.PeakPagedPoolUsage = Paged.Peak,
+                                                    .PagedPoolUsage = Paged.Usage,
+                                                    .PagedPoolLimit = Paged.Limit,
+                                                    .PeakNonPagedPoolUsage = NonPaged.Peak,
+                                                    .NonPagedPoolUsage = NonPaged.Usage,
+                                                    .NonPagedPoolLimit = NonPaged.Limit,
+                                                    .PeakPagefileUsage = Memory.PeakPagefileUsage,
+                                                    .PagefileUsage = Memory.PagefileUsage,
+                                                    .PagefileLimit = PagefileLimitOf(Process)};
 }
 
 static VOID FillAffinity(PVOID Object, PPSP_INFORMATION Information)
@@ -118,6 +147,7 @@ static const PSP_QUERY ProcessQueries[] = {
     {ProcessBasicInformation, sizeof(PROCESS_BASIC_INFORMATION), FillProcessBasic},
     {ProcessVmCounters, sizeof(VM_COUNTERS), FillMemory},
     {ProcessQuotaLimits, sizeof(QUOTA_LIMITS), FillQuota},
+    {ProcessPooledUsageAndLimits, sizeof(POOLED_USAGE_AND_LIMITS), FillPooled},
     {ProcessIoCounters, sizeof(IO_COUNTERS), FillZero}, /* I/O is not counted */
     {ProcessPriorityClass, sizeof(PROCESS_PRIORITY_CLASS), FillClass},
     {ProcessPriorityBoost, sizeof(ULONG), FillZero}, /* not disabled */
@@ -371,6 +401,7 @@ NTSTATUS NTAPI NtSetInformationThread(HANDLE ThreadHandle, THREADINFOCLASS Class
 typedef struct _PSP_WISH {
     ULONG Class, Bytes;
     NTSTATUS (*Set)(PEPROCESS Process, const PSP_INFORMATION *Wish);
+    ACCESS_MASK Access; /* 0: PROCESS_SET_INFORMATION */
 } PSP_WISH;
 
 static NTSTATUS SetBasePriority(PEPROCESS Process, const PSP_INFORMATION *Wish)
@@ -404,13 +435,17 @@ static NTSTATUS SetClass(PEPROCESS Process, const PSP_INFORMATION *Wish)
 /* Limits of pool and commitment: 0 or all ones leaves the default. */
 static NTSTATUS SetQuota(PEPROCESS Process, const PSP_INFORMATION *Wish)
 {
+    NTSTATUS Status;
+
     if (!SeSinglePrivilegeCheck(SeExports->SeIncreaseQuotaPrivilege, ExGetPreviousMode())) {
         return STATUS_PRIVILEGE_NOT_HELD;
     }
-    PsSetPoolQuotaLimit(Process, NonPagedPool, Wish->Quota.NonPagedPoolLimit);
-    PsSetPoolQuotaLimit(Process, PagedPool, Wish->Quota.PagedPoolLimit);
-    Process->PagefileLimit = Wish->Quota.PagefileLimit == MAXULONG_PTR ? 0 : Wish->Quota.PagefileLimit >> PAGE_SHIFT;
-    return STATUS_SUCCESS;
+    Status = PsSetQuotaLimits(Process, Wish->Quota.NonPagedPoolLimit, Wish->Quota.PagedPoolLimit);
+    if (NT_SUCCESS(Status)) {
+        Process->PagefileLimit =
+            Wish->Quota.PagefileLimit == MAXULONG_PTR ? 0 : Wish->Quota.PagefileLimit >> PAGE_SHIFT;
+    }
+    return Status;
 }
 
 static NTSTATUS SetProcessToken(PEPROCESS Process, const PSP_INFORMATION *Wish)
@@ -420,9 +455,10 @@ static NTSTATUS SetProcessToken(PEPROCESS Process, const PSP_INFORMATION *Wish)
 
 /**
  * NtSetInformationProcess - sets the base priority of a process's threads to come (ProcessBasePriority), the processors of all its threads
- * (ProcessAffinityMask), or its token before the first of them runs (ProcessAccessToken; the thread of PROCESS_ACCESS_TOKEN is not looked at).
+ * (ProcessAffinityMask), what it may be charged of pools and commitment (ProcessQuotaLimits, with SeIncreaseQuotaPrivilege; it no longer shares
+ * its parent's quota block), or its token before the first of them runs (ProcessAccessToken; the thread of PROCESS_ACCESS_TOKEN is not looked at).
  *
- * @ProcessHandle  of a program, with PROCESS_SET_INFORMATION
+ * @ProcessHandle  of a program, with PROCESS_SET_INFORMATION, for quotas PROCESS_SET_QUOTA
  * returns         as NtSetInformationThread and SeAssignPrimaryToken; STATUS_ACCESS_DENIED for the system process
  *
  * IRQL: PASSIVE_LEVEL.
@@ -433,7 +469,7 @@ NTSTATUS NTAPI NtSetInformationProcess(HANDLE ProcessHandle, PROCESSINFOCLASS Cl
         {ProcessBasePriority, sizeof(LONG), SetBasePriority},
         {ProcessAffinityMask, sizeof(ULONG_PTR), SetProcessAffinity},
         {ProcessPriorityClass, sizeof(PROCESS_PRIORITY_CLASS), SetClass},
-        {ProcessQuotaLimits, sizeof(QUOTA_LIMITS), SetQuota},
+        {ProcessQuotaLimits, sizeof(QUOTA_LIMITS), SetQuota, PSP_PROCESS_SET_QUOTA},
         {ProcessAccessToken, sizeof(PROCESS_ACCESS_TOKEN), SetProcessToken},
     };
     const PSP_WISH *Row = NULL;
@@ -452,8 +488,8 @@ NTSTATUS NTAPI NtSetInformationProcess(HANDLE ProcessHandle, PROCESSINFOCLASS Cl
     }
     Status = ExCopyFromCaller(&Wish, Buffer, Length);
     if (NT_SUCCESS(Status)) {
-        Status = ObReferenceObjectByHandle(ProcessHandle, PSP_PROCESS_SET_INFORMATION, PspProcessType,
-                                           ExGetPreviousMode(), (PVOID *)&Process, NULL);
+        Status = ObReferenceObjectByHandle(ProcessHandle, Row->Access != 0 ? Row->Access : PSP_PROCESS_SET_INFORMATION,
+                                           PspProcessType, ExGetPreviousMode(), (PVOID *)&Process, NULL);
     }
     if (!NT_SUCCESS(Status)) {
         return Status;

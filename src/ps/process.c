@@ -68,6 +68,7 @@ static const OBJECT_TYPE_INITIALIZER PspThreadTypeInfo = {
                        STANDARD_RIGHTS_EXECUTE | SYNCHRONIZE, THREAD_ALL_ACCESS},
     .ValidAccess = THREAD_ALL_ACCESS,
     .PoolTag = PSP_TAG_THREAD,
+    .DefaultNonPagedPoolCharge = sizeof(ETHREAD) + PAGE_SIZE, /* and its XSAVE area */
     .WaitOffset = FIELD_OFFSET(ETHREAD, Tcb.Header),
     .DeleteProcedure = PspDeleteThread,
     .SecurityTokenProcedure = SeThreadDefaults,
@@ -100,6 +101,7 @@ VOID PspInitializePhase0(VOID)
 
 NTSTATUS PsInitialize(VOID)
 {
+    PsInitializeQuota();
     PspInitializeNames();
     PspStartReaper();
     PspInitializePrograms();

@@ -39,9 +39,10 @@ static VOID FillThread(PETHREAD Thread, PEPROCESS Process, PKSTART_ROUTINE Start
 NTSTATUS PspAllocateThread(PETHREAD *Thread, PEPROCESS Process, PKSTART_ROUTINE StartRoutine, PVOID StartContext,
                            KPRIORITY Priority)
 {
+    KPROCESSOR_MODE Owner = Process == PsInitialSystemProcess ? KernelMode : ExGetPreviousMode();
     PETHREAD New;
     NTSTATUS Status =
-        ObCreateObject(KernelMode, PspThreadType, NULL, KernelMode, NULL, sizeof(ETHREAD), 0, 0, (PVOID *)&New);
+        ObCreateObject(KernelMode, PspThreadType, NULL, Owner, NULL, sizeof(ETHREAD), 0, 0, (PVOID *)&New);
 
     if (!NT_SUCCESS(Status)) {
         return Status;

@@ -133,7 +133,8 @@ NTSTATUS SeCreateToken(const SE_TOKEN_PLAN *Plan, PACCESS_TOKEN *Token)
 
     ASSERT_IRQL(PASSIVE_LEVEL);
     *Token = NULL;
-    Status = ObCreateObject(KernelMode, SepTokenObjectType, NULL, KernelMode, NULL, sizeof(*New), 0, 0, (PVOID *)&New);
+    Status = ObCreateObject(KernelMode, SepTokenObjectType, NULL, ExGetPreviousMode(), NULL, sizeof(*New), 0,
+                            (ULONG)(sizeof(*New) + SepPlanBytes(Plan)), (PVOID *)&New);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }

@@ -124,19 +124,19 @@ static NTSTATUS ChargeRaised(PEPROCESS Process, ULONG_PTR Bytes)
 
 static VOID PoolQuotaBody(PKTAP_CONTEXT Ktap, PEPROCESS Process)
 {
-    volatile LONG64 *Usage = &Process->PoolQuota[0].Usage;
+    volatile LONG64 *Usage = &Process->PoolUsage[0].Usage;
+    LONG64 Before = *Usage; /* its handle table */
     PVOID Small, Large, Flagged;
 
-    Process->PoolQuota[0].Limit = 40000;
-    Process->PoolQuota[1].Limit = 1000;
+    KTAP_EQUAL(PsSetQuotaLimits(Process, (ULONG64)Before + 40000, 1000), STATUS_SUCCESS);
     Small = ExAllocatePoolWithQuotaTag(NonPagedPool, 100, TAG);
     Large = ExAllocatePoolWithQuotaTag(NonPagedPool, 3 * PAGE_SIZE, TAG);
     Flagged = ExAllocatePool2(POOL_FLAG_NON_PAGED | POOL_FLAG_USE_QUOTA, 1000, TAG);
-    LONG64 Charged = *Usage;
+    LONG64 Charged = *Usage - Before;
     NTSTATUS Raised = QuotaRaised(39000);
     PVOID Refused = ExAllocatePoolWithQuotaTag(NonPagedPool | POOL_QUOTA_FAIL_INSTEAD_OF_RAISE, 39000, TAG);
     PVOID Untagged = ExAllocatePoolWithQuota(NonPagedPool | POOL_QUOTA_FAIL_INSTEAD_OF_RAISE, 50);
-    LONG64 More = *Usage;
+    LONG64 More = *Usage - Before;
     ExFreePoolWithTag(Small, TAG);
     ExFreePool(Large);
     ExFreePool(Flagged);
@@ -145,14 +145,14 @@ static VOID PoolQuotaBody(PKTAP_CONTEXT Ktap, PEPROCESS Process)
     KTAP_EQUAL(Raised, STATUS_QUOTA_EXCEEDED);
     KTAP_CHECK(Refused == NULL);
     KTAP_EQUAL(More, Charged + 50);
-    KTAP_EQUAL(*Usage, 0);
-    KTAP_CHECK(Process->PoolQuota[0].Peak >= Charged);
+    KTAP_EQUAL(*Usage, Before);
+    KTAP_CHECK(Process->PoolUsage[0].Peak >= Before + Charged);
     KTAP_EQUAL(PsChargeProcessPoolQuota(Process, PagedPool, 900), STATUS_SUCCESS);
     KTAP_EQUAL(PsChargeProcessPoolQuota(Process, PagedPool, 200), STATUS_QUOTA_EXCEEDED);
     KTAP_EQUAL(ChargeRaised(Process, 200), STATUS_QUOTA_EXCEEDED);
     KTAP_EQUAL(ChargeRaised(Process, 100), STATUS_SUCCESS);
     PsReturnPoolQuota(Process, PagedPool, 1000);
-    KTAP_EQUAL(Process->PoolQuota[1].Usage, 0);
+    KTAP_EQUAL(Process->PoolUsage[1].Usage, 0);
 }
 
 static VOID PoolQuota(PKTAP_CONTEXT Ktap)

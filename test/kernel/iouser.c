@@ -46,7 +46,7 @@ static VOID UserAttached(PKTAP_CONTEXT Ktap, PEPROCESS Process)
     SIZE_T Size = USER_BYTES;
     NTSTATUS Status;
 
-    Process->ObjectTable = ObCreateHandleTable(Process);
+    ObCreateHandleTable(Process, &Process->ObjectTable);
     KTAP_CHECK(Process->ObjectTable != NULL);
     Status = UserOpen();
     UserFound = NT_SUCCESS(Status);

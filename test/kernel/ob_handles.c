@@ -87,7 +87,7 @@ static VOID ObhMillion(PKTAP_CONTEXT Ktap)
     HANDLE Event, Again;
 
     KTAP_EQUAL(ObhEvent(&Event, 0), STATUS_SUCCESS);
-    ObhProcess.ObjectTable = ObCreateHandleTable(&ObhProcess);
+    ObCreateHandleTable(&ObhProcess, &ObhProcess.ObjectTable);
     KTAP_CHECK(ObhProcess.ObjectTable != NULL);
     Filled = ObhFill(Event, Wanted, &Made);
     for (ULONG Index = Made; Index > 0; Index--) {
@@ -117,7 +117,7 @@ static VOID ObhShortage(PKTAP_CONTEXT Ktap)
     HANDLE Event, Copy;
 
     KTAP_EQUAL(ObhEvent(&Event, 0), STATUS_SUCCESS);
-    ObhProcess.ObjectTable = ObCreateHandleTable(&ObhProcess);
+    ObCreateHandleTable(&ObhProcess, &ObhProcess.ObjectTable);
     KTAP_CHECK(ObhProcess.ObjectTable != NULL);
     for (ULONG Index = 0; Index < 2000; Index++) {
         NTSTATUS Status;
@@ -212,7 +212,7 @@ static VOID ObhInherit(PKTAP_CONTEXT Ktap)
     KTAP_EQUAL(ObhEvent(&Plain, 0), STATUS_SUCCESS);
     KTAP_EQUAL(ObhEvent(&Inherited, 0), STATUS_SUCCESS);
     KTAP_EQUAL(ObSetHandleAttributes(Inherited, &Flags, KernelMode), STATUS_SUCCESS);
-    ObhProcess.ObjectTable = ObCreateHandleTable(&ObhProcess);
+    ObCreateHandleTable(&ObhProcess, &ObhProcess.ObjectTable);
     KTAP_CHECK(ObhProcess.ObjectTable != NULL);
     KTAP_EQUAL(ObhCopy(Plain, &InParent[0]), STATUS_SUCCESS);
     KTAP_EQUAL(ObDuplicateObject(PsInitialSystemProcess, Inherited, &ObhProcess, &InParent[1], 0, 0,
@@ -247,7 +247,7 @@ static VOID ObhExclusive(PKTAP_CONTEXT Ktap)
 
     KTAP_EQUAL(ObhEvent(&Event, OBJ_EXCLUSIVE), STATUS_SUCCESS);
     KTAP_EQUAL(ObhEvent(&Plain, 0), STATUS_SUCCESS);
-    ObhProcess.ObjectTable = ObCreateHandleTable(&ObhProcess);
+    ObCreateHandleTable(&ObhProcess, &ObhProcess.ObjectTable);
     KTAP_CHECK(ObhProcess.ObjectTable != NULL);
     Foreign = ObhCopy(Event, &Copy);
     KTAP_EQUAL(ObReferenceObjectByHandle(Event, 0, NULL, KernelMode, &Object, NULL), STATUS_SUCCESS);

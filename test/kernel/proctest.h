@@ -18,6 +18,7 @@ static __attribute__((unused)) PEPROCESS TestCreateProcess(VOID)
         return NULL;
     }
     KeInitializeProcess(&Process->Pcb, 0, 8);
+    PsInheritQuota(PsInitialSystemProcess, Process);
     if (!NT_SUCCESS(MmCreateProcessAddressSpace(Process))) {
         ObDereferenceObject(Process);
         return NULL;

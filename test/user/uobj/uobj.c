@@ -4,11 +4,9 @@
  * Every service is called as a program calls it, with what it grants, what it refuses, and what it writes back. Names are made below
  * \BaseNamedObjects and go with their handles.
  */
-#include "../ktap.h"
+#include "uobj.h"
 
 #include <ntos/sysinfo.h>
-
-#define BASE L"\\BaseNamedObjects\\Uobj"
 
 static LARGE_INTEGER Now;
 static UNICODE_STRING Name;
@@ -239,12 +237,29 @@ static ULONG Others(VOID)
 }
 
 static const USER_CASE Cases[] = {
-    {"user.obj.events", Events},   {"user.obj.semaphores", Semaphores}, {"user.obj.mutants", Mutants},
-    {"user.obj.timers", Timers},   {"user.obj.ports", Ports},           {"user.obj.directories", Directories},
-    {"user.obj.waits", ManyWaits}, {"user.obj.handles", Handles},       {"user.obj.others", Others},
+    {"user.quota.objects", QuotaObjects},
+    {"user.quota.handles", QuotaHandles},
+    {"user.quota.rights", QuotaRights},
+    {"user.quota.children", QuotaChildren},
+    {"user.quota.outlived", QuotaOutlived},
+    {"user.quota.race", QuotaRace},
+    {"user.obj.events", Events},
+    {"user.obj.semaphores", Semaphores},
+    {"user.obj.mutants", Mutants},
+    {"user.obj.timers", Timers},
+    {"user.obj.ports", Ports},
+    {"user.obj.directories", Directories},
+    {"user.obj.waits", ManyWaits},
+    {"user.obj.handles", Handles},
+    {"user.obj.others", Others},
 };
 
 NTSTATUS NTAPI NtProcessStartup(PPEB Peb)
 {
+    PCUNICODE_STRING Line = &Peb->ProcessParameters->CommandLine;
+
+    if (Line->Length > 10 * sizeof(WCHAR) && Line->Buffer[Line->Length / sizeof(WCHAR) - 10] == L'q') {
+        return QuotaChild(Line->Buffer[Line->Length / sizeof(WCHAR) - 4], Peb->ProcessParameters->StandardOutput);
+    }
     return UserRunSuite("uobj.c", Cases, RTL_NUMBER_OF(Cases));
 }
