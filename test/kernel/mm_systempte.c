@@ -4,6 +4,7 @@
  * Two cases claim a second processor for a moment (KeNumberOfActiveProcessors, at DISPATCH_LEVEL, no sender of IPIs), so that stamps and
  * epochs are taken as they are on several processors.
  */
+#include "ketest.h"
 #include "mmtest.h"
 
 static VOID SysPteDisjoint(PKTAP_CONTEXT Ktap)
@@ -198,6 +199,143 @@ static VOID SysPteDowngradeHarvestsDirty(PKTAP_CONTEXT Ktap)
     KTAP_CHECK(Dirty.Hard.Dirty && Dirty.Hard.Accessed);
 }
 
+/* ---- What another processor still sees ---- */
+
+static struct {
+    KEVENT Ended;
+    volatile LONG Order; /* 0: none, 1: read, 2: end */
+    const volatile ULONG64 *Word;
+    ULONG64 Value;
+    BOOLEAN Readable;
+} Looker;
+
+/* Reads on the second processor, which loads no CR3 meanwhile, so that only a flush makes it forget. */
+static VOID NTAPI LookElsewhere(PVOID Context)
+{
+    KIRQL Irql;
+
+    UNREFERENCED_PARAMETER(Context);
+    KeSetSystemAffinityThread(2);
+    KeRaiseIrql(DISPATCH_LEVEL, &Irql);
+    while (Looker.Order != 2) {
+        if (Looker.Order == 1) {
+            Looker.Readable = KiCopyMemoryNoFault(&Looker.Value, (const VOID *)Looker.Word, sizeof(Looker.Value));
+            InterlockedExchange(&Looker.Order, 0);
+        }
+        YieldProcessor();
+    }
+    KeLowerIrql(Irql);
+    KeSetEvent(&Looker.Ended, IO_NO_INCREMENT, FALSE);
+}
+
+/* What the second processor finds at an address; 0: nothing can be read there. */
+static ULONG64 SeenElsewhere(PVOID Address)
+{
+    Looker.Word = Address;
+    InterlockedExchange(&Looker.Order, 1);
+    while (Looker.Order != 0) {
+        YieldProcessor();
+    }
+    return Looker.Readable ? Looker.Value : 0;
+}
+
+/* Maps a frame at a reserved address; its first word becomes Value. */
+static VOID MapMarked(PVOID Page, PFN_FRAME Frame, ULONG64 Value)
+{
+    MiWriteValidPte(MiPteOf(Page), MiMakeValidPte(Frame, MI_KERNEL_RW_BITS));
+    *(volatile ULONG64 *)Page = Value;
+}
+
+/* As whoever unmaps an MDL does: this processor forgets at once, the frame and the address remember the others. */
+static VOID UnmapLazily(PVOID Page, PFN_FRAME Frame)
+{
+    MI_TLB_FLUSH Flush;
+    KIRQL Irql;
+
+    KeRaiseIrql(DISPATCH_LEVEL, &Irql);
+    MiBeginTlbFlush(&Flush, MiTlbSystemLazy);
+    MiDowngradePte(&Flush, MiPteOf(Page), Page, (MMPTE){.Long = 0});
+    MiTagFrame(MiPfn(Frame), MiFlushTlb(&Flush));
+    KeLowerIrql(Irql);
+}
+
+/* Goes round the range until an address comes back. FALSE: it does not. */
+static BOOLEAN ReserveAgain(PVOID Page)
+{
+    for (ULONG64 Turn = 0; Turn <= OwnRange.Limit; Turn++) {
+        PVOID Next = MiReserveRange(&OwnRange, 1);
+
+        if (Next == Page) {
+            return TRUE;
+        }
+        if (Next == NULL) {
+            return FALSE;
+        }
+        MiReleaseRange(&OwnRange, Next, 1);
+    }
+    return FALSE;
+}
+
+/* Values seen at an address: its first owner's, the next owner's, and what the latter has there once the frame may be somebody else's. */
+static BOOLEAN LookTwice(const PFN_FRAME *Frame, PULONG64 Seen)
+{
+    PVOID Page = MiReserveRange(&OwnRange, 1);
+
+    if (Page == NULL) {
+        return FALSE;
+    }
+    MapMarked(Page, Frame[0], 11);
+    Seen[0] = SeenElsewhere(Page);
+    UnmapLazily(Page, Frame[0]);
+    MiReleaseRange(&OwnRange, Page, 1);
+    if (!ReserveAgain(Page)) {
+        return FALSE;
+    }
+    MapMarked(Page, Frame[1], 22);
+    Seen[1] = SeenElsewhere(Page);
+    UnmapLazily(Page, Frame[1]);
+    MiForgetStaleTranslations(MiPfn(Frame[1]));
+    MapMarked(Page, Frame[0], 33);
+    Seen[2] = SeenElsewhere(Page);
+    UnmapLazily(Page, Frame[0]);
+    MiReleaseRange(&OwnRange, Page, 1);
+    return TRUE;
+}
+
+/* Another processor never sees through an address what was there before, nor a frame that has gone to somebody else. */
+static VOID SysPteSeenElsewhere(PKTAP_CONTEXT Ktap)
+{
+    PFN_FRAME Frame[2];
+    ULONG64 Seen[3] = {0};
+    BOOLEAN Looked;
+
+    if (KeQueryActiveProcessorCount(NULL) < 2) {
+        Ktap->Skipped = TRUE;
+        Ktap->SkipReason = "one processor";
+        return;
+    }
+    KTAP_CHECK(KTAP_WHOLE(OwnRangeReset()));
+    KeInitializeEvent(&Looker.Ended, NotificationEvent, FALSE);
+    Looker.Order = 0;
+    KTAP_CHECK(TestThread(LookElsewhere, NULL, 8));
+    Frame[0] = KTAP_WHOLE(TestTakeFrame(MI_FRAME_ANY));
+    Frame[1] = KTAP_WHOLE(TestTakeFrame(MI_FRAME_ANY));
+    KeSetSystemAffinityThread(1);
+    Looked = Frame[0] != 0 && Frame[1] != 0 && KTAP_WHOLE(LookTwice(Frame, Seen));
+    KeRevertToUserAffinityThread();
+    InterlockedExchange(&Looker.Order, 2);
+    KTAP_EQUAL(TestWait(&Looker.Ended), STATUS_SUCCESS);
+    for (ULONG Index = 0; Index < 2; Index++) {
+        if (Frame[Index] != 0) {
+            TestGiveFrame(Frame[Index]);
+        }
+    }
+    KTAP_CHECK(Looked);
+    KTAP_EQUAL(Seen[0], 11);
+    KTAP_EQUAL(Seen[1], 22);
+    KTAP_EQUAL(Seen[2], 33);
+}
+
 static const KTAP_CASE_ENTRY Cases[] = {
     {"disjoint", SysPteDisjoint},
     {"reused_late", SysPteReusedLate},
@@ -205,6 +343,7 @@ static const KTAP_CASE_ENTRY Cases[] = {
     {"stamps", SysPteStamps},
     {"flush_on_reuse", SysPteFlushOnReuse},
     {"frame_epoch", SysPteFrameEpoch},
+    {"seen_elsewhere", SysPteSeenElsewhere},
     {"downgrade_harvests_dirty", SysPteDowngradeHarvestsDirty},
 };
 KTAP_SUITE(MmSystemPteSuite, "mm.systempte", Cases);
