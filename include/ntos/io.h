@@ -19,9 +19,11 @@ typedef struct _IO_MANAGER_COUNTERS {
     LONG64 DiskReadBytes;
     LONG64 DiskWrites;
     LONG64 DiskWriteBytes;
+    IO_COUNTERS Requests; /* of all processes, since start */
 } IO_MANAGER_COUNTERS, *PIO_MANAGER_COUNTERS;
 
 VOID IoQueryCounters(PIO_MANAGER_COUNTERS Counters); /* IRQL: any */
+VOID IoAddCounters(PIO_COUNTERS Sum, const IO_COUNTERS *Counters);
 
 /* What DMA did (src/hal/dma.c). */
 typedef struct _HAL_DMA_COUNTERS {

@@ -98,6 +98,8 @@ typedef struct _EPROCESS {
     BOOLEAN Exiting;          /* (ExitLock) ExitStatus is final; no more threads */
     BOOLEAN LeftJob;          /* (job's lock) it has ended, as far as its job knows */
     UCHAR PriorityClass;      /* PROCESS_PRIORITY_CLASS_* */
+    ULONG64 PageFaults;       /* (Mm: working-set lock) of its user half, whatever came of them */
+    IO_COUNTERS Io;           /* interlocked: requests that services made for it, when they end (src/io/account.c) */
     ULONG64 PagefileLimit;    /* pages that the process may commit; 0: no limit of its own */
     UNICODE_STRING ImagePath; /* (c) pool: the NT path of the program; none of a process made by the kernel */
     SECTION_IMAGE_INFORMATION ImageInformation; /* (c) */
@@ -146,6 +148,8 @@ NTSTATUS PsSetQuotaLimits(PEPROCESS Process, ULONG64 NonPaged, ULONG64 Paged);
  */
 NTSTATUS PsChargeSharedPoolQuota(PEPROCESS Process, SIZE_T Paged, SIZE_T NonPaged, PPS_QUOTA_BLOCK *Charged);
 VOID PsReturnSharedPoolQuota(PPS_QUOTA_BLOCK Block, SIZE_T Paged, SIZE_T NonPaged);
+
+VOID PsQueryProcessUse(PEPROCESS Process, PVM_COUNTERS Memory); /* as ProcessVmCounters. PASSIVE_LEVEL */
 
 /* Calls the routines that drivers want called for images. PASSIVE_LEVEL; ProcessId 0: a driver. (src/ps/notify.c) */
 VOID PsNotifyLoadImage(PUNICODE_STRING Name, HANDLE ProcessId, PIMAGE_INFO Info);

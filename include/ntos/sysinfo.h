@@ -42,11 +42,11 @@ typedef struct _SYSTEM_PROCESSOR_INFORMATION {
 } SYSTEM_PROCESSOR_INFORMATION, *PSYSTEM_PROCESSOR_INFORMATION;
 C_ASSERT(sizeof(SYSTEM_PROCESSOR_INFORMATION) == 12);
 
-/* Not counted: I/O operations, what the cache manager did in detail, TB fills. The rest is in named fields. */
+/* Not counted: what the cache manager did in detail, TB fills. The rest is in named fields. */
 typedef struct _SYSTEM_PERFORMANCE_INFORMATION {
-    LARGE_INTEGER IdleProcessTime; /* 100 ns, all processors */
-    LARGE_INTEGER IoTransferCounts[3];
-    ULONG IoOperationCounts[3];
+    LARGE_INTEGER IdleProcessTime;     /* 100 ns, all processors */
+    LARGE_INTEGER IoTransferCounts[3]; /* bytes: read, written, other */
+    ULONG IoOperationCounts[3];        /* the same */
     ULONG AvailablePages, CommittedPages, CommitLimit, PeakCommitment;
     ULONG PageFaultCount;
     ULONG FaultKinds[12];
@@ -82,7 +82,7 @@ typedef struct _SYSTEM_THREAD_INFORMATION {
 } SYSTEM_THREAD_INFORMATION, *PSYSTEM_THREAD_INFORMATION;
 C_ASSERT(sizeof(SYSTEM_THREAD_INFORMATION) == 0x50);
 
-/* Not counted: cycles, faults, sizes of address space and working set, I/O. Its threads follow, then its name. */
+/* Not counted: cycles, faults that were read from a disc, private pages of the working set. Its threads follow, then its name. */
 typedef struct _SYSTEM_PROCESS_INFORMATION {
     ULONG NextEntryOffset; /* bytes to the next process; 0: the last one */
     ULONG NumberOfThreads;
@@ -95,12 +95,13 @@ typedef struct _SYSTEM_PROCESS_INFORMATION {
     HANDLE UniqueProcessId, InheritedFromUniqueProcessId;
     ULONG HandleCount, SessionId;
     ULONG_PTR UniqueProcessKey;
-    SIZE_T MemorySizes[2];
+    SIZE_T PeakVirtualSize, VirtualSize; /* bytes, as what follows */
     ULONG PageFaultCount;
-    SIZE_T WorkingSets[2];
-    SIZE_T Quotas[4]; /* paged pool: peak, now; nonpaged pool: peak, now. As ProcessVmCounters */
-    SIZE_T PageFileUses[2], PrivatePageCount;
-    LARGE_INTEGER IoCounts[6];
+    SIZE_T PeakWorkingSetSize, WorkingSetSize;
+    SIZE_T QuotaPeakPagedPoolUsage, QuotaPagedPoolUsage, QuotaPeakNonPagedPoolUsage, QuotaNonPagedPoolUsage;
+    SIZE_T PagefileUsage, PeakPagefileUsage;
+    SIZE_T PrivatePageCount; /* pages */
+    IO_COUNTERS Io;
 } SYSTEM_PROCESS_INFORMATION, *PSYSTEM_PROCESS_INFORMATION;
 C_ASSERT(sizeof(SYSTEM_PROCESS_INFORMATION) == 0x100);
 

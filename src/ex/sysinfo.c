@@ -10,6 +10,7 @@
 #include "sysinfop.h"
 
 #include <ntos/ex.h>
+#include <ntos/io.h>
 #include <ntos/ke.h>
 #include <ntos/mm.h>
 #include <ntos/pool.h>
@@ -119,11 +120,19 @@ static NTSTATUS ExpQueryPerformance(PEXP_ANSWER Answer)
 {
     PSYSTEM_PERFORMANCE_INFORMATION Info = ExpReserve(Answer, sizeof(*Info));
     ULONG64 Now = KeQueryInterruptTime();
+    IO_MANAGER_COUNTERS Io;
 
     if (Info == NULL || Answer->Length != sizeof(*Info)) {
         return STATUS_INFO_LENGTH_MISMATCH;
     }
     ExpFillMemory(Info);
+    IoQueryCounters(&Io);
+    Info->IoTransferCounts[0].QuadPart = (LONG64)Io.Requests.ReadTransferCount;
+    Info->IoTransferCounts[1].QuadPart = (LONG64)Io.Requests.WriteTransferCount;
+    Info->IoTransferCounts[2].QuadPart = (LONG64)Io.Requests.OtherTransferCount;
+    Info->IoOperationCounts[0] = (ULONG)Io.Requests.ReadOperationCount;
+    Info->IoOperationCounts[1] = (ULONG)Io.Requests.WriteOperationCount;
+    Info->IoOperationCounts[2] = (ULONG)Io.Requests.OtherOperationCount;
     for (ULONG Number = 0; Number < KeNumberOfActiveProcessors; Number++) {
         PKPRCB Prcb = KiProcessorBlock[Number];
 

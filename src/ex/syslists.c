@@ -60,6 +60,27 @@ static VOID ExpListName(PEXP_ANSWER Answer, PSYSTEM_PROCESS_INFORMATION Info, PE
     Info->ImageName.MaximumLength = Info->ImageName.Length + sizeof(WCHAR);
 }
 
+/* What ProcessVmCounters and ProcessIoCounters tell. */
+static VOID ExpListUse(PSYSTEM_PROCESS_INFORMATION Info, PEPROCESS Process)
+{
+    VM_COUNTERS Memory;
+
+    PsQueryProcessUse(Process, &Memory);
+    Info->PeakVirtualSize = Memory.PeakVirtualSize;
+    Info->VirtualSize = Memory.VirtualSize;
+    Info->PageFaultCount = Memory.PageFaultCount;
+    Info->PeakWorkingSetSize = Memory.PeakWorkingSetSize;
+    Info->WorkingSetSize = Memory.WorkingSetSize;
+    Info->QuotaPeakPagedPoolUsage = Memory.QuotaPeakPagedPoolUsage;
+    Info->QuotaPagedPoolUsage = Memory.QuotaPagedPoolUsage;
+    Info->QuotaPeakNonPagedPoolUsage = Memory.QuotaPeakNonPagedPoolUsage;
+    Info->QuotaNonPagedPoolUsage = Memory.QuotaNonPagedPoolUsage;
+    Info->PagefileUsage = Memory.PagefileUsage;
+    Info->PeakPagefileUsage = Memory.PeakPagefileUsage;
+    Info->PrivatePageCount = Memory.PagefileUsage >> PAGE_SHIFT;
+    Info->Io = Process->Io;
+}
+
 /* One process with its threads; returns its entry, NULL: it did not fit. */
 static PSYSTEM_PROCESS_INFORMATION ExpListProcess(PEXP_ANSWER Answer, PEPROCESS Process)
 {
@@ -86,10 +107,7 @@ static PSYSTEM_PROCESS_INFORMATION ExpListProcess(PEXP_ANSWER Answer, PEPROCESS 
     Info->BasePriority = Process->Pcb.BasePriority;
     Info->UniqueProcessId = Process->UniqueProcessId;
     Info->HandleCount = (Table == NULL) ? 0 : ObGetTableHandleCount(Table);
-    Info->Quotas[0] = (SIZE_T)Process->PoolUsage[1].Peak;
-    Info->Quotas[1] = (SIZE_T)Process->PoolUsage[1].Usage;
-    Info->Quotas[2] = (SIZE_T)Process->PoolUsage[0].Peak;
-    Info->Quotas[3] = (SIZE_T)Process->PoolUsage[0].Usage;
+    ExpListUse(Info, Process);
     return Info;
 }
 

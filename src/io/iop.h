@@ -172,6 +172,10 @@ ULONG IopCancelOwn(const IOP_CANCEL_WISH *Wish);
 /* A request of the current thread's own is done, and only its APC on the way. */
 BOOLEAN IopOwnIsEnding(VOID);
 
+/* account.c */
+extern IO_COUNTERS IopAllRequests;
+VOID IopCountRequest(ULONG IrpFlags, ULONG_PTR Bytes); /* of the current thread's process, now that it has ended */
+
 /* ioport.c */
 #define IOP_PACKET_IRP     1 /* PacketType: the packet is an IRP that is done */
 #define IOP_PACKET_MINI    2

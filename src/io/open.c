@@ -122,6 +122,7 @@ static NTSTATUS IopSendCreate(PIOP_OPEN_PACKET Packet, PFILE_OBJECT File, PDEVIC
         KeWaitForSingleObject(&Done, Executive, KernelMode, FALSE, NULL);
     }
     Packet->Information = Iosb.Information;
+    IopCountRequest(IRP_CREATE_OPERATION, 0);
     return Iosb.Status;
 }
 

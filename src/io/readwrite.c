@@ -140,6 +140,7 @@ static NTSTATUS IopTransfer(PIOP_TRANSFER Transfer, HANDLE FileHandle, HANDLE Ev
         return Status;
     }
     if (!Transfer->Write && IopFastRead(&Request, Transfer)) {
+        IopCountRequest(IRP_READ_OPERATION, Request.Iosb.Information);
         return IopFinishAnswered(&Request, Request.Iosb.Status, Request.Iosb.Information);
     }
     return IopSendTransfer(&Request, Transfer);

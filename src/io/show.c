@@ -22,6 +22,7 @@ VOID IoQueryCounters(PIO_MANAGER_COUNTERS Counters)
     Counters->DiskReadBytes = IopDiskReadBytes;
     Counters->DiskWrites = IopDiskWrites;
     Counters->DiskWriteBytes = IopDiskWriteBytes;
+    Counters->Requests = IopAllRequests;
 }
 
 typedef VOID (*IOP_SHOW_DEVICE)(PDEVICE_OBJECT Device);

@@ -108,6 +108,7 @@ VOID IopCompleteInThread(PIRP Irp, PFILE_OBJECT File, BOOLEAN Notify)
     InitializeListHead(&Irp->ThreadListEntry);
     Irp->IoStatus.Status = IopCopyOut(Irp);
     Status = Irp->IoStatus.Status;
+    IopCountRequest(Irp->Flags, NT_ERROR(Status) ? 0 : Irp->IoStatus.Information);
     IopCopyToRequestor(Irp, Irp->UserIosb, &Irp->IoStatus, sizeof(Irp->IoStatus)); /* gone since: the caller's loss */
     IopFreeIrpResources(Irp);
     if (Notify && Irp->Overlay.AsynchronousParameters.UserApcRoutine != NULL) {

@@ -69,6 +69,7 @@ BOOLEAN MiChargeProcess(PMI_ADDRESS_SPACE Space, ULONG64 Pages)
     }
     Charged = MiChargeCommit(&Space->Commit, Pages);
     PspEndCommit(&Hold);
+    Space->PeakCommit = max(Space->PeakCommit, Space->Commit);
     return Charged;
 }
 

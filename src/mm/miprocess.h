@@ -80,6 +80,9 @@ struct _MI_ADDRESS_SPACE {
     ULONG64 TablePages;          /* (p) PML4, page tables, pages of the working-set list */
     ULONG64 WorkingSet;          /* (p) entries in use: valid PTEs of the user half */
     ULONG64 PeakWorkingSet;      /* (p) the most there were when one was given up */
+    ULONG64 Reserved;            /* (p) pages of all VADs */
+    ULONG64 PeakReserved;        /* (p) */
+    ULONG64 PeakCommit;          /* (a) of Commit, whenever something was charged that was asked for */
     volatile LONG64 LockedPages; /* by MDLs; interlocked */
     ULONG64 MinimumPages;        /* (w) of the working set; asked for, and kept to once there is somebody who trims */
     ULONG64 MaximumPages;        /* (w) */
@@ -122,7 +125,7 @@ extern MI_COMMIT MiCommit;
 ULONG64 MiCommitLimit(VOID); /* pages that may be charged now. IRQL: any; a snapshot */
 /* Takes the PFN lock. FALSE: the limit would be exceeded. Counter: the owner's own count (Space->Commit, ...). */
 BOOLEAN MiChargeCommit(PULONG64 Counter, ULONG64 Pages);
-BOOLEAN MiChargeProcess(PMI_ADDRESS_SPACE Space, ULONG64 Pages); /* what its job lets it have, too */
+BOOLEAN MiChargeProcess(PMI_ADDRESS_SPACE Space, ULONG64 Pages); /* what its job lets it have, too. (a) held */
 VOID MiReturnCommit(PULONG64 Counter, ULONG64 Pages);
 /* The same with the PFN lock held; the charge is never refused (page tables that a promised page needs). */
 VOID MiForceCommitLocked(PULONG64 Counter, ULONG64 Pages);

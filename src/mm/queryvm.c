@@ -95,25 +95,25 @@ static VOID MiDescribe(PMI_ADDRESS_SPACE Space, PVOID Address, PMEMORY_BASIC_INF
     ExReleaseFastMutex(&Space->AddressLock);
 }
 
-/* Sizes in bytes. Faults and the highest size of all are not counted for a process: zero, and the size now. */
+/* Sizes in bytes; a process that has ended has none. */
 VOID MmQueryProcessMemory(PEPROCESS Process, PVM_COUNTERS Counters)
 {
     PMI_ADDRESS_SPACE Space;
 
     RtlZeroMemory(Counters, sizeof(*Counters));
+    Counters->PageFaultCount = (ULONG)Process->PageFaults;
     if (!NT_SUCCESS(PsAcquireProcessExitSynchronization(Process))) {
-        return; /* it has ended: nothing is left */
+        return;
     }
     Space = MiSpaceOf(Process);
     if (Space != NULL) {
         ExAcquireFastMutex(&Space->AddressLock);
-        for (PMI_VAD Vad = MiNextVad(Space, NULL); Vad != NULL; Vad = MiNextVad(Space, Vad)) {
-            Counters->VirtualSize += (Vad->EndVpn - Vad->StartVpn + 1) << PAGE_SHIFT;
-        }
-        Counters->PeakVirtualSize = Counters->VirtualSize;
+        Counters->VirtualSize = Space->Reserved << PAGE_SHIFT;
+        Counters->PeakVirtualSize = Space->PeakReserved << PAGE_SHIFT;
         Counters->WorkingSetSize = Space->WorkingSet << PAGE_SHIFT;
         Counters->PeakWorkingSetSize = max(Space->PeakWorkingSet, Space->WorkingSet) << PAGE_SHIFT;
-        Counters->PagefileUsage = Counters->PeakPagefileUsage = Space->Commit << PAGE_SHIFT;
+        Counters->PagefileUsage = Space->Commit << PAGE_SHIFT;
+        Counters->PeakPagefileUsage = max(Space->PeakCommit, Space->Commit) << PAGE_SHIFT;
         ExReleaseFastMutex(&Space->AddressLock);
     }
     PsReleaseProcessExitSynchronization(Process);

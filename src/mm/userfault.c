@@ -180,6 +180,7 @@ NTSTATUS MiMakeUserPageValid(PVOID Address, const MI_ACCESS *Access)
         return STATUS_ACCESS_VIOLATION;
     }
     ExAcquireFastMutex(&Space->WorkingSetLock);
+    Space->Process->PageFaults++;
     Status = MiResolveUserFault(Space, PAGE_ALIGN(Address), Access);
     if (Status == MI_FAULT_READ) {
         Vad = MiFindVad(Space, MI_VPN(Address));

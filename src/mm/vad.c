@@ -100,6 +100,7 @@ static BOOLEAN MiUpdateSubtree(PRTL_BALANCED_LINKS Node)
 VOID MiResizeVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad, ULONG64 First, ULONG64 Last)
 {
     ASSERT_PFN_LOCKED();
+    Space->Reserved += (Last - First) - (Vad->EndVpn - Vad->StartVpn);
     Vad->StartVpn = First;
     Vad->EndVpn = Last;
     RtlpAvlUpdate(&Space->Vads, &Vad->Links, MiUpdateSubtree);
@@ -132,6 +133,8 @@ VOID MiInsertVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad)
     }
     Irql = MiLockPfn();
     RtlpAvlInsertAnd(&Space->Vads, &Vad->Links, Parent, Where, MiUpdateSubtree);
+    Space->Reserved += Vad->EndVpn - Vad->StartVpn + 1;
+    Space->PeakReserved = max(Space->PeakReserved, Space->Reserved);
     MiUnlockPfn(Irql);
 }
 
@@ -140,6 +143,7 @@ VOID MiRemoveVad(PMI_ADDRESS_SPACE Space, PMI_VAD Vad)
     KIRQL Irql = MiLockPfn();
 
     RtlpAvlRemoveAnd(&Space->Vads, &Vad->Links, MiUpdateSubtree);
+    Space->Reserved -= Vad->EndVpn - Vad->StartVpn + 1;
     MiUnlockPfn(Irql);
 }
 

@@ -124,7 +124,7 @@ static ULONG64 MiPromised(PMI_VAD Vad, PULONG64 NonZero)
 static VOID MiVerifyVads(PMI_SPACE_WALK Walk)
 {
     PMI_ADDRESS_SPACE Space = Walk->Space;
-    ULONG64 Commit = Space->TablePages, Inside = 0, All, Unused;
+    ULONG64 Commit = Space->TablePages, Inside = 0, Reserved = 0, All, Unused;
     PMI_VAD Vad = NULL;
 
     while ((Vad = MiNextVad(Space, Vad)) != NULL) {
@@ -135,6 +135,7 @@ static VOID MiVerifyVads(PMI_SPACE_WALK Walk)
         }
         Commit += Vad->Commit;
         Inside += NonZero;
+        Reserved += Vad->EndVpn - Vad->StartVpn + 1;
     }
     if (MiVerifyGaps(Space) != 0) {
         MiReportSpace(Walk, "VADs that are wrong about what is below them", MiVerifyGaps(Space), 0);
@@ -142,6 +143,9 @@ static VOID MiVerifyVads(PMI_SPACE_WALK Walk)
     MiCountPtes(0, MI_VPN(MI_HIGHEST_USER), &All, &Unused);
     if (All != Inside) {
         MiReportSpace(Walk, "PTEs that are not 0, and those that lie in VADs", All, Inside);
+    }
+    if (Reserved != Space->Reserved) {
+        MiReportSpace(Walk, "pages of all VADs", Reserved, Space->Reserved);
     }
     if (Commit != Space->Commit) {
         MiReportSpace(Walk, "pages charged to the process", Commit, Space->Commit);

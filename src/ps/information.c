@@ -74,20 +74,28 @@ static VOID FillHandleCount(PVOID Object, PPSP_INFORMATION Information)
     Information->Number = Table == NULL ? 0 : ObGetTableHandleCount(Table);
 }
 
+VOID PsQueryProcessUse(PEPROCESS Process, PVM_COUNTERS Memory)
+{
+    MmQueryProcessMemory(Process, Memory);
+    Memory->QuotaNonPagedPoolUsage = (SIZE_T)Process->PoolUsage[0].Usage;
+    Memory->QuotaPeakNonPagedPoolUsage = (SIZE_T)Process->PoolUsage[0].Peak;
+    Memory->QuotaPagedPoolUsage = (SIZE_T)Process->PoolUsage[1].Usage;
+    Memory->QuotaPeakPagedPoolUsage = (SIZE_T)Process->PoolUsage[1].Peak;
+}
+
 static VOID FillMemory(PVOID Object, PPSP_INFORMATION Information)
 {
-    PEPROCESS Process = Object;
-
-    MmQueryProcessMemory(Process, &Information->Memory);
-    Information->Memory.QuotaNonPagedPoolUsage = (SIZE_T)Process->PoolUsage[0].Usage;
-    Information->Memory.QuotaPeakNonPagedPoolUsage = (SIZE_T)Process->PoolUsage[0].Peak;
-    Information->Memory.QuotaPagedPoolUsage = (SIZE_T)Process->PoolUsage[1].Usage;
-    Information->Memory.QuotaPeakPagedPoolUsage = (SIZE_T)Process->PoolUsage[1].Peak;
+    PsQueryProcessUse(Object, &Information->Memory);
 }
 
 static SIZE_T PagefileLimitOf(PEPROCESS Process)
 {
     return Process->PagefileLimit == 0 ? MAXULONG_PTR : (SIZE_T)Process->PagefileLimit << PAGE_SHIFT;
+}
+
+static VOID FillIo(PVOID Object, PPSP_INFORMATION Information)
+{
+    Information->Io = ((PEPROCESS)Object)->Io;
 }
 
 static VOID FillQuota(PVOID Object, PPSP_INFORMATION Information)
@@ -148,7 +156,7 @@ static const PSP_QUERY ProcessQueries[] = {
     {ProcessVmCounters, sizeof(VM_COUNTERS), FillMemory},
     {ProcessQuotaLimits, sizeof(QUOTA_LIMITS), FillQuota},
     {ProcessPooledUsageAndLimits, sizeof(POOLED_USAGE_AND_LIMITS), FillPooled},
-    {ProcessIoCounters, sizeof(IO_COUNTERS), FillZero}, /* I/O is not counted */
+    {ProcessIoCounters, sizeof(IO_COUNTERS), FillIo},
     {ProcessPriorityClass, sizeof(PROCESS_PRIORITY_CLASS), FillClass},
     {ProcessPriorityBoost, sizeof(ULONG), FillZero}, /* not disabled */
     {ProcessAffinityMask, sizeof(ULONG_PTR), FillAffinity},

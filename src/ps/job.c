@@ -122,6 +122,8 @@ VOID PspLeaveJob(PEPROCESS Process)
         Job->Active--;
         Job->KernelTicks += Process->Pcb.KernelTime;
         Job->UserTicks += Process->Pcb.UserTime;
+        Job->PageFaults += Process->PageFaults;
+        IoAddCounters(&Job->Io, &Process->Io);
     }
     Last = Left && Job->Active == 0;
     KeReleaseSpinLock(&Job->Lock, Irql);

@@ -16,8 +16,10 @@ typedef struct _PSP_JOB {
     KAFFINITY Affinity;                     /* (l) */
     ULONG64 ProcessPages, JobPages;         /* (l) limits of commitment */
     ULONG64 PeakProcessPages, PeakJobPages; /* (l) */
-    ULONG64 KernelTicks, UserTicks;         /* (l) of processes that have ended */
-    PVOID Port, PortKey;                    /* (l) set once; the port is referenced */
+    ULONG64 KernelTicks, UserTicks;         /* (l) of processes that have ended, and so the next two */
+    ULONG64 PageFaults;
+    IO_COUNTERS Io;
+    PVOID Port, PortKey; /* (l) set once; the port is referenced */
 } PSP_JOB, *PPSP_JOB;
 
 extern POBJECT_TYPE PspJobType; /* (c) from phase 1 on */

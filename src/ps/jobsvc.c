@@ -232,16 +232,17 @@ NTSTATUS NTAPI NtSetInformationJobObject(HANDLE JobHandle, ULONG Class, PVOID In
 /* ---- Queries ---- */
 
 typedef union _PSP_JOB_ANSWER {
-    JOBOBJECT_BASIC_ACCOUNTING_INFORMATION Accounting; /* IO_COUNTERS follow in the wider class */
-    UCHAR AccountingAndIo[sizeof(JOBOBJECT_BASIC_ACCOUNTING_INFORMATION) + sizeof(IO_COUNTERS)];
+    JOBOBJECT_BASIC_ACCOUNTING_INFORMATION Accounting; /* the beginning of the wider class */
+    JOBOBJECT_BASIC_AND_IO_ACCOUNTING_INFORMATION AccountingAndIo;
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION Limits; /* begins with the basic ones */
     ULONG UiRestrictions;
 } PSP_JOB_ANSWER;
 
-/* Times of those that run are added as they are visited. */
-static VOID FillAccounting(PPSP_JOB Job, JOBOBJECT_BASIC_ACCOUNTING_INFORMATION *Accounting)
+/* What is of those that run is added as they are visited. */
+static VOID FillAccounting(PPSP_JOB Job, JOBOBJECT_BASIC_AND_IO_ACCOUNTING_INFORMATION *Answer)
 {
-    ULONG64 Kernel, User;
+    JOBOBJECT_BASIC_ACCOUNTING_INFORMATION *Accounting = &Answer->BasicInfo;
+    ULONG64 Kernel, User, Faults;
     PEPROCESS Process = NULL;
     KIRQL Irql;
 
@@ -251,10 +252,15 @@ static VOID FillAccounting(PPSP_JOB Job, JOBOBJECT_BASIC_ACCOUNTING_INFORMATION 
     Accounting->TotalTerminatedProcesses = Job->Refused;
     Kernel = Job->KernelTicks;
     User = Job->UserTicks;
+    Faults = Job->PageFaults;
+    Answer->IoInfo = Job->Io;
     KeReleaseSpinLock(&Job->Lock, Irql);
     while ((Process = PspNextOfJob(Job, Process, FALSE)) != NULL) {
         PspAddTicks(Process, &Kernel, &User);
+        Faults += Process->PageFaults;
+        IoAddCounters(&Answer->IoInfo, &Process->Io);
     }
+    Accounting->TotalPageFaultCount = (ULONG)Faults;
     Accounting->TotalKernelTime.QuadPart = Accounting->ThisPeriodTotalKernelTime.QuadPart =
         (LONG64)(Kernel * KeTimeIncrement);
     Accounting->TotalUserTime.QuadPart = Accounting->ThisPeriodTotalUserTime.QuadPart =
@@ -284,7 +290,7 @@ static ULONG AnswerBytes(ULONG Class)
     case JobObjectBasicAccountingInformation:
         return sizeof(JOBOBJECT_BASIC_ACCOUNTING_INFORMATION);
     case JobObjectBasicAndIoAccountingInformation:
-        return RTL_FIELD_SIZE(PSP_JOB_ANSWER, AccountingAndIo);
+        return sizeof(JOBOBJECT_BASIC_AND_IO_ACCOUNTING_INFORMATION);
     case JobObjectBasicUIRestrictions:
         return sizeof(ULONG);
     case JobObjectBasicLimitInformation:
@@ -302,7 +308,7 @@ static NTSTATUS AnswerFixed(PPSP_JOB Job, ULONG Class, PVOID Information, PULONG
 
     RtlZeroMemory(&Answer, sizeof(Answer));
     if (Class == JobObjectBasicAccountingInformation || Class == JobObjectBasicAndIoAccountingInformation) {
-        FillAccounting(Job, &Answer.Accounting);
+        FillAccounting(Job, &Answer.AccountingAndIo);
     } else if (Class != JobObjectBasicUIRestrictions) {
         FillLimits(Job, &Answer.Limits);
     }
@@ -357,7 +363,7 @@ static NTSTATUS CheckAnswerLength(ULONG Class, ULONG Length)
  * NtQueryInformationJobObject - a job's limits, what its processes have used, and which they are.
  *
  * @JobHandle  with JOB_OBJECT_QUERY; NULL: the job of the calling process
- * @Class      JobObjectBasicAccountingInformation, JobObjectBasicAndIoAccountingInformation (I/O is not counted), JobObjectBasicLimitInformation,
+ * @Class      JobObjectBasicAccountingInformation, JobObjectBasicAndIoAccountingInformation, JobObjectBasicLimitInformation,
  *             JobObjectExtendedLimitInformation, JobObjectBasicUIRestrictions, JobObjectBasicProcessIdList (any length from one identifier on)
  * returns     STATUS_SUCCESS; STATUS_BUFFER_OVERFLOW (more identifiers than room); STATUS_INVALID_INFO_CLASS; STATUS_INFO_LENGTH_MISMATCH;
  *             STATUS_ACCESS_DENIED (NULL, and no job); what handle and pointers say

@@ -136,7 +136,7 @@ static VOID ShowProcess(const SYSTEM_PROCESS_INFORMATION *Process)
                sizeof(Name));
     ShPrint("%6lu %6lu %7lu %7lu %8lu %8lu  %s\n", (ULONG)(ULONG_PTR)Process->UniqueProcessId,
             (ULONG)(ULONG_PTR)Process->InheritedFromUniqueProcessId, Process->NumberOfThreads, Process->HandleCount,
-            (ULONG)(Process->WorkingSets[1] >> 10),
+            (ULONG)(Process->WorkingSetSize >> 10),
             (ULONG)(Process->KernelTime.QuadPart + Process->UserTime.QuadPart) / 10000, *Name != 0 ? Name : "-");
 }
 

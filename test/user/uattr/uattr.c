@@ -4,21 +4,9 @@
  * Children are uproc.exe, whose command line says what they do. Those that would wait for ever are ended by the case that made them, or by
  * the job they are in when its last handle is closed.
  */
-#include "../ktap.h"
+#include "uattr.h"
 
-#define PATH L"\\SystemRoot\\System\\uproc.exe"
-
-typedef struct _LIST {
-    SIZE_T TotalLength;
-    PS_ATTRIBUTE Attributes[6];
-} LIST;
-
-typedef struct _CHILD {
-    HANDLE Process, Thread;
-    CLIENT_ID Cid;
-} CHILD;
-
-static VOID Begin(LIST *List, CHILD *Child)
+VOID Begin(LIST *List, CHILD *Child)
 {
     static UNICODE_STRING Path = RTL_CONSTANT_STRING(PATH);
 
@@ -28,7 +16,7 @@ static VOID Begin(LIST *List, CHILD *Child)
     List->Attributes[1] = (PS_ATTRIBUTE){PS_ATTRIBUTE_CLIENT_ID, sizeof(CLIENT_ID), {.ValuePtr = &Child->Cid}, NULL};
 }
 
-static VOID Add(LIST *List, ULONG_PTR Attribute, PVOID Value, SIZE_T Size, PSIZE_T Returned)
+VOID Add(LIST *List, ULONG_PTR Attribute, PVOID Value, SIZE_T Size, PSIZE_T Returned)
 {
     SIZE_T Count = (List->TotalLength - FIELD_OFFSET(PS_ATTRIBUTE_LIST, Attributes)) / sizeof(PS_ATTRIBUTE);
 
@@ -36,7 +24,7 @@ static VOID Add(LIST *List, ULONG_PTR Attribute, PVOID Value, SIZE_T Size, PSIZE
     List->TotalLength += sizeof(PS_ATTRIBUTE);
 }
 
-static NTSTATUS Start(LIST *List, CHILD *Child, PCWSTR Line, ULONG Flags, HANDLE Output)
+NTSTATUS Start(LIST *List, CHILD *Child, PCWSTR Line, ULONG Flags, HANDLE Output)
 {
     RTL_USER_PROCESS_PARAMETERS Parameters = {.Flags = RTL_USER_PROC_PARAMS_NORMALIZED, .StandardOutput = Output};
 
@@ -448,6 +436,9 @@ static const USER_CASE Cases[] = {
     {"user.job.priority", JobPriority},
     {"user.info.texts", Texts},
     {"user.info.quotas", Quotas},
+    {"user.info.memory", MemoryUse},
+    {"user.info.requests", RequestUse},
+    {"user.job.uses", JobUse},
     {"user.info.priorities", Priorities},
 };
 

@@ -483,6 +483,22 @@ static NTSTATUS ChildCommit(VOID)
     return Times > 1 ? Status : STATUS_UNSUCCESSFUL;
 }
 
+/* Opens this program and reads a thousand bytes of it. */
+static NTSTATUS ChildRead(VOID)
+{
+    UNICODE_STRING Path = RTL_CONSTANT_STRING(L"\\SystemRoot\\System\\uproc.exe");
+    OBJECT_ATTRIBUTES Attributes;
+    IO_STATUS_BLOCK Iosb;
+    UCHAR Bytes[1000];
+    HANDLE File;
+    NTSTATUS Status;
+
+    InitializeObjectAttributes(&Attributes, &Path, OBJ_CASE_INSENSITIVE, NULL, NULL);
+    Status = NtOpenFile(&File, FILE_READ_DATA | SYNCHRONIZE, &Attributes, &Iosb, FILE_SHARE_READ,
+                        FILE_SYNCHRONOUS_IO_NONALERT);
+    return NT_SUCCESS(Status) ? NtReadFile(File, NULL, NULL, NULL, &Iosb, Bytes, sizeof(Bytes), NULL, NULL) : Status;
+}
+
 static VOID Forever(VOID)
 {
     LARGE_INTEGER Long = {.QuadPart = MINLONG64};
@@ -557,6 +573,9 @@ NTSTATUS NTAPI NtProcessStartup(PPEB Peb)
     }
     if (BeginsWith(What, L"commit")) {
         return ChildCommit();
+    }
+    if (BeginsWith(What, L"read")) {
+        return ChildRead();
     }
     if (BeginsWith(What, L"forever")) {
         Forever();
