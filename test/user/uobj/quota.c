@@ -163,7 +163,7 @@ static SIZE_T ListedBytes(VOID)
     while (Info->UniqueProcessId != Own && Info->NextEntryOffset != 0) {
         Info = (PVOID)((PUCHAR)Info + Info->NextEntryOffset);
     }
-    return Info->Quotas[3];
+    return Info->QuotaNonPagedPoolUsage;
 }
 
 /* A table that grows is charged; it is the process's own. */
