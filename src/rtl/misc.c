@@ -1,5 +1,5 @@
 /*
- * misc.c - small routines without a family: checksums, callers' addresses, memory patterns, time differences, version questions.
+ * misc.c - small routines without a family: callers' addresses, memory patterns, time differences, version questions.
  *
  * Each is its documentation in code and shares nothing with the others; what grows a relative gets a file of its own.
  *
@@ -8,23 +8,7 @@
 #include <ntos/ke.h>
 #include <ntos/rtl.h>
 
-#define RTLP_CRC32        0xEDB88320U /* IEEE 802.3, reflected */
 #define RTLP_TICKS_SECOND 10000000LL
-
-/* CRC-32 of Length bytes, going on from PartialCrc (0 to begin). */
-ULONG NTAPI RtlComputeCrc32(ULONG PartialCrc, const VOID *Buffer, ULONG Length)
-{
-    const UCHAR *Bytes = Buffer;
-    ULONG Crc = ~PartialCrc;
-
-    for (ULONG Index = 0; Index < Length; Index++) {
-        Crc ^= Bytes[Index];
-        for (ULONG Bit = 0; Bit < 8; Bit++) {
-            Crc = Crc >> 1 ^ ((Crc & 1) != 0 ? RTLP_CRC32 : 0);
-        }
-    }
-    return ~Crc;
-}
 
 /* Bytes at the start of Source that repeat Pattern; both are multiples of four. */
 SIZE_T NTAPI RtlCompareMemoryUlong(PVOID Source, SIZE_T Length, ULONG Pattern)

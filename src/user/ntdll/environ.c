@@ -140,6 +140,101 @@ NTSTATUS NTAPI RtlQueryEnvironmentVariable_U(PWSTR Environment, PUNICODE_STRING 
     return Status;
 }
 
+/* ---- Expansion ---- */
+
+/* A text that is being made; what does not fit is only counted. In characters. */
+typedef struct _RTLP_TEXT {
+    PWSTR Buffer;
+    SIZE_T Room, Length;
+} RTLP_TEXT, *PRTLP_TEXT;
+
+static VOID RtlpPut(PRTLP_TEXT Text, PCWSTR Source, SIZE_T Length)
+{
+    if (Text->Length <= Text->Room && Length <= Text->Room - Text->Length) {
+        RtlCopyMemory(Text->Buffer + Text->Length, Source, Length * sizeof(WCHAR));
+    }
+    Text->Length += Length;
+}
+
+/* The value behind %NAME%; NULL: there is none. (lock) */
+static PCWSTR RtlpValueOf(PWSTR Block, PCWSTR Name, SIZE_T Length)
+{
+    UNICODE_STRING Wanted = {(USHORT)(Length * sizeof(WCHAR)), (USHORT)(Length * sizeof(WCHAR)), (PWSTR)Name};
+    PWSTR Found;
+
+    if (Length == 0 || Length * sizeof(WCHAR) > MAXUSHORT) {
+        return NULL;
+    }
+    Found = RtlpFindVariable(Block, &Wanted);
+    return *Found == 0 ? NULL : Found + Length + 1;
+}
+
+/* Source with its variables replaced; a NUL is put behind it. (lock) */
+static VOID RtlpExpand(PWSTR Block, PCWSTR Source, SIZE_T Length, PRTLP_TEXT Text)
+{
+    SIZE_T Next = 0, End;
+
+    while (Next < Length) {
+        PCWSTR Value = NULL;
+
+        for (End = Next + 1; End < Length && Source[End] != '%'; End++) {
+        }
+        if (Source[Next] == '%' && End < Length) {
+            Value = RtlpValueOf(Block, Source + Next + 1, End - Next - 1);
+            End++;
+        }
+        RtlpPut(Text, Value != NULL ? Value : Source + Next, Value != NULL ? RtlpStringLength(Value) : End - Next);
+        Next = End;
+    }
+    RtlpPut(Text, L"", 1);
+}
+
+/**
+ * RtlExpandEnvironmentStrings - replaces each %NAME% by the variable's value; one that does not exist stays as it is.
+ *
+ * @Environment        a block; NULL: the process's
+ * @SourceLength       characters
+ * @DestinationLength  characters of room
+ * @ReturnLength       may be NULL; gets the characters of the result with its NUL
+ * returns             STATUS_SUCCESS; STATUS_BUFFER_TOO_SMALL: what is in Destination is no result
+ *
+ * Source: Microsoft Learn, ExpandEnvironmentStrings.
+ */
+NTSTATUS NTAPI RtlExpandEnvironmentStrings(PVOID Environment, PCWSTR Source, SIZE_T SourceLength, PWSTR Destination,
+                                           SIZE_T DestinationLength, PSIZE_T ReturnLength)
+{
+    RTLP_TEXT Text = {Destination, DestinationLength, 0};
+
+    RtlAcquireSRWLockShared(&RtlpEnvironmentLock);
+    RtlpExpand(Environment != NULL ? Environment : LdrpPeb()->ProcessParameters->Environment, Source, SourceLength,
+               &Text);
+    RtlReleaseSRWLockShared(&RtlpEnvironmentLock);
+    if (ReturnLength != NULL) {
+        *ReturnLength = Text.Length;
+    }
+    return Text.Length <= Text.Room ? STATUS_SUCCESS : STATUS_BUFFER_TOO_SMALL;
+}
+
+/* The same with strings; *ReturnedLength (may be NULL) in bytes. Destination's length is set if it was large enough. */
+NTSTATUS NTAPI RtlExpandEnvironmentStrings_U(PVOID Environment, PCUNICODE_STRING Source, PUNICODE_STRING Destination,
+                                             PULONG ReturnedLength)
+{
+    SIZE_T Length;
+    NTSTATUS Status =
+        RtlExpandEnvironmentStrings(Environment, Source->Buffer, Source->Length / sizeof(WCHAR), Destination->Buffer,
+                                    Destination->MaximumLength / sizeof(WCHAR), &Length);
+
+    if (ReturnedLength != NULL) {
+        *ReturnedLength = (ULONG)(Length * sizeof(WCHAR));
+    }
+    if (NT_SUCCESS(Status)) {
+        Destination->Length = (USHORT)((Length - 1) * sizeof(WCHAR));
+    }
+    return Status;
+}
+
+/* ---- Changes, threads ---- */
+
 /**
  * RtlSetEnvironmentVariable - sets, changes or removes a variable.
  *

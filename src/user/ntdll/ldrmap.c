@@ -12,18 +12,26 @@
 
 /* ---- Names ---- */
 
-/* An NT path of a path: "D:\x" is in \??. */
+/* An NT path of a directory, which may be one already; of an empty one, none. */
 static NTSTATUS LdrpNtPath(PCUNICODE_STRING Name, PUNICODE_STRING Path)
 {
-    NTSTATUS Status = STATUS_SUCCESS;
+    ULONG Length = Name->Length / sizeof(WCHAR);
+    UNICODE_STRING Made;
+    NTSTATUS Status;
 
     Path->Length = 0;
-    if (Name->Length >= 2 * sizeof(WCHAR) && Name->Buffer[1] == ':') {
-        Status = RtlAppendUnicodeToString(Path, L"\\??\\");
+    if (Length == 0) {
+        return STATUS_SUCCESS;
     }
-    if (NT_SUCCESS(Status)) {
-        Status = RtlAppendUnicodeStringToString(Path, Name);
+    if (Name->Buffer[0] != '\\' || (Length > 1 && Name->Buffer[1] == '\\')) {
+        Status = RtlpNtPath(Name->Buffer, Length, &Made);
+        if (NT_SUCCESS(Status)) {
+            Status = RtlAppendUnicodeStringToString(Path, &Made);
+            RtlFreeUnicodeString(&Made);
+        }
+        return Status;
     }
+    Status = RtlAppendUnicodeStringToString(Path, Name);
     for (ULONG Index = 0; Index < Path->Length / sizeof(WCHAR); Index++) {
         if (Path->Buffer[Index] == '/') {
             Path->Buffer[Index] = '\\';

@@ -21,6 +21,15 @@ FORCEINLINE PPEB LdrpPeb(VOID)
     return LdrpTeb()->ProcessEnvironmentBlock;
 }
 
+/* ---- Names of files: dospath.c, curdir.c; lengths in characters ---- */
+
+extern RTL_SRWLOCK RtlpDirectoryLock;             /* the current directory in the process's parameters */
+NTSTATUS RtlpCopyDirectory(PUNICODE_STRING Copy); /* that, for the caller to free: STATUS_SUCCESS, STATUS_NO_MEMORY */
+/* The full name, the object manager's name: RtlFreeUnicodeString. STATUS_NAME_TOO_LONG; STATUS_NO_MEMORY; the latter STATUS_OBJECT_NAME_INVALID. */
+NTSTATUS RtlpFullPath(PCWSTR Name, ULONG Length, PUNICODE_STRING Full, PWSTR *FilePart);
+NTSTATUS RtlpNtPath(PCWSTR Name, ULONG Length, PUNICODE_STRING NtName);
+PWSTR RtlpFilePart(PCUNICODE_STRING Name); /* its last component; NULL: it ends with a backslash */
+
 /* ---- The loader: loader.c, ldrmap.c, ldrimport.c, ldrinit.c, tls.c ---- */
 
 /* One image needs another: while the first is there, so is the second. */

@@ -76,8 +76,8 @@ NTSTATUS NTAPI RtlCreateProcessParametersEx(PRTL_USER_PROCESS_PARAMETERS *Parame
                                             PUNICODE_STRING RuntimeData, ULONG Flags)
 {
     PRTL_USER_PROCESS_PARAMETERS Own = LdrpPeb()->ProcessParameters, New;
-    PUNICODE_STRING Given[PARAMETER_STRINGS] = {CurrentDirectory != NULL ? CurrentDirectory
-                                                                         : &Own->CurrentDirectory.DosPath,
+    UNICODE_STRING OwnDirectory = {0};
+    PUNICODE_STRING Given[PARAMETER_STRINGS] = {CurrentDirectory != NULL ? CurrentDirectory : &OwnDirectory,
                                                 DllPath != NULL ? DllPath : &Own->DllPath,
                                                 ImagePathName,
                                                 CommandLine != NULL ? CommandLine : ImagePathName,
@@ -92,11 +92,15 @@ NTSTATUS NTAPI RtlCreateProcessParametersEx(PRTL_USER_PROCESS_PARAMETERS *Parame
     if (ImagePathName == NULL || (Flags & ~(ULONG)RTL_USER_PROC_PARAMS_NORMALIZED) != 0) {
         return STATUS_INVALID_PARAMETER;
     }
+    if (CurrentDirectory == NULL && !NT_SUCCESS(RtlpCopyDirectory(&OwnDirectory))) {
+        return STATUS_NO_MEMORY;
+    }
     for (ULONG Index = 0; Index < PARAMETER_STRINGS; Index++) {
         Bytes += (Given[Index] == NULL ? 0 : Given[Index]->Length) + 2 * sizeof(WCHAR);
     }
     New = RtlAllocateHeap(LdrpPeb()->ProcessHeap, HEAP_ZERO_MEMORY, Bytes);
     if (New == NULL) {
+        RtlFreeUnicodeString(&OwnDirectory);
         return STATUS_NO_MEMORY;
     }
     New->MaximumLength = New->Length = (ULONG)Bytes;
@@ -115,6 +119,7 @@ NTSTATUS NTAPI RtlCreateProcessParametersEx(PRTL_USER_PROCESS_PARAMETERS *Parame
         }
         Next += Length + sizeof(WCHAR);
     }
+    RtlFreeUnicodeString(&OwnDirectory);
     *Parameters = (Flags & RTL_USER_PROC_PARAMS_NORMALIZED) != 0 ? New : RtlDeNormalizeProcessParams(New);
     return STATUS_SUCCESS;
 }

@@ -11,8 +11,9 @@
 static VOID ChangeDirectory(const SH_COMMAND *Command)
 {
     PSTR Full;
-    BOOLEAN IsDirectory = FALSE;
+    UNICODE_STRING Path = {0};
     ULONG Length;
+    NTSTATUS Status;
 
     if (Command->Count < 2) {
         ShPrint("%s\n", Sh.Directory);
@@ -21,10 +22,8 @@ static VOID ChangeDirectory(const SH_COMMAND *Command)
     Full = ShAllocate(SH_PATH);
     if (!ShFullPath(Command->Words[1], Full, SH_PATH - 1) || Full[1] != ':') {
         ShError("cd: %s: not a directory of a drive\n", Command->Words[1]);
-    } else if (!ShExists(Full, &IsDirectory)) {
-        ShErrorStatus("cd", Command->Words[1], STATUS_OBJECT_NAME_NOT_FOUND);
-    } else if (!IsDirectory) {
-        ShErrorStatus("cd", Command->Words[1], STATUS_NOT_A_DIRECTORY);
+    } else if (!NT_SUCCESS(Status = ShToWide(Full, &Path) ? RtlSetCurrentDirectory_U(&Path) : STATUS_NO_MEMORY)) {
+        ShErrorStatus("cd", Command->Words[1], Status);
     } else {
         Length = ShCopy(Sh.Directory, sizeof(Sh.Directory) - 1, Full);
         if (Sh.Directory[Length - 1] != '\\') {
@@ -32,6 +31,7 @@ static VOID ChangeDirectory(const SH_COMMAND *Command)
             Sh.Directory[Length + 1] = 0;
         }
     }
+    ShFree(Path.Buffer);
     ShFree(Full);
 }
 

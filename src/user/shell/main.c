@@ -59,9 +59,10 @@ static VOID TakeStreams(PRTL_USER_PROCESS_PARAMETERS Parameters)
     Sh.Err = Sh.OwnErr;
 }
 
-/* The directory this shell was started in, if it is one of a drive. */
+/* The directory this shell was started in, if it is one of a drive; otherwise it goes to the first one it knows. */
 static VOID TakeDirectory(PCUNICODE_STRING Given)
 {
+    static const UNICODE_STRING First = RTL_CONSTANT_STRING(L"D:\\");
     CHAR Path[SH_PATH];
     ULONG Length;
 
@@ -73,6 +74,8 @@ static VOID TakeDirectory(PCUNICODE_STRING Given)
             Sh.Directory[Length] = '\\';
             Sh.Directory[Length + 1] = 0;
         }
+    } else {
+        RtlSetCurrentDirectory_U(&First);
     }
 }
 

@@ -1,8 +1,8 @@
 /*
  * path.c - names of files as they are typed, and where programs are found.
  *
- * Full paths have the form D:\A\B; "." and ".." are worked out here, since the object manager knows neither. What begins with \??\, \Device\ or \SystemRoot
- * is an NT path and stays as it is. The names CON, CONIN$, CONOUT$ and NUL are devices in every directory.
+ * What begins with \??\, \Device\ or \SystemRoot is an NT path and stays as it is. All other names are made full by ntdll, which knows the current
+ * directory and the names that are devices in every directory; a full path has the form D:\A\B, or \\.\NUL.
  */
 #include "shell.h"
 
@@ -13,97 +13,51 @@ static BOOLEAN IsNtPath(PCSTR Path)
     return ShBeginsWith(Path, "\\??\\") || ShBeginsWith(Path, "\\Device\\") || ShBeginsWith(Path, "\\SystemRoot");
 }
 
-static BOOLEAN IsDevice(PCSTR Name)
-{
-    return ShSame(Name, "NUL") || ShSame(Name, "CON") || ShSame(Name, "CONIN$") || ShSame(Name, "CONOUT$");
-}
-
 static BOOLEAN IsSeparator(CHAR Character)
 {
     return Character == '\\' || Character == '/';
 }
 
-/* Appends one component to a path that ends with a backslash, and a backslash behind it. */
-static BOOLEAN AppendComponent(PSTR Full, ULONG Bytes, PCSTR Component, ULONG Length)
-{
-    ULONG Used = ShLength(Full);
-
-    if (Length == 0 || (Length == 1 && Component[0] == '.')) {
-        return TRUE;
-    }
-    if (Length == 2 && Component[0] == '.' && Component[1] == '.') {
-        if (Used > 3) {
-            Full[--Used] = 0;
-            while (Used > 3 && Full[Used - 1] != '\\') {
-                Full[--Used] = 0;
-            }
-        }
-        return TRUE;
-    }
-    if (Used + Length + 2 > Bytes) {
-        return FALSE;
-    }
-    memcpy(Full + Used, Component, Length);
-    Full[Used + Length] = '\\';
-    Full[Used + Length + 1] = 0;
-    return TRUE;
-}
-
-/* The place a path begins at: of Typed, where it goes on. */
-static PCSTR BeginPath(PCSTR Typed, PSTR Full, ULONG Bytes)
-{
-    ShCopy(Full, Bytes, Sh.Directory);
-    if (Typed[0] != 0 && Typed[1] == ':') {
-        if (ShLower(Typed[0]) != ShLower(Sh.Directory[0]) || IsSeparator(Typed[2])) {
-            Full[0] = Typed[0] >= 'a' && Typed[0] <= 'z' ? (CHAR)(Typed[0] - 'a' + 'A') : Typed[0];
-            Full[3] = 0;
-        }
-        return Typed + 2;
-    }
-    if (IsSeparator(Typed[0])) {
-        Full[3] = 0;
-    }
-    return Typed;
-}
-
 BOOLEAN ShFullPath(PCSTR Typed, PSTR Full, ULONG Bytes)
 {
+    static WCHAR Wide[SH_PATH];
+    UNICODE_STRING Name;
     ULONG Length;
 
     if (IsNtPath(Typed)) {
         return ShCopy(Full, Bytes, Typed) == ShLength(Typed);
     }
-    if (IsDevice(Typed)) {
-        ShCopy(Full, Bytes, "\\??\\");
-        ShCopy(Full + 4, Bytes - 4, Typed);
-        return TRUE;
+    if (!ShToWide(Typed, &Name)) {
+        return FALSE;
     }
-    Typed = BeginPath(Typed, Full, Bytes);
-    while (*Typed != 0) {
-        for (Length = 0; Typed[Length] != 0 && !IsSeparator(Typed[Length]); Length++) {
-        }
-        if (!AppendComponent(Full, Bytes, Typed, Length)) {
-            return FALSE;
-        }
-        Typed += Length;
-        Typed += *Typed != 0;
+    Length = RtlGetFullPathName_U(Name.Buffer, sizeof(Wide), Wide, NULL) / sizeof(WCHAR);
+    ShFree(Name.Buffer);
+    if (Length == 0 || Length >= RTL_NUMBER_OF(Wide)) {
+        return FALSE;
     }
-    Length = ShLength(Full);
-    if (Length > 3) {
-        Full[Length - 1] = 0;
+    if (Wide[1] == ':') {
+        Wide[0] = RtlUpcaseUnicodeChar(Wide[0]);
     }
-    return TRUE;
+    if (Length > 3 && Wide[Length - 1] == '\\') {
+        Length--;
+    }
+    ShToNarrow(Wide, Length, Full, Bytes);
+    return ShLength(Full) + sizeof(Wide[0]) * 2 < Bytes; /* a character more would have fitted: nothing was cut off */
 }
 
 BOOLEAN ShNtPath(PCSTR Full, PUNICODE_STRING Path)
 {
-    PSTR Name = ShAllocate(SH_PATH + 4);
+    UNICODE_STRING Name;
     BOOLEAN Done;
 
-    ShCopy(Name, SH_PATH + 4, IsNtPath(Full) ? "" : "\\??\\");
-    ShCopy(Name + ShLength(Name), SH_PATH, Full);
-    Done = ShToWide(Name, Path);
-    ShFree(Name);
+    if (IsNtPath(Full)) {
+        return ShToWide(Full, Path);
+    }
+    if (!ShToWide(Full, &Name)) {
+        return FALSE;
+    }
+    Done = RtlDosPathNameToNtPathName_U(Name.Buffer, Path, NULL, NULL);
+    ShFree(Name.Buffer);
     return Done;
 }
 

@@ -162,6 +162,39 @@ NTSTATUS NTAPI RtlCreateUserThread(HANDLE Process, PSECURITY_DESCRIPTOR Security
                                    ULONG ZeroBits, SIZE_T Reserve, SIZE_T Commit, PVOID Routine, PVOID Argument,
                                    PHANDLE Thread, PCLIENT_ID ClientId);
 
+NTSTATUS NTAPI RtlExpandEnvironmentStrings(PVOID Environment, PCWSTR Source, SIZE_T SourceLength, PWSTR Destination,
+                                           SIZE_T DestinationLength, PSIZE_T ReturnLength);
+NTSTATUS NTAPI RtlExpandEnvironmentStrings_U(PVOID Environment, PCUNICODE_STRING Source, PUNICODE_STRING Destination,
+                                             PULONG ReturnedLength);
+
+/* ---- Names of files, the current directory (dospath.c, curdir.c) ---- */
+
+typedef enum _RTL_PATH_TYPE {
+    RtlPathTypeUnknown,
+    RtlPathTypeUncAbsolute,
+    RtlPathTypeDriveAbsolute,
+    RtlPathTypeDriveRelative,
+    RtlPathTypeRooted,
+    RtlPathTypeRelative,
+    RtlPathTypeLocalDevice,
+    RtlPathTypeRootLocalDevice
+} RTL_PATH_TYPE;
+
+typedef struct _RTL_RELATIVE_NAME_U {
+    UNICODE_STRING RelativeName; /* empty: there is none */
+    HANDLE ContainingDirectory;
+    PVOID CurDirRef;
+} RTL_RELATIVE_NAME_U, *PRTL_RELATIVE_NAME_U;
+
+RTL_PATH_TYPE NTAPI RtlDetermineDosPathNameType_U(PCWSTR DosFileName);
+BOOLEAN NTAPI RtlDosPathNameToNtPathName_U(PCWSTR DosPathName, PUNICODE_STRING NtPathName, PWSTR *FilePart,
+                                           PRTL_RELATIVE_NAME_U RelativeName);
+NTSTATUS NTAPI RtlDosPathNameToNtPathName_U_WithStatus(PCWSTR DosPathName, PUNICODE_STRING NtPathName, PWSTR *FilePart,
+                                                       PRTL_RELATIVE_NAME_U RelativeName);
+ULONG NTAPI RtlGetCurrentDirectory_U(ULONG BufferLength, PWSTR Buffer);
+ULONG NTAPI RtlGetFullPathName_U(PCWSTR FileName, ULONG BufferLength, PWSTR Buffer, PWSTR *FilePart);
+NTSTATUS NTAPI RtlSetCurrentDirectory_U(PCUNICODE_STRING Path);
+
 /* ---- Process parameters (procparam.c) ---- */
 
 typedef struct _RTL_USER_PROCESS_INFORMATION {
