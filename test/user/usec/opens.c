@@ -270,6 +270,50 @@ static ULONG Processes(VOID)
     return 0;
 }
 
+/* Those that are given with the attributes guard a process and its threads from the beginning, in the place of the defaults. */
+static ULONG Given(VOID)
+{
+    PS_ATTRIBUTE_LIST List = {
+        sizeof(List),
+        {{.Attribute = PS_ATTRIBUTE_IMAGE_NAME, .Size = sizeof(SEC_PATH) - sizeof(WCHAR), .ValuePtr = SEC_PATH}}};
+    SEC_DESCRIPTOR Guards[3];
+    OBJECT_ATTRIBUTES Attributes[3];
+    THREAD_BASIC_INFORMATION First, More;
+    HANDLE Alice, Process, Thread, Second;
+    NTSTATUS Status[6];
+
+    for (ULONG Index = 0; Index < 3; Index++) {
+        static const ACCESS_MASK Rights[] = {PROCESS_TERMINATE, THREAD_GET_CONTEXT, THREAD_SUSPEND_RESUME};
+
+        SecBegin(&Guards[Index], &SecSystem);
+        SecAllow(&Guards[Index], &SecSystem, GENERIC_ALL, 0);
+        SecAllow(&Guards[Index], &SecAlice, Rights[Index], 0);
+        InitializeObjectAttributes(&Attributes[Index], NULL, 0, NULL, &Guards[Index]);
+    }
+    CHECK(SecUserToken(TokenImpersonation, 0, &Alice) == STATUS_SUCCESS);
+    CHECK(NtCreateUserProcess(&Process, &Thread, PROCESS_ALL_ACCESS, THREAD_ALL_ACCESS, &Attributes[0], &Attributes[1],
+                              0, THREAD_CREATE_FLAGS_CREATE_SUSPENDED, NULL, NULL, &List) == STATUS_SUCCESS);
+    CHECK(NtCreateThreadEx(&Second, THREAD_ALL_ACCESS, &Attributes[2], Process, (PVOID)0x10000, NULL,
+                           THREAD_CREATE_FLAGS_CREATE_SUSPENDED, 0, 0, 0, NULL) == STATUS_SUCCESS);
+    CHECK(NtQueryInformationThread(Thread, ThreadBasicInformation, &First, sizeof(First), NULL) == STATUS_SUCCESS);
+    CHECK(NtQueryInformationThread(Second, ThreadBasicInformation, &More, sizeof(More), NULL) == STATUS_SUCCESS);
+    CHECK(SecActFor(Alice) == STATUS_SUCCESS);
+    Status[0] = OpenProcess(First.ClientId.UniqueProcess, PROCESS_TERMINATE);
+    Status[1] = OpenProcess(First.ClientId.UniqueProcess, PROCESS_TERMINATE | PROCESS_CREATE_THREAD);
+    Status[2] = OpenThread(First.ClientId.UniqueThread, THREAD_GET_CONTEXT);
+    Status[3] = OpenThread(First.ClientId.UniqueThread, THREAD_SUSPEND_RESUME);
+    Status[4] = OpenThread(More.ClientId.UniqueThread, THREAD_SUSPEND_RESUME);
+    Status[5] = OpenThread(More.ClientId.UniqueThread, THREAD_GET_CONTEXT);
+    CHECK(SecActFor(NULL) == STATUS_SUCCESS);
+    for (ULONG Index = 0; Index < 6; Index++) {
+        CHECK(Status[Index] == (Index % 2 == 0 ? STATUS_SUCCESS : STATUS_ACCESS_DENIED));
+    }
+    CHECK(NtTerminateProcess(Process, STATUS_SUCCESS) == STATUS_SUCCESS);
+    CHECK(NtWaitForSingleObject(Process, FALSE, NULL) == STATUS_SUCCESS);
+    CHECK(NtClose(Process) == 0 && NtClose(Thread) == 0 && NtClose(Second) == 0 && NtClose(Alice) == 0);
+    return 0;
+}
+
 static ULONG Impersonation(VOID)
 {
     SECURITY_QUALITY_OF_SERVICE Quality = {sizeof(Quality), SecurityIdentification, 0, FALSE};
@@ -377,11 +421,8 @@ static ULONG Program(VOID)
     return 0;
 }
 
-const USER_CASE SecOpenCases[6] = {
-    {"user.sec.objects", Objects},
-    {"user.sec.devices", Devices},
-    {"user.sec.keys", Keys},
-    {"user.sec.processes", Processes},
-    {"user.sec.impersonation", Impersonation},
+const USER_CASE SecOpenCases[7] = {
+    {"user.sec.objects", Objects},     {"user.sec.devices", Devices}, {"user.sec.keys", Keys},
+    {"user.sec.processes", Processes}, {"user.sec.given", Given},     {"user.sec.impersonation", Impersonation},
     {"user.sec.program", Program},
 };

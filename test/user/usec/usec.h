@@ -9,7 +9,9 @@
 
 #define SEC_PATH L"\\SystemRoot\\System\\usec.exe"
 
-#define PROCESS_TERMINATE 0x0001 /* of the Windows SDK */
+/* of the Windows SDK */
+#define PROCESS_TERMINATE     0x0001
+#define PROCESS_CREATE_THREAD 0x0002
 
 typedef struct _SEC_SID {
     UCHAR Revision, Count;
@@ -41,6 +43,6 @@ NTSTATUS SecActFor(HANDLE Token);
 /* This program again with a word, as whom Token says (NULL: as this one); its exit status. */
 NTSTATUS SecRun(PCWSTR CommandLine, HANDLE Token, PNTSTATUS ExitStatus);
 
-extern const USER_CASE SecTokenCases[5], SecCheckCases[5], SecOpenCases[6];
+extern const USER_CASE SecTokenCases[5], SecCheckCases[5], SecOpenCases[7];
 
 NTSTATUS SecAsUser(VOID); /* what a program of a user's does and cannot do; the line it failed at */
