@@ -174,12 +174,12 @@ ULONG RtlpLargestFree(PHEAP Heap)
 
 static BOOLEAN RtlpFillIntact(PHEAP_BLOCK Block)
 {
-    PUCHAR Byte = (PUCHAR)(RtlpLinks(Block) + 1), End = (PUCHAR)RtlpNextBlock(Block);
+    const ULONG64 *Word = (const ULONG64 *)(RtlpLinks(Block) + 1), *End = (const ULONG64 *)RtlpNextBlock(Block);
 
-    while (Byte < End && *Byte == HEAP_FREE_FILL) {
-        Byte++;
+    while (Word < End && *Word == HEAP_FREE_FILL * 0x0101010101010101ULL) {
+        Word++;
     }
-    return Byte == End;
+    return Word == End;
 }
 
 /* ---- Joining ---- */

@@ -221,14 +221,27 @@ static ULONG ThreadTerminated(VOID)
 
 static volatile LONG VectorFailures;
 
+#define VECTOR_LEAST 20      /* rounds, each of 600,000 instructions */
+#define VECTOR_MOST  60      /* rounds */
+#define VECTOR_TIME  2000000 /* 100 ns: many turns of each thread, which slow machines have had after the least */
+
+static LONG64 TimeNow(VOID)
+{
+    LARGE_INTEGER Now = {.QuadPart = 0};
+
+    NtQuerySystemTime(&Now);
+    return Now.QuadPart;
+}
+
 /* Fills every XMM register, x87 and MXCSR with a pattern of the thread's own, spins in ring 3, and looks again. */
 static NTSTATUS NTAPI VectorThread(PVOID Argument)
 {
     ULONG64 Pattern[4] = {(ULONG64)Argument * 0x0101010101010101ULL, ~(ULONG64)Argument, 0, 0};
     ULONG MxCsr = 0x1F80 | ((ULONG)(ULONG_PTR)Argument & 3) << 13, Seen = 0; /* a rounding mode each */
     ULONG64 Wrong = 0;
+    LONG64 End = TimeNow() + VECTOR_TIME;
 
-    for (ULONG Round = 0; Round < 60; Round++) {
+    for (ULONG Round = 0; Round < VECTOR_LEAST || (Round < VECTOR_MOST && TimeNow() < End); Round++) {
         __asm__ volatile(
             "ldmxcsr %[mxcsr]\n\t"
             "movdqu (%[pattern]), %%xmm0\n\tmovdqu %%xmm0, %%xmm1\n\tmovdqu %%xmm0, %%xmm5\n\t"
