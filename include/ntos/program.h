@@ -41,8 +41,9 @@ typedef struct _PSP_EXPORT {
 
 VOID PspInitializePrograms(VOID); /* phase 1 */
 NTSTATUS PspCreateProgram(const PSP_PROGRAM *Program, PEPROCESS *Process, PETHREAD *Thread);
+NTSTATUS PspOpenImage(PCUNICODE_STRING Path, PVOID *Section); /* the image section of a file, referenced */
 NTSTATUS PspMapSection(PEPROCESS Process, PVOID Section, PPSP_IMAGE Image);
-NTSTATUS PspMapImage(PEPROCESS Process, PCUNICODE_STRING Path, PPSP_IMAGE Image, PPSP_EXPORT Exports, ULONG Count);
+NTSTATUS PspMapDll(PEPROCESS Process, PCUNICODE_STRING Path, PPSP_IMAGE Image, PPSP_EXPORT Exports, ULONG Count);
 
 /* Asks a process other than the system's to end. FALSE: it was ending. */
 BOOLEAN PspTerminateProcess(PEPROCESS Process, NTSTATUS ExitStatus);

@@ -152,6 +152,7 @@ VOID PsReturnSharedPoolQuota(PPS_QUOTA_BLOCK Block, SIZE_T Paged, SIZE_T NonPage
 VOID PsQueryProcessUse(PEPROCESS Process, PVM_COUNTERS Memory); /* as ProcessVmCounters. PASSIVE_LEVEL */
 
 /* Calls the routines that drivers want called for images. PASSIVE_LEVEL; ProcessId 0: a driver. (src/ps/notify.c) */
+BOOLEAN PsIsImageLoadWatched(VOID); /* there are any */
 VOID PsNotifyLoadImage(PUNICODE_STRING Name, HANDLE ProcessId, PIMAGE_INFO Info);
 
 /**

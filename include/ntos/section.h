@@ -125,5 +125,6 @@ NTSTATUS NTAPI MmMapViewOfSection(PVOID SectionObject, PEPROCESS Process, PVOID 
 NTSTATUS NTAPI MmUnmapViewOfSection(PEPROCESS Process, PVOID BaseAddress);
 /* What a section object of an image is; whether one is of an image. IRQL: any. */
 BOOLEAN MmIsImageSection(PVOID SectionObject);
+PFILE_OBJECT MmImageFileOfSection(PVOID SectionObject); /* not referenced; NULL: not an image */
 VOID MmQueryImageSection(PVOID SectionObject, PSECTION_IMAGE_INFORMATION Information, PULONG EntryRva);
 extern POBJECT_TYPE MmSectionObjectType; /* (c) */

@@ -153,6 +153,10 @@ FORCEINLINE ULONG64 MiPageOfPrototype(const SUBSECTION *Subsection, const MMPTE 
     return Subsection->StartingPage + (ULONG64)(Prototype - Subsection->Prototypes);
 }
 
+/* ---- imagenotify.c: PASSIVE_LEVEL, no locks ---- */
+VOID MiNotifyDriverImage(struct _KLDR_DATA_TABLE_ENTRY *Entry);
+VOID MiNotifyImageView(PCONTROL_AREA ControlArea, PVOID Base, SIZE_T Bytes); /* in the current process */
+
 /* ---- largesect.c ---- */
 /* Makes all prototype PTEs of a section without a file and gives them their frames, for good. PASSIVE_LEVEL; no locks. */
 NTSTATUS MiFillLargeSection(PCONTROL_AREA ControlArea);

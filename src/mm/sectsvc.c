@@ -190,7 +190,14 @@ static NTSTATUS MiDescribeSection(PSECTION Section, SECTION_INFORMATION_CLASS Cl
 
 BOOLEAN MmIsImageSection(PVOID SectionObject)
 {
-    return ((PSECTION)SectionObject)->ControlArea->Image != NULL;
+    PCONTROL_AREA ControlArea = ((PSECTION)SectionObject)->ControlArea; /* NULL: physical memory */
+
+    return ControlArea != NULL && ControlArea->Image != NULL;
+}
+
+PFILE_OBJECT MmImageFileOfSection(PVOID SectionObject)
+{
+    return MmIsImageSection(SectionObject) ? ((PSECTION)SectionObject)->ControlArea->FileObject : NULL;
 }
 
 VOID MmQueryImageSection(PVOID SectionObject, PSECTION_IMAGE_INFORMATION Information, PULONG EntryRva)

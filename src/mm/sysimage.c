@@ -17,7 +17,7 @@
 #include <ntos/console.h>
 #include <ntos/ps.h>
 #include <ntos/rtl.h>
-#include "mip.h"
+#include "misection.h"
 #include "range.h"
 
 #define PE_SUBSYSTEM_NATIVE 1
@@ -281,16 +281,6 @@ static NTSTATUS MiBuildImage(PMI_SYSTEM_IMAGE Image, PVOID File)
     return Status;
 }
 
-/* Tells those who asked for it, before the image runs. */
-static VOID MiNotifyImage(PKLDR_DATA_TABLE_ENTRY Entry)
-{
-    IMAGE_INFO Info = {.ImageBase = Entry->DllBase, .ImageSize = Entry->SizeOfImage};
-
-    Info.ImageAddressingMode = IMAGE_ADDRESSING_MODE_32BIT; /* the one mode that is defined */
-    Info.SystemModeImage = 1;
-    PsNotifyLoadImage(&Entry->FullDllName, NULL, &Info);
-}
-
 NTSTATUS MmLoadSystemImage(PCUNICODE_STRING Path, PKLDR_DATA_TABLE_ENTRY *Entry)
 {
     PMI_SYSTEM_IMAGE Image;
@@ -324,7 +314,7 @@ NTSTATUS MmLoadSystemImage(PCUNICODE_STRING Path, PKLDR_DATA_TABLE_ENTRY *Entry)
     }
     *Entry = &Image->Entry;
     VfDriverLoaded();
-    MiNotifyImage(&Image->Entry);
+    MiNotifyDriverImage(&Image->Entry);
     return STATUS_SUCCESS;
 }
 

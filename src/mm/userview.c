@@ -276,6 +276,9 @@ static NTSTATUS MiMapView(PSECTION Section, PMI_ADDRESS_SPACE Space, PMI_VIEW_RE
         ExFreePoolWithTag(Vad, MI_TAG_VAD);
     }
     ExReleaseFastMutex(&Space->AddressLock);
+    if (NT_SUCCESS(Status) && Section->ControlArea->Image != NULL) {
+        MiNotifyImageView(Section->ControlArea, (PVOID)Request->Base, Request->Bytes);
+    }
     return Status;
 }
 

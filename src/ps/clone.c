@@ -109,27 +109,21 @@ VOID PspFreeClonedFrame(PETHREAD Thread)
 
 #define CREATE_FLAGS (PROCESS_CREATE_FLAGS_BREAKAWAY | PROCESS_CREATE_FLAGS_INHERIT_HANDLES)
 
-/* The address space: of an image section, or the parent's. */
-static NTSTATUS FillSpace(PEPROCESS Parent, PEPROCESS New, HANDLE SectionHandle)
+/* Whose image the process will have: its parent's, as a copy, or the section's, referenced. */
+static NTSTATUS FromParentOrSection(PSP_NEW_PROCESS *Wanted, HANDLE SectionHandle)
 {
-    PVOID Section;
-    NTSTATUS Status;
-
+    Wanted->Name = Wanted->Parent->ImageFileName;
     if (SectionHandle == NULL) {
-        return PspCloneAddressSpace(Parent, New);
+        Wanted->Path = &Wanted->Parent->ImagePath;
+        return STATUS_SUCCESS;
     }
-    Status = ObReferenceObjectByHandle(SectionHandle, SECTION_MAP_EXECUTE, MmSectionObjectType, ExGetPreviousMode(),
-                                       &Section, NULL);
-    if (NT_SUCCESS(Status)) {
-        Status = PspFillFromSection(New, Section);
-        ObDereferenceObject(Section);
-    }
-    return Status;
+    return ObReferenceObjectByHandle(SectionHandle, SECTION_MAP_EXECUTE, MmSectionObjectType, ExGetPreviousMode(),
+                                     &Wanted->Section, NULL);
 }
 
 /* A process of Wanted with its address space, opened for the caller; one that fails goes with its last reference. */
-static NTSTATUS CreateWithSpace(const PSP_NEW_PROCESS *Wanted, HANDLE SectionHandle,
-                                const EX_CAPTURED_ATTRIBUTES *Attributes, ACCESS_MASK DesiredAccess, PHANDLE Handle)
+static NTSTATUS CreateWithSpace(const PSP_NEW_PROCESS *Wanted, const EX_CAPTURED_ATTRIBUTES *Attributes,
+                                ACCESS_MASK DesiredAccess, PHANDLE Handle)
 {
     HANDLE Opened = NULL;
     PEPROCESS New;
@@ -138,7 +132,8 @@ static NTSTATUS CreateWithSpace(const PSP_NEW_PROCESS *Wanted, HANDLE SectionHan
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Status = FillSpace(Wanted->Parent, New, SectionHandle);
+    Status =
+        Wanted->Section == NULL ? PspCloneAddressSpace(Wanted->Parent, New) : PspFillFromSection(New, Wanted->Section);
     if (NT_SUCCESS(Status) && Attributes->Descriptor != NULL) {
         Status = ObGiveSecurity(New, Attributes->Descriptor);
     }
@@ -186,10 +181,14 @@ NTSTATUS NTAPI NtCreateProcessEx(PHANDLE ProcessHandle, ACCESS_MASK DesiredAcces
     Status = ObReferenceObjectByHandle(ParentProcess, PSP_PROCESS_CREATE_PROCESS, PspProcessType, ExGetPreviousMode(),
                                        (PVOID *)&Wanted.Parent, NULL);
     if (NT_SUCCESS(Status)) {
-        Wanted.Name = Wanted.Parent->ImageFileName;
-        Status = Wanted.Parent == PsInitialSystemProcess
-                     ? STATUS_INVALID_PARAMETER
-                     : CreateWithSpace(&Wanted, SectionHandle, &Attributes, DesiredAccess, ProcessHandle);
+        Status = Wanted.Parent == PsInitialSystemProcess ? STATUS_INVALID_PARAMETER
+                                                         : FromParentOrSection(&Wanted, SectionHandle);
+        if (NT_SUCCESS(Status)) {
+            Status = CreateWithSpace(&Wanted, &Attributes, DesiredAccess, ProcessHandle);
+        }
+        if (Wanted.Section != NULL) {
+            ObDereferenceObject(Wanted.Section);
+        }
         ObDereferenceObject(Wanted.Parent);
     }
     ExFreeCapturedAttributes(&Attributes);

@@ -9,14 +9,21 @@
  */
 #include "psp.h"
 
+#include <ntos/section.h>
+
 #define USER_PROCESS_PRIORITY 8
 
 /* Tells the notify routines, one of which may object. */
-static NTSTATUS AnnounceProcess(PEPROCESS Process)
+static NTSTATUS AnnounceProcess(PEPROCESS Process, const PSP_NEW_PROCESS *Wanted)
 {
-    PS_CREATE_NOTIFY_INFO Info = {.Size = sizeof(Info), .ParentProcessId = Process->ParentId};
+    PS_CREATE_NOTIFY_INFO Info = {.Size = sizeof(Info),
+                                  .ParentProcessId = Process->ParentId,
+                                  .CreatingThreadId = PsGetCurrentThread()->Cid,
+                                  .ImageFileName = Wanted->Path,
+                                  .CommandLine = Wanted->Line};
 
-    Info.CreatingThreadId = PsGetCurrentThread()->Cid;
+    Info.FileOpenNameAvailable = Wanted->Path != NULL;
+    Info.FileObject = Wanted->Section == NULL ? NULL : MmImageFileOfSection(Wanted->Section);
     Process->Announced = TRUE;
     PspNotifyProcess(Process, &Info);
     return Info.CreationStatus;
@@ -101,7 +108,7 @@ NTSTATUS PspCreateProcessFrom(const PSP_NEW_PROCESS *Wanted, PEPROCESS *Process)
     }
     if (NT_SUCCESS(Status)) {
         PspPublishProcess(New);
-        Status = AnnounceProcess(New);
+        Status = AnnounceProcess(New, Wanted);
     }
     if (!NT_SUCCESS(Status)) {
         ObDereferenceObject(New);

@@ -81,8 +81,7 @@ static NTSTATUS ReadExports(PCUNICODE_STRING Path, const PSP_EXPORT *Exports, UL
 
 /* ---- Sections ---- */
 
-/* The image section of a file, referenced. */
-static NTSTATUS OpenImage(PCUNICODE_STRING Path, PVOID *Section)
+NTSTATUS PspOpenImage(PCUNICODE_STRING Path, PVOID *Section)
 {
     OBJECT_ATTRIBUTES Attributes;
     IO_STATUS_BLOCK Iosb;
@@ -116,7 +115,7 @@ static NTSTATUS OpenDll(PCUNICODE_STRING Path, const PSP_EXPORT *Exports, ULONG 
         ExReleaseFastMutex(&PspDllMutex);
         Status = ReadExports(Path, Exports, Count); /* by whoever comes first; the same values each time */
         if (NT_SUCCESS(Status)) {
-            Status = OpenImage(Path, Section);
+            Status = PspOpenImage(Path, Section);
         }
         if (!NT_SUCCESS(Status)) {
             return Status;
@@ -135,7 +134,7 @@ static NTSTATUS OpenDll(PCUNICODE_STRING Path, const PSP_EXPORT *Exports, ULONG 
     return STATUS_SUCCESS;
 }
 
-/* The same of a section that is there. STATUS_SECTION_NOT_IMAGE. */
+/* Maps an image section into a process that does not run yet. STATUS_SECTION_NOT_IMAGE; what mapping says. */
 NTSTATUS PspMapSection(PEPROCESS Process, PVOID Section, PPSP_IMAGE Image)
 {
     SECTION_IMAGE_INFORMATION Information;
@@ -164,23 +163,23 @@ NTSTATUS PspMapSection(PEPROCESS Process, PVOID Section, PPSP_IMAGE Image)
 }
 
 /**
- * PspMapImage - maps an image file into a process that does not run yet.
+ * PspMapDll - maps the DLL that the kernel knows exports of into a process that does not run yet.
  *
  * @Path     NT path
  * @Image    filled in
- * @Exports  Count names whose addresses are wanted; of one DLL only, the same names each time
+ * @Exports  Count names whose addresses are wanted, the same names each time
  * returns   STATUS_SUCCESS; what opening or reading says; STATUS_INVALID_IMAGE_NOT_MZ, STATUS_INVALID_IMAGE_FORMAT;
  *           STATUS_CONFLICTING_ADDRESSES; STATUS_ENTRYPOINT_NOT_FOUND; what memory says
  *
  * IRQL: PASSIVE_LEVEL. What was mapped before a failure stays, for the process to be given up.
  */
-NTSTATUS PspMapImage(PEPROCESS Process, PCUNICODE_STRING Path, PPSP_IMAGE Image, PPSP_EXPORT Exports, ULONG Count)
+NTSTATUS PspMapDll(PEPROCESS Process, PCUNICODE_STRING Path, PPSP_IMAGE Image, PPSP_EXPORT Exports, ULONG Count)
 {
     PVOID Section;
     NTSTATUS Status;
 
     ASSERT(Count <= PSP_MOST_EXPORTS);
-    Status = Count != 0 ? OpenDll(Path, Exports, Count, &Section) : OpenImage(Path, &Section);
+    Status = OpenDll(Path, Exports, Count, &Section);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }

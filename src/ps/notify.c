@@ -21,6 +21,7 @@ typedef struct _PSP_NOTIFY_SLOT {
 } PSP_NOTIFY_SLOT, *PPSP_NOTIFY_SLOT;
 
 static PSP_NOTIFY_SLOT PspProcessSlots[NOTIFY_SLOTS], PspThreadSlots[NOTIFY_SLOTS], PspImageSlots[NOTIFY_SLOTS];
+static volatile LONG PspProcessRoutines, PspThreadRoutines, PspImageRoutines; /* slots in use: mostly none */
 static FAST_MUTEX PspNotifyLock;
 VF_NAME_LOCK(PspNotifyLock, "PspNotifyLock");
 
@@ -47,7 +48,7 @@ static PPSP_NOTIFY_SLOT FindSlot(PPSP_NOTIFY_SLOT Slots, PVOID Routine, BOOLEAN 
 }
 
 /* STATUS_INVALID_PARAMETER: every slot is taken, or the routine is there already. */
-static NTSTATUS AddRoutine(PPSP_NOTIFY_SLOT Slots, PVOID Routine, BOOLEAN Extended)
+static NTSTATUS AddRoutine(PPSP_NOTIFY_SLOT Slots, volatile LONG *Used, PVOID Routine, BOOLEAN Extended)
 {
     NTSTATUS Status = STATUS_INVALID_PARAMETER;
 
@@ -57,6 +58,7 @@ static NTSTATUS AddRoutine(PPSP_NOTIFY_SLOT Slots, PVOID Routine, BOOLEAN Extend
         Slot->Extended = Extended;
         Slot->Routine = Routine;
         ExReInitializeRundownProtection(&Slot->Calls);
+        InterlockedIncrement(Used);
         Status = STATUS_SUCCESS;
     }
     ExReleaseFastMutex(&PspNotifyLock);
@@ -64,7 +66,7 @@ static NTSTATUS AddRoutine(PPSP_NOTIFY_SLOT Slots, PVOID Routine, BOOLEAN Extend
 }
 
 /* STATUS_PROCEDURE_NOT_FOUND: it is not registered. The slot is free for others only when no call is in progress. */
-static NTSTATUS RemoveRoutine(PPSP_NOTIFY_SLOT Slots, PVOID Routine, BOOLEAN Extended)
+static NTSTATUS RemoveRoutine(PPSP_NOTIFY_SLOT Slots, volatile LONG *Used, PVOID Routine, BOOLEAN Extended)
 {
     ExAcquireFastMutex(&PspNotifyLock);
     PPSP_NOTIFY_SLOT Slot = FindSlot(Slots, Routine, Extended);
@@ -80,6 +82,7 @@ static NTSTATUS RemoveRoutine(PPSP_NOTIFY_SLOT Slots, PVOID Routine, BOOLEAN Ext
     Slot->Routine = NULL;
     Slot->Extended = FALSE;
     Slot->Leaving = FALSE;
+    InterlockedDecrement(Used);
     ExReleaseFastMutex(&PspNotifyLock);
     return STATUS_SUCCESS;
 }
@@ -88,6 +91,9 @@ static NTSTATUS RemoveRoutine(PPSP_NOTIFY_SLOT Slots, PVOID Routine, BOOLEAN Ext
 
 VOID PspNotifyProcess(PEPROCESS Process, PPS_CREATE_NOTIFY_INFO Info)
 {
+    if (PspProcessRoutines == 0) {
+        return;
+    }
     KeEnterCriticalRegion();
     for (ULONG i = 0; i < NOTIFY_SLOTS; i++) {
         PPSP_NOTIFY_SLOT Slot = &PspProcessSlots[i];
@@ -106,6 +112,9 @@ VOID PspNotifyProcess(PEPROCESS Process, PPS_CREATE_NOTIFY_INFO Info)
 
 VOID PspNotifyThread(PETHREAD Thread, BOOLEAN Create)
 {
+    if (PspThreadRoutines == 0) {
+        return;
+    }
     KeEnterCriticalRegion();
     for (ULONG i = 0; i < NOTIFY_SLOTS; i++) {
         PPSP_NOTIFY_SLOT Slot = &PspThreadSlots[i];
@@ -115,6 +124,11 @@ VOID PspNotifyThread(PETHREAD Thread, BOOLEAN Create)
         }
     }
     KeLeaveCriticalRegion();
+}
+
+BOOLEAN PsIsImageLoadWatched(VOID)
+{
+    return PspImageRoutines != 0;
 }
 
 VOID PsNotifyLoadImage(PUNICODE_STRING Name, HANDLE ProcessId, PIMAGE_INFO Info)
@@ -142,7 +156,8 @@ NTSTATUS NTAPI PsSetCreateProcessNotifyRoutine(PCREATE_PROCESS_NOTIFY_ROUTINE No
 {
     PVOID Routine = (PVOID)(ULONG_PTR)NotifyRoutine;
 
-    return Remove ? RemoveRoutine(PspProcessSlots, Routine, FALSE) : AddRoutine(PspProcessSlots, Routine, FALSE);
+    return Remove ? RemoveRoutine(PspProcessSlots, &PspProcessRoutines, Routine, FALSE)
+                  : AddRoutine(PspProcessSlots, &PspProcessRoutines, Routine, FALSE);
 }
 
 /* The same with a routine that is told more, and that may refuse a process by CreateInfo->CreationStatus. */
@@ -150,27 +165,28 @@ NTSTATUS NTAPI PsSetCreateProcessNotifyRoutineEx(PCREATE_PROCESS_NOTIFY_ROUTINE_
 {
     PVOID Routine = (PVOID)(ULONG_PTR)NotifyRoutine;
 
-    return Remove ? RemoveRoutine(PspProcessSlots, Routine, TRUE) : AddRoutine(PspProcessSlots, Routine, TRUE);
+    return Remove ? RemoveRoutine(PspProcessSlots, &PspProcessRoutines, Routine, TRUE)
+                  : AddRoutine(PspProcessSlots, &PspProcessRoutines, Routine, TRUE);
 }
 
 /* The same for threads: called by the thread that makes one, and by the one that ends. */
 NTSTATUS NTAPI PsSetCreateThreadNotifyRoutine(PCREATE_THREAD_NOTIFY_ROUTINE NotifyRoutine)
 {
-    return AddRoutine(PspThreadSlots, (PVOID)(ULONG_PTR)NotifyRoutine, FALSE);
+    return AddRoutine(PspThreadSlots, &PspThreadRoutines, (PVOID)(ULONG_PTR)NotifyRoutine, FALSE);
 }
 
 NTSTATUS NTAPI PsRemoveCreateThreadNotifyRoutine(PCREATE_THREAD_NOTIFY_ROUTINE NotifyRoutine)
 {
-    return RemoveRoutine(PspThreadSlots, (PVOID)(ULONG_PTR)NotifyRoutine, FALSE);
+    return RemoveRoutine(PspThreadSlots, &PspThreadRoutines, (PVOID)(ULONG_PTR)NotifyRoutine, FALSE);
 }
 
-/* The same for images: called once a driver is mapped and before it runs. */
+/* The same for images: called once a driver or an image of a program is mapped, before it runs; of a program, in its process. */
 NTSTATUS NTAPI PsSetLoadImageNotifyRoutine(PLOAD_IMAGE_NOTIFY_ROUTINE NotifyRoutine)
 {
-    return AddRoutine(PspImageSlots, (PVOID)(ULONG_PTR)NotifyRoutine, FALSE);
+    return AddRoutine(PspImageSlots, &PspImageRoutines, (PVOID)(ULONG_PTR)NotifyRoutine, FALSE);
 }
 
 NTSTATUS NTAPI PsRemoveLoadImageNotifyRoutine(PLOAD_IMAGE_NOTIFY_ROUTINE NotifyRoutine)
 {
-    return RemoveRoutine(PspImageSlots, (PVOID)(ULONG_PTR)NotifyRoutine, FALSE);
+    return RemoveRoutine(PspImageSlots, &PspImageRoutines, (PVOID)(ULONG_PTR)NotifyRoutine, FALSE);
 }

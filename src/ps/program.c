@@ -53,7 +53,7 @@ static NTSTATUS MapNtdll(PEPROCESS Process)
     PSP_IMAGE Image = {0};
     NTSTATUS Status;
 
-    Status = PspMapImage(Process, &Path, &Image, Exports, RTL_NUMBER_OF(Exports));
+    Status = PspMapDll(Process, &Path, &Image, Exports, RTL_NUMBER_OF(Exports));
     if (NT_SUCCESS(Status)) { /* the same values each time */
         PspNtdll.Base = Image.Base;
         PspNtdll.Initialize = Initialize;
@@ -238,6 +238,23 @@ static NTSTATUS CopyStandardHandles(PPSP_PROGRAM Program, PEPROCESS Child, ULONG
     return Status;
 }
 
+/* The process, in which nothing is yet; notify routines hear of it. */
+static NTSTATUS CreateProcessFor(const PSP_PROGRAM *Program, PVOID Section, PEPROCESS *Process)
+{
+    PSP_NEW_PROCESS Wanted = {.Parent = NULL};
+    CHAR Name[16];
+
+    NameOf(&Program->ImagePath, Name, sizeof(Name));
+    if (Program->Process != NULL) {
+        Wanted = *Program->Process;
+    }
+    Wanted.Name = Name;
+    Wanted.Section = Section;
+    Wanted.Path = &Program->ImagePath;
+    Wanted.Line = Program->CommandLine.Length != 0 ? &Program->CommandLine : NULL;
+    return PspCreateProcessFrom(&Wanted, Process);
+}
+
 /**
  * PspCreateProgram - makes a process of an executable file, with its first thread, which does not run yet.
  *
@@ -248,21 +265,19 @@ static NTSTATUS CopyStandardHandles(PPSP_PROGRAM Program, PEPROCESS Child, ULONG
  */
 NTSTATUS PspCreateProgram(const PSP_PROGRAM *Program, PEPROCESS *Process, PETHREAD *Thread)
 {
-    PSP_NEW_PROCESS Wanted = {.Parent = NULL};
     PSP_PROGRAM Own = *Program;
-    CHAR Name[16];
     PSP_IMAGE Image = {0};
+    PVOID Section;
     KAPC_STATE State;
     PEPROCESS New;
-    NTSTATUS Status;
+    NTSTATUS Status = PspOpenImage(&Program->ImagePath, &Section);
 
-    NameOf(&Program->ImagePath, Name, sizeof(Name));
-    if (Program->Process != NULL) {
-        Wanted = *Program->Process;
-    }
-    Wanted.Name = Name;
-    Status = PspCreateProcessFrom(&Wanted, &New);
     if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = CreateProcessFor(Program, Section, &New);
+    if (!NT_SUCCESS(Status)) {
+        ObDereferenceObject(Section);
         return Status;
     }
     Status = PspKeepPath(New, &Program->ImagePath);
@@ -273,8 +288,9 @@ NTSTATUS PspCreateProgram(const PSP_PROGRAM *Program, PEPROCESS *Process, PETHRE
         Status = MmMapSharedUserPage(New);
     }
     if (NT_SUCCESS(Status)) {
-        Status = PspMapImage(New, &Program->ImagePath, &Image, NULL, 0);
+        Status = PspMapSection(New, Section, &Image);
     }
+    ObDereferenceObject(Section);
     if (NT_SUCCESS(Status) && (Image.EntryRva == 0 || Image.IsDll)) {
         Status = STATUS_INVALID_IMAGE_FORMAT;
     }

@@ -69,6 +69,9 @@ typedef struct _PSP_NEW_PROCESS {
     ULONG HandleCount;
     BOOLEAN Breakaway; /* not the parent's job, if that allows it */
     PCSTR Name;
+    PVOID Section;         /* of its image, of a file; NULL: none yet. What notify routines are told, as the next two */
+    PCUNICODE_STRING Path; /* of that file; NULL: not known */
+    PCUNICODE_STRING Line; /* its command line, if it has one */
 } PSP_NEW_PROCESS;
 /* PspCreateProcess; also STATUS_ACCESS_DENIED (Breakaway). */
 NTSTATUS PspCreateProcessFrom(const PSP_NEW_PROCESS *Wanted, PEPROCESS *Process);

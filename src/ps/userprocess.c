@@ -138,6 +138,7 @@ static NTSTATUS StartClone(PSP_NEW_PROCESS *Wanted, const PSP_START *Start, cons
         return STATUS_INVALID_PARAMETER;
     }
     Wanted->Name = Own->ImageFileName;
+    Wanted->Path = &Own->ImagePath;
     Status = PspCreateProcessFrom(Wanted, &Process);
     if (!NT_SUCCESS(Status)) {
         return Status;

@@ -8,6 +8,7 @@
 
 #include <ntos/mm.h>
 #include <ntos/ob.h>
+#include <ntos/program.h>
 
 #define PAGE_OF_PROCESS ((PVOID)0x20000000)
 #define VISITED         3
@@ -216,6 +217,80 @@ static VOID Notify(PKTAP_CONTEXT Ktap)
     KTAP_CHECK(ThreadsBegun >= 1 && ThreadsEnded >= 1);
 }
 
+/* ---- A program: what routines are told of it ---- */
+
+#define PROGRAM L"\\SystemRoot\\System\\uproc.exe"
+
+static struct {
+    HANDLE Id;
+    BOOLEAN Path, Line, File, Known, Parent;
+    ULONG Images, Foreign,
+        Named; /* calls for images of it; with another process current; whose name ends as the program's */
+} Told;
+
+static BOOLEAN EndsWith(PCUNICODE_STRING Text, PCWSTR End)
+{
+    UNICODE_STRING Tail, Wanted;
+
+    RtlInitUnicodeString(&Wanted, End);
+    if (Text == NULL || Text->Length < Wanted.Length) {
+        return FALSE;
+    }
+    Tail.Buffer = Text->Buffer + (Text->Length - Wanted.Length) / sizeof(WCHAR);
+    Tail.Length = Tail.MaximumLength = Wanted.Length;
+    return RtlEqualUnicodeString(&Tail, &Wanted, TRUE);
+}
+
+static VOID NTAPI OnProgram(PEPROCESS Process, HANDLE ProcessId, PPS_CREATE_NOTIFY_INFO Info)
+{
+    if (Info != NULL) {
+        Told.Id = ProcessId;
+        Told.Path = EndsWith(Info->ImageFileName, PROGRAM);
+        Told.Line = EndsWith(Info->CommandLine, L"uproc exit");
+        Told.File = Info->FileObject != NULL && EndsWith(&Info->FileObject->FileName, L"\\uproc.exe");
+        Told.Known = Info->FileOpenNameAvailable;
+        Told.Parent = Info->ParentProcessId == PsGetCurrentProcessId() &&
+                      Info->CreatingThreadId.UniqueThread == PsGetCurrentThreadId();
+    }
+}
+
+static VOID NTAPI OnProgramImage(PUNICODE_STRING Name, HANDLE ProcessId, PIMAGE_INFO Info)
+{
+    if (ProcessId == Told.Id && !Info->SystemModeImage && (LONG64)Info->ImageBase > 0 && Info->ImageSize != 0) {
+        Told.Images++;
+        Told.Foreign += PsGetProcessId(PsGetCurrentProcess()) != ProcessId;
+        Told.Named += EndsWith(Name, L"\\uproc.exe") || EndsWith(Name, L"\\ntdll.dll");
+    }
+}
+
+static VOID ProgramNotify(PKTAP_CONTEXT Ktap)
+{
+    PSP_PROGRAM Program = {.ImagePath = RTL_CONSTANT_STRING(PROGRAM),
+                           .CommandLine = RTL_CONSTANT_STRING(L"uproc exit")};
+    PEPROCESS Process = NULL;
+    PETHREAD Thread;
+
+    RtlZeroMemory(&Told, sizeof(Told));
+    KTAP_EQUAL(PsSetCreateProcessNotifyRoutineEx(OnProgram, FALSE), STATUS_SUCCESS);
+    KTAP_EQUAL(PsSetLoadImageNotifyRoutine(OnProgramImage), STATUS_SUCCESS);
+    NTSTATUS Status = PspCreateProgram(&Program, &Process, &Thread);
+    if (NT_SUCCESS(Status)) {
+        KeReadyThread(&Thread->Tcb);
+        ObDereferenceObject(Thread);
+        TestWait(Process);
+    }
+    KTAP_EQUAL(PsRemoveLoadImageNotifyRoutine(OnProgramImage), STATUS_SUCCESS);
+    KTAP_EQUAL(PsSetCreateProcessNotifyRoutineEx(OnProgram, TRUE), STATUS_SUCCESS);
+    KTAP_EQUAL(KTAP_WHOLE(Status), STATUS_SUCCESS);
+    KTAP_CHECK(Told.Id == PsGetProcessId(Process));
+    KTAP_CHECK(Told.Path && Told.Line && Told.File && Told.Known && Told.Parent);
+    KTAP_EQUAL(Told.Images, 2);
+    KTAP_EQUAL(Told.Named, 2);
+    KTAP_EQUAL(Told.Foreign, 0);
+    KTAP_EQUAL(Process->ExitStatus, 42);
+    ObDereferenceObject(Process);
+}
+
 static VOID Refusal(PKTAP_CONTEXT Ktap)
 {
     PEPROCESS Process;
@@ -366,7 +441,8 @@ static VOID VisitRace(PKTAP_CONTEXT Ktap)
 static const KTAP_CASE_ENTRY Cases[] = {{"life", Life}, {"identity", Identity}, {"handles", Handles}};
 KTAP_SUITE(PsProcessSuite, "ps.process", Cases);
 
-static const KTAP_CASE_ENTRY NotifyCases[] = {{"calls", Notify}, {"refusal", Refusal}, {"images", Images}};
+static const KTAP_CASE_ENTRY NotifyCases[] = {
+    {"calls", Notify}, {"program", ProgramNotify}, {"refusal", Refusal}, {"images", Images}};
 KTAP_SUITE(PsNotifySuite, "ps.notify", NotifyCases);
 
 static const KTAP_CASE_ENTRY AttachCases[] = {{"nested", Nested}, {"environments", Environments}, {"race", VisitRace}};

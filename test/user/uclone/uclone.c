@@ -310,6 +310,21 @@ static ULONG OpenImage(PHANDLE Section)
 }
 
 /* A process of an image section begins with a thread that somebody else makes: here at the entry point, with the PEB. */
+/* A section of physical memory is no image either. */
+static ULONG FromPhysicalMemory(VOID)
+{
+    UNICODE_STRING Name = RTL_CONSTANT_STRING(L"\\Device\\PhysicalMemory");
+    OBJECT_ATTRIBUTES Attributes;
+    HANDLE Section, Process;
+
+    InitializeObjectAttributes(&Attributes, &Name, OBJ_CASE_INSENSITIVE, NULL, NULL);
+    CHECK(NtOpenSection(&Section, SECTION_MAP_READ | SECTION_MAP_EXECUTE, &Attributes) == STATUS_SUCCESS);
+    CHECK(NtCreateProcessEx(&Process, PROCESS_ALL_ACCESS, NULL, ZwCurrentProcess(), 0, Section, NULL, NULL, 0) ==
+          STATUS_SECTION_NOT_IMAGE);
+    CHECK(NtClose(Section) == STATUS_SUCCESS);
+    return 0;
+}
+
 static ULONG FromSection(VOID)
 {
     PROCESS_BASIC_INFORMATION Info;
@@ -381,6 +396,7 @@ static const USER_CASE Cases[] = {
     {"user.clone.threads", Threads},
     {"user.clone.process_only", ProcessOnly},
     {"user.clone.from_section", FromSection},
+    {"user.clone.from_physical_memory", FromPhysicalMemory},
     {"user.clone.storm", SmallStorm},
 };
 
