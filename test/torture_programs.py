@@ -12,7 +12,8 @@ SEEDS = {"qemu-bios-256": range(100, 120), "qemu-bios-256-4cpu": range(200, 210)
 CALLS = 100000  # a run
 
 # Suites whose threads and children do not wait for one another for ever when one of them gives up.
-ALONE = ["hello", "uattr", "uclone", "uenv", "uexc", "ufile", "uheap", "uldr", "uproc", "ureg", "usec", "usvc", "utoken"]
+ALONE = ["hello", "uattr", "uclone", "uenv", "uexc", "ufile", "uheap", "uldr", "uobj", "upipe", "uproc", "ureg", "urtl", "usec", "usvc",
+         "utoken"]
 
 
 @pytest.mark.parametrize("name", SEEDS)

@@ -302,7 +302,8 @@ ULONG QuotaOutlived(VOID)
          Own++) { /* in its parent's block; in its own, which nobody but the object has in the end */
         CHECK(StartChild(L"uobj quota make", THREAD_CREATE_FLAGS_CREATE_SUSPENDED, Told, &Process, &Thread) == 0);
         CHECK(Own == 0 || Limit(Process, 0x100000, 0x100000) == STATUS_SUCCESS);
-        CHECK(NtResumeThread(Thread, NULL) == 0 && NtWaitForSingleObject(Told, FALSE, NULL) == STATUS_SUCCESS);
+        CHECK(NtResumeThread(Thread, NULL) == STATUS_SUCCESS);
+        CHECK(NtWaitForMultipleObjects(2, (HANDLE[]){Told, Process}, WaitAny, FALSE, NULL) == STATUS_WAIT_0);
         CHECK(NtOpenEvent(&Event, EVENT_ALL_ACCESS, &Attributes) == STATUS_SUCCESS);
         CHECK(NtTerminateProcess(Process, STATUS_CANCELLED) == 0 && EndOf(Process, Thread) == STATUS_CANCELLED);
         CHECK(Own == 1 || ObjectBytes() > Start);

@@ -1,6 +1,7 @@
 /*
  * race.c - several threads on pipes: data arrives whole and in order, whatever ends requests ends each once, nobody hangs.
  *
+ * A thread that fails, for want of memory say, closes its end, so that its partners do not wait for it and the case fails instead.
  * A case that loses a request or a byte does not end, or counts wrong. A process that is killed while it waits on a pipe in every way is
  * a case here too: it starts upipe with the word `held`. Cases of the suite upipe.c.
  */
@@ -30,7 +31,7 @@ static NTSTATUS NTAPI StreamWriter(PVOID Context)
         }
         if (NtWriteFile(Ends[1], NULL, NULL, NULL, &Block2, Block, Bytes, NULL, NULL) != STATUS_SUCCESS ||
             Block2.Information != Bytes) {
-            return STATUS_UNSUCCESSFUL;
+            break; /* its reader sees that something is missing */
         }
         Sent += Bytes;
     }
@@ -47,6 +48,7 @@ static ULONG Stream(VOID)
 
     CHECK(MakePair(&Kind, &Ends[0], &Ends[1]) == 0);
     Thread = StartThread((PVOID)StreamWriter, NULL, 0);
+    CHECK(Thread != NULL);
     while ((Status = Get(Ends[0], Block, NextRandom(&Seed) % sizeof(Block) + 1)) == STATUS_SUCCESS) {
         for (ULONG Index = 0; Index < Iosb.Information; Index++, Place++) {
             CHECK(Block[Index] == (UCHAR)(Place * 31));
@@ -76,10 +78,12 @@ static NTSTATUS NTAPI MessageWriter(PVOID Context)
     return STATUS_SUCCESS;
 }
 
+/* One that cannot go on closes its end, so that nobody waits for it. */
 static NTSTATUS NTAPI MessageReader(PVOID Context)
 {
     IO_STATUS_BLOCK Block;
     ULONG Message[3];
+    HANDLE End;
 
     UNREFERENCED_PARAMETER(Context);
     while (NtReadFile(Ends[0], NULL, NULL, NULL, &Block, Message, sizeof(Message), NULL, NULL) == STATUS_SUCCESS &&
@@ -87,10 +91,11 @@ static NTSTATUS NTAPI MessageReader(PVOID Context)
         InterlockedIncrement(&Received);
         InterlockedExchangeAdd(&Sum, (LONG)Message[0]);
         if (Message[0] == 0) {
-            break;
+            return STATUS_SUCCESS;
         }
     }
-    return STATUS_SUCCESS;
+    End = InterlockedExchangePointer(&Ends[0], NULL);
+    return End != NULL ? NtClose(End) : STATUS_SUCCESS;
 }
 
 static ULONG ManyThreads(VOID)
@@ -103,6 +108,7 @@ static ULONG ManyThreads(VOID)
     Received = Sum = 0;
     Reader[0] = StartThread((PVOID)MessageReader, NULL, 0);
     Reader[1] = StartThread((PVOID)MessageReader, NULL, 0);
+    CHECK(Reader[0] != NULL && Reader[1] != NULL);
     CHECK(RunThreads((PVOID)MessageWriter, NULL, 3) == 0);
     CHECK(Put(Ends[1], Last, sizeof(Last)) == STATUS_SUCCESS && Put(Ends[1], Last, sizeof(Last)) == STATUS_SUCCESS);
     CHECK(Join(Reader[0]) == 0 && Join(Reader[1]) == 0);
@@ -120,7 +126,7 @@ static NTSTATUS NTAPI OneWriter(PVOID Context)
     UNREFERENCED_PARAMETER(Context);
     for (ULONG Round = 0; Round < ROUNDS; Round++) {
         if (NtWriteFile(Ends[1], NULL, NULL, NULL, &Block, &Round, sizeof(Round), NULL, NULL) != STATUS_SUCCESS) {
-            return STATUS_UNSUCCESSFUL;
+            return NtClose(Ends[1]); /* a reader that waits for this one's rest sees a broken pipe */
         }
         NtYieldExecution();
     }
@@ -137,6 +143,7 @@ static ULONG CancelRace(VOID)
 
     CHECK(MakePair(&Kind, &Ends[0], &Ends[1]) == 0);
     Thread = StartThread((PVOID)OneWriter, NULL, 0);
+    CHECK(Thread != NULL);
     while (Next < ROUNDS) {
         ULONG Number = MAXULONG;
         NTSTATUS Status;
@@ -172,9 +179,10 @@ static NTSTATUS NTAPI Visitor(PVOID Context)
     while (!Stop) {
         if (NT_SUCCESS(NtOpenFile(&Client, GENERIC_READ | GENERIC_WRITE | SYNCHRONIZE, &Attributes, &Block, 3,
                                   FILE_SYNCHRONOUS_IO_NONALERT))) {
-            NtWriteFile(Client, NULL, NULL, NULL, &Block, &Byte, 1, NULL, NULL);
-            NtReadFile(Client, NULL, NULL, NULL, &Block, &Byte, 1, NULL, NULL); /* until it is thrown out */
-            NtClose(Client);
+            if (NT_SUCCESS(NtWriteFile(Client, NULL, NULL, NULL, &Block, &Byte, 1, NULL, NULL))) {
+                NtReadFile(Client, NULL, NULL, NULL, &Block, &Byte, 1, NULL, NULL); /* until it is thrown out */
+            }
+            NtClose(Client); /* one that could not write leaves at once: the server sees a broken pipe */
         } else {
             NtYieldExecution();
         }
@@ -182,32 +190,39 @@ static NTSTATUS NTAPI Visitor(PVOID Context)
     return STATUS_SUCCESS;
 }
 
-static ULONG Visitors(VOID)
+static ULONG Serve(HANDLE Server)
 {
-    const PIPE_KIND Kind = {.Name = PIPES L"upipe.visit"};
-    HANDLE Server, Thread[3];
-    ULONG Served = 0;
     CHAR Byte;
 
-    Stop = FALSE;
-    CHECK(MakeServer(&Kind, &Server) == STATUS_SUCCESS);
-    for (ULONG Index = 0; Index < 3; Index++) {
-        Thread[Index] = StartThread((PVOID)Visitor, NULL, 0);
-    }
-    while (Served < ROUNDS) {
+    for (ULONG Served = 0; Served < ROUNDS; Served++) {
         NTSTATUS Status = Control(Server, FSCTL_PIPE_LISTEN, NULL, 0, NULL, 0);
 
         CHECK(Status == STATUS_SUCCESS || Status == STATUS_PIPE_CONNECTED);
         CHECK(Get(Server, &Byte, 1) == STATUS_SUCCESS && Byte == 'v');
         CHECK(Control(Server, FSCTL_PIPE_DISCONNECT, NULL, 0, NULL, 0) == STATUS_SUCCESS);
-        Served++;
-    }
-    Stop = TRUE;
-    CHECK(NtClose(Server) == STATUS_SUCCESS);
-    for (ULONG Index = 0; Index < 3; Index++) {
-        CHECK(Join(Thread[Index]) == 0);
     }
     return 0;
+}
+
+/* Whatever fails, the visitors end before the case does: a server that is closed throws out who is there. */
+static ULONG Visitors(VOID)
+{
+    const PIPE_KIND Kind = {.Name = PIPES L"upipe.visit"};
+    HANDLE Server, Thread[3];
+    ULONG Started = 0, Line;
+
+    Stop = FALSE;
+    CHECK(MakeServer(&Kind, &Server) == STATUS_SUCCESS);
+    while (Started < RTL_NUMBER_OF(Thread) && (Thread[Started] = StartThread((PVOID)Visitor, NULL, 0)) != NULL) {
+        Started++;
+    }
+    Line = Started == RTL_NUMBER_OF(Thread) ? Serve(Server) : __LINE__;
+    Stop = TRUE;
+    CHECK(NtClose(Server) == STATUS_SUCCESS);
+    for (ULONG Index = 0; Index < Started; Index++) {
+        CHECK(Join(Thread[Index]) == 0);
+    }
+    return Line;
 }
 
 /* ---- Threads and processes that end ---- */
