@@ -294,9 +294,10 @@ static ULONG CancelOthers(VOID)
     CHECK(NtCancelIoFileEx(Server, NULL, &Block) == STATUS_NOT_FOUND && Block.Status == STATUS_NOT_FOUND);
     Ended = 0;
     Thread = StartThread((PVOID)ListenHere, Event, 0);
-    while (((volatile NTSTATUS *)&Ended)[0] != STATUS_PENDING) {
+    while (((volatile NTSTATUS *)&Ended)[0] == 0) {
         NtYieldExecution();
     }
+    CHECK(Ended == STATUS_PENDING);
     CHECK(NtCancelIoFile(Server, &Block) == STATUS_SUCCESS &&
           NtCancelIoFileEx(Server, &Block, &Block) == STATUS_NOT_FOUND);
     CHECK(NtCancelSynchronousIoFile(Thread, NULL, &Block) == STATUS_NOT_FOUND); /* it waits for no request */
@@ -320,6 +321,7 @@ static ULONG CancelWaited(VOID)
     Thread = StartThread((PVOID)ListenHere, NULL, 0);
     CHECK(Thread != NULL);
     while ((Status = NtCancelSynchronousIoFile(Thread, NULL, &Block)) == STATUS_NOT_FOUND) { /* not there yet */
+        CHECK(((volatile NTSTATUS *)&Ended)[0] == 0);                                        /* else it never will be */
         CHECK(NtCancelSynchronousIoFile(Thread, &Other, &Block) == STATUS_NOT_FOUND);
         NtYieldExecution();
     }
