@@ -62,14 +62,13 @@ static BOOLEAN Agrees(VOID)
     return Total == End && Index == ModelRuns();
 }
 
-static VOID McbModel(PKTAP_CONTEXT Ktap)
+static VOID ModelBody(PKTAP_CONTEXT Ktap)
 {
     ULONG Seed = 99;
 
     for (ULONG Index = 0; Index < RTL_NUMBER_OF(Model); Index++) {
         Model[Index] = -1;
     }
-    FsRtlInitializeBaseMcb(&Base, PagedPool);
     for (ULONG Round = 0; Round < 400; Round++) {
         LONGLONG Vbn = RtlRandomEx(&Seed) % SECTORS, Count = RtlRandomEx(&Seed) % 12 + 1;
         LONGLONG Lbn = Vbn + 1000 * (RtlRandomEx(&Seed) % 3);
@@ -119,7 +118,17 @@ static VOID McbModel(PKTAP_CONTEXT Ktap)
     }
     FsRtlResetBaseMcb(&Base);
     KTAP_EQUAL(FsRtlNumberOfRunsInBaseMcb(&Base), 0);
-    FsRtlUninitializeBaseMcb(&Base);
+}
+
+/* What is added raises an exception when there is no pool. */
+static VOID McbModel(PKTAP_CONTEXT Ktap)
+{
+    FsRtlInitializeBaseMcb(&Base, PagedPool);
+    __try {
+        ModelBody(Ktap);
+    } __finally {
+        FsRtlUninitializeBaseMcb(&Base);
+    }
 }
 
 static VOID McbBase(PKTAP_CONTEXT Ktap)
