@@ -114,6 +114,8 @@ VOID VfGotLock(PVOID Lock, VF_KIND Kind, VF_CLASS_NUMBER Class, PVOID Site);
 VOID VfReleaseLock(PVOID Lock, VF_KIND Kind, PVOID Site);
 /* Released by another thread than Thread's, which has it recorded. */
 VOID VfReleaseLockOfThread(struct _ETHREAD *Thread, PVOID Lock);
+/* Taken from Thread, which may have acquired it several times. */
+VOID VfAbandonLock(struct _ETHREAD *Thread, PVOID Lock);
 
 /* Reports (and, unless caught, fails the case) if IRQL is above Maximum. IRQL: any. */
 VOID VfCheckIrql(KIRQL Maximum, PCSTR Routine, PVOID Site);
@@ -160,6 +162,7 @@ VOID VfForgetOrder(PCSTR One, PCSTR Other);
 #define VfGotLock(Lock, Kind, Class, Site)       ((void)(Class))
 #define VfReleaseLock(Lock, Kind, Site)          ((void)0)
 #define VfReleaseLockOfThread(Thread, Lock)      ((void)0)
+#define VfAbandonLock(Thread, Lock)              ((void)0)
 #define VfCheckIrql(Maximum, Routine, Site)      ((void)0)
 #define VfEnterInterrupt(Context, Vector, Frame) ((void)(Context))
 #define VfLeaveInterrupt(Context)                ((void)(Context))

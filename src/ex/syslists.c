@@ -106,6 +106,7 @@ static PSYSTEM_PROCESS_INFORMATION ExpListProcess(PEXP_ANSWER Answer, PEPROCESS 
     Info->UserTime.QuadPart = (LONG64)(User * KeTimeIncrement);
     Info->BasePriority = Process->Pcb.BasePriority;
     Info->UniqueProcessId = Process->UniqueProcessId;
+    Info->InheritedFromUniqueProcessId = PsGetProcessInheritedFromUniqueProcessId(Process);
     Info->HandleCount = (Table == NULL) ? 0 : ObGetTableHandleCount(Table);
     ExpListUse(Info, Process);
     return Info;

@@ -101,7 +101,7 @@ static NTSTATUS CheckRelease(PRKMUTANT Mutant, BOOLEAN Abandoned)
  */
 LONG NTAPI KeReleaseMutant(PRKMUTANT Mutant, KPRIORITY Increment, BOOLEAN Abandoned, BOOLEAN Wait)
 {
-    if (Mutant->OwnerThread == KeGetCurrentThread()) {
+    if (Mutant->OwnerThread == KeGetCurrentThread() && !Abandoned) {
         VfReleaseLock(Mutant, VfMutant, _ReturnAddress());
     }
     KIRQL OldIrql = KiAcquireDispatcherLock();
@@ -115,6 +115,7 @@ LONG NTAPI KeReleaseMutant(PRKMUTANT Mutant, KPRIORITY Increment, BOOLEAN Abando
     }
     if (Abandoned) {
         Mutant->Abandoned = TRUE;
+        VfAbandonLock((PETHREAD)Mutant->OwnerThread, Mutant); /* however often it was acquired */
     }
     if (Abandoned || OldState == 0) {
         FreeMutant(Mutant, Increment);

@@ -99,6 +99,9 @@ static NTSTATUS ObpKeepCreation(POBJECT_HEADER Header, POBJECT_ATTRIBUTES Attrib
         Creation->RootDirectory = Attributes->RootDirectory;
         if (Attributes->Length != sizeof(*Attributes) || (Attributes->Attributes & ~(ULONG)OBJ_VALID_ATTRIBUTES) != 0) {
             Status = STATUS_INVALID_PARAMETER;
+        } else if ((Attributes->Attributes & OBJ_PERMANENT) != 0 &&
+                   !SeSinglePrivilegeCheck(SeExports->SeCreatePermanentPrivilege, ProbeMode)) {
+            Status = STATUS_PRIVILEGE_NOT_HELD;
         } else if (Attributes->ObjectName != NULL) {
             Status = ObpCaptureName(ProbeMode, Attributes->ObjectName, &Creation->Name);
         }

@@ -71,6 +71,9 @@ VOID PspDeleteThread(PVOID Object)
     PspRemoveCid(&Thread->CidEntry);
     PspFreeClonedFrame(Thread);
     PspForgetName(Thread);
+    if (Thread->Impersonation.Token != NULL) { /* it never ran, or was given the token after its end */
+        ObDereferenceObject(Thread->Impersonation.Token);
+    }
     KeDeleteThread(&Thread->Tcb);
     if (Thread->ThreadsProcess != NULL) {
         ObDereferenceObject(Thread->ThreadsProcess);

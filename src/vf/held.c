@@ -244,6 +244,16 @@ VOID VfReleaseLockOfThread(PETHREAD Thread, PVOID Lock)
     }
 }
 
+VOID VfAbandonLock(PETHREAD Thread, PVOID Lock)
+{
+    PVF_HELD Held = VfEnter() == NULL ? NULL : Find(Thread->Locks.Held, Thread->Locks.Count, Lock);
+
+    if (Held != NULL) {
+        Held->Since = 0;
+        Held->Lock = NULL;
+    }
+}
+
 VOID VfCheckIrql(KIRQL Maximum, PCSTR Routine, PVOID Site)
 {
     if (VfEnter() != NULL && KeGetCurrentIrql() > Maximum) {

@@ -221,6 +221,22 @@ static VOID NTAPI ExtOwnAndEnd(PVOID Context)
     ZwWaitForSingleObject(ExtShared, FALSE, NULL);
 }
 
+/* The last handle goes while the caller owns the mutant three times: it is taken from him whole, and nothing is recorded as held. */
+static VOID ExtMutantOwned(PKTAP_CONTEXT Ktap)
+{
+    UNICODE_STRING Name;
+    OBJECT_ATTRIBUTES Attributes = ExtKernel(&Name, NULL);
+    LONG64 Before = ExpMutantType->ObjectCount;
+    HANDLE Mutant;
+
+    KTAP_EQUAL(NtCreateMutant(&Mutant, MUTANT_ALL_ACCESS, &Attributes, TRUE), STATUS_SUCCESS);
+    KTAP_EQUAL(ExtWait(Mutant, 0), STATUS_SUCCESS);
+    KTAP_EQUAL(ExtWait(Mutant, 0), STATUS_SUCCESS);
+    KTAP_EQUAL(ZwClose(Mutant), STATUS_SUCCESS);
+    KTAP_CHECK(IsListEmpty(&KeGetCurrentThread()->MutantListHead));
+    KTAP_EQUAL(ExpMutantType->ObjectCount, Before);
+}
+
 static VOID ExtMutant(PKTAP_CONTEXT Ktap)
 {
     UNICODE_STRING Name;
@@ -279,6 +295,7 @@ static VOID ExtMultiple(PKTAP_CONTEXT Ktap)
 static const KTAP_CASE_ENTRY ExtObjectCases[] = {
     {"semaphore", ExtSemaphore},
     {"mutant", ExtMutant},
+    {"mutant_owned", ExtMutantOwned},
     {"wait_for_multiple", ExtMultiple},
 };
 KTAP_SUITE(ExtObjectSuite, "ex.object", ExtObjectCases);

@@ -6,6 +6,8 @@
  */
 #include "uattr.h"
 
+#include <ntos/sysinfo.h>
+
 VOID Begin(LIST *List, CHILD *Child)
 {
     static UNICODE_STRING Path = RTL_CONSTANT_STRING(PATH);
@@ -56,6 +58,26 @@ static ULONG_PTR ParentOf(HANDLE Process)
 
     NtQueryInformationProcess(Process, ProcessBasicInformation, &Info, sizeof(Info), NULL);
     return Info.InheritedFromUniqueProcessId;
+}
+
+/* The system's list of processes says who made each. */
+static ULONG ListedParent(VOID)
+{
+    static DECLSPEC_ALIGN(16) UCHAR Answer[0x8000];
+    PSYSTEM_PROCESS_INFORMATION Info = (PSYSTEM_PROCESS_INFORMATION)Answer;
+    CHILD Child;
+    LIST List;
+
+    Begin(&List, &Child);
+    CHECK(Start(&List, &Child, L"uproc forever", 0, NULL) == STATUS_SUCCESS);
+    CHECK(NtQuerySystemInformation(SystemProcessInformation, Answer, sizeof(Answer), NULL) == STATUS_SUCCESS);
+    while (Info->UniqueProcessId != Child.Cid.UniqueProcess) {
+        CHECK(Info->NextEntryOffset != 0);
+        Info = (PSYSTEM_PROCESS_INFORMATION)((PUCHAR)Info + Info->NextEntryOffset);
+    }
+    CHECK((ULONG_PTR)Info->InheritedFromUniqueProcessId == ParentOf(Child.Process));
+    CHECK(ParentOf(Child.Process) != 0);
+    return End(&Child, STATUS_CANCELLED);
 }
 
 /* ---- Attributes ---- */
@@ -435,6 +457,7 @@ static const USER_CASE Cases[] = {
     {"user.job.port", JobPort},
     {"user.job.priority", JobPriority},
     {"user.info.texts", Texts},
+    {"user.info.parent", ListedParent},
     {"user.info.quotas", Quotas},
     {"user.info.memory", MemoryUse},
     {"user.info.requests", RequestUse},

@@ -161,6 +161,22 @@ static ULONG Objects(VOID)
     return 0;
 }
 
+/* A name that stays when its last handle goes needs the privilege. */
+static ULONG Permanent(VOID)
+{
+    UNICODE_STRING Name;
+    OBJECT_ATTRIBUTES Attributes = Named(&Name, L"\\BaseNamedObjects\\usec", NULL);
+    HANDLE Event;
+
+    Attributes.Attributes |= OBJ_PERMANENT;
+    CHECK(SecPrivilege(SE_CREATE_PERMANENT_PRIVILEGE, FALSE) == STATUS_SUCCESS);
+    CHECK(NtCreateEvent(&Event, EVENT_ALL_ACCESS, &Attributes, NotificationEvent, FALSE) == STATUS_PRIVILEGE_NOT_HELD);
+    CHECK(SecPrivilege(SE_CREATE_PERMANENT_PRIVILEGE, TRUE) == STATUS_SUCCESS);
+    CHECK(NtCreateEvent(&Event, EVENT_ALL_ACCESS, &Attributes, NotificationEvent, FALSE) == STATUS_SUCCESS);
+    CHECK(NtMakeTemporaryObject(Event) == STATUS_SUCCESS && NtClose(Event) == STATUS_SUCCESS);
+    return 0;
+}
+
 /* Devices: themselves by their descriptor; files on them by the right to go through, which a privilege gives. */
 static ULONG Devices(VOID)
 {
@@ -344,6 +360,40 @@ static ULONG Impersonation(VOID)
     return 0;
 }
 
+static NTSTATUS NTAPI EndAtOnce(PVOID Argument)
+{
+    return STATUS_SUCCESS;
+}
+
+static ULONG ReferencesTo(HANDLE Token)
+{
+    OBJECT_BASIC_INFORMATION Info = {0};
+
+    NtQueryObject(Token, ObjectBasicInformation, &Info, sizeof(Info), NULL);
+    return Info.PointerCount;
+}
+
+/* A thread that has ended may be told whom to act for; the token goes with its last handle. */
+static ULONG ImpersonationEnded(VOID)
+{
+    LARGE_INTEGER Tick = {.QuadPart = -10000};
+    HANDLE Token, Thread = StartThread(EndAtOnce, NULL, 0);
+    ULONG Before;
+
+    CHECK(Thread != NULL && NtWaitForSingleObject(Thread, FALSE, NULL) == STATUS_SUCCESS);
+    CHECK(SecUserToken(TokenImpersonation, 0, &Token) == STATUS_SUCCESS);
+    Before = ReferencesTo(Token);
+    CHECK(NtSetInformationThread(Thread, ThreadImpersonationToken, &Token, sizeof(Token)) == STATUS_SUCCESS);
+    CHECK(ReferencesTo(Token) == Before + 1);
+    CHECK(NtClose(Thread) == STATUS_SUCCESS);
+    for (ULONG Try = 0; Try < 1000 && ReferencesTo(Token) != Before; Try++) {
+        NtDelayExecution(FALSE, &Tick); /* the thread's stack is freed by another */
+    }
+    CHECK(ReferencesTo(Token) == Before);
+    CHECK(NtClose(Token) == STATUS_SUCCESS);
+    return 0;
+}
+
 /* ---- A program of a user's ---- */
 
 static ULONG TryAsUser(VOID)
@@ -421,8 +471,14 @@ static ULONG Program(VOID)
     return 0;
 }
 
-const USER_CASE SecOpenCases[7] = {
-    {"user.sec.objects", Objects},     {"user.sec.devices", Devices}, {"user.sec.keys", Keys},
-    {"user.sec.processes", Processes}, {"user.sec.given", Given},     {"user.sec.impersonation", Impersonation},
+const USER_CASE SecOpenCases[9] = {
+    {"user.sec.objects", Objects},
+    {"user.sec.permanent", Permanent},
+    {"user.sec.devices", Devices},
+    {"user.sec.keys", Keys},
+    {"user.sec.processes", Processes},
+    {"user.sec.given", Given},
+    {"user.sec.impersonation", Impersonation},
+    {"user.sec.ended", ImpersonationEnded},
     {"user.sec.program", Program},
 };

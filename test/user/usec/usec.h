@@ -43,6 +43,6 @@ NTSTATUS SecActFor(HANDLE Token);
 /* This program again with a word, as whom Token says (NULL: as this one); its exit status. */
 NTSTATUS SecRun(PCWSTR CommandLine, HANDLE Token, PNTSTATUS ExitStatus);
 
-extern const USER_CASE SecTokenCases[5], SecCheckCases[5], SecOpenCases[7];
+extern const USER_CASE SecTokenCases[5], SecCheckCases[5], SecOpenCases[9];
 
 NTSTATUS SecAsUser(VOID); /* what a program of a user's does and cannot do; the line it failed at */
