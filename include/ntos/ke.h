@@ -17,7 +17,7 @@
 #define KI_VECTOR_DEVICE   0x30 /* 0x30..0xBF: devices */
 #define KI_VECTOR_CLOCK    0xD1
 #define KI_VECTOR_IPI      0xE1 /* call function, freeze (src/ke/ipi.c) */
-#define KI_VECTOR_TLB      0xE2 /* shootdown (src/mm/tlb.c) */
+#define KI_VECTOR_TLB      0xE2 /* shootdown (src/mm/tables/tlb.c) */
 #define KI_VECTOR_SPURIOUS 0xDF /* local APIC; takes no end of interrupt */
 #define KI_VECTOR_PIC      0xF0 /* 0xF0..0xFF: where the masked 8259s would deliver a spurious IRQ 7 or 15 */
 
@@ -154,7 +154,7 @@ typedef struct _KI_IMAGE {
 VOID KiInitializeImages(LOADER_BLOCK *LoaderBlock);
 BOOLEAN KiFindImage(ULONG64 Address, PKI_IMAGE Image); /* FALSE: in no image; IRQL: any */
 BOOLEAN KiIsDriverAddress(ULONG64 Address);            /* in an image, and not the kernel's; IRQL: any */
-/* For the loader (src/mm/sysimage.c); IRQL <= DISPATCH_LEVEL. STATUS_INSUFFICIENT_RESOURCES: the table is full. */
+/* For the loader (src/mm/system/sysimage.c); IRQL <= DISPATCH_LEVEL. STATUS_INSUFFICIENT_RESOURCES: the table is full. */
 NTSTATUS KiEnterImage(PKLDR_DATA_TABLE_ENTRY Entry);
 VOID KiRemoveImage(PKLDR_DATA_TABLE_ENTRY Entry);
 
@@ -269,7 +269,7 @@ typedef struct _KPROCESS {
     UCHAR QuantumReset;                  /* (d) */
     BOOLEAN ExitRequested;               /* (d) threads started from now on end at once */
     ULONG KernelTime, UserTime;          /* of threads that have ended, in ticks (d) */
-    volatile ULONG64 TlbGeneration;      /* Mm: moves on with each loss of translations (src/mm/pcid.c) */
+    volatile ULONG64 TlbGeneration;      /* Mm: moves on with each loss of translations (src/mm/tables/pcid.c) */
 } KPROCESS;
 
 /* Sets the mode that services of the current thread take their caller to have come from; returns the old one. IRQL: any. */

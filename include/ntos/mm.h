@@ -69,7 +69,7 @@ extern PFN_FRAME MmTrampolineFrame;
 /* Nonpaged state that Mm keeps for one more processor; FALSE: memory is short. PASSIVE_LEVEL, before it starts. */
 BOOLEAN MmPrepareProcessor(struct _KPRCB *Prcb);
 
-/* ---- Address spaces that a processor keeps translations of (src/mm/pcid.c) ---- */
+/* ---- Address spaces that a processor keeps translations of (src/mm/tables/pcid.c) ---- */
 
 extern BOOLEAN MmPcidEnabled; /* (c) processors have process-context identifiers, and use them */
 /* Loads CR3 for a process whose ActiveProcessors has this processor already; MmPcidEnabled. IRQL: >= DISPATCH_LEVEL. */
@@ -87,7 +87,7 @@ VOID MmTlbIpi(VOID);
 VOID MmTlbJoin(
     VOID); /* on a new processor, once it gets shootdowns: drops what its TLB took in before. Interrupts off. */
 
-/* ---- Pages for the pools (src/mm/poolpages.c); IRQL <= DISPATCH_LEVEL ---- */
+/* ---- Pages for the pools (src/mm/system/poolpages.c); IRQL <= DISPATCH_LEVEL ---- */
 
 #define MM_POOL_MAXIMUM_PAGES (1ULL << 20) /* a run is shorter: 4 GB in 20 bits of its first frame's entry */
 
@@ -106,7 +106,7 @@ BOOLEAN MmIsMemoryLow(SIZE_T Bytes);
 /* A whole image file, in pool that the caller frees (ExFreePool). PASSIVE_LEVEL. Fails as ZwOpenFile and ZwReadFile do. */
 NTSTATUS MmReadImageFile(PCUNICODE_STRING Path, PVOID *File, PULONG Bytes);
 
-/* ---- Address spaces of processes (src/mm/process.c and its neighbours) ---- */
+/* ---- Address spaces of processes (src/mm/process/process.c and its neighbours) ---- */
 
 /**
  * MmCreateProcessAddressSpace - gives a process an address space of its own.
@@ -132,12 +132,12 @@ NTSTATUS MmMapSharedUserPage(PEPROCESS Process);
  */
 NTSTATUS MmCloneProcessAddressSpace(PEPROCESS Parent, PEPROCESS Child);
 
-/* Chooses where its memory will lie, before there is any. IRQL: any. MmProcessRandom: 64 bits, 0 under noaslr. (src/mm/aslr.c) */
+/* Chooses where its memory will lie, before there is any. IRQL: any. MmProcessRandom: 64 bits, 0 under noaslr. (src/mm/process/aslr.c) */
 VOID MmRandomizeProcess(PEPROCESS Process);
 ULONG64 MmProcessRandom(PEPROCESS Process);
 
 /**
- * MmAllocateForProgram - memory that the kernel gives a program: below the process's random top, PAGE_READWRITE. (src/mm/allocvm.c)
+ * MmAllocateForProgram - memory that the kernel gives a program: below the process's random top, PAGE_READWRITE. (src/mm/virtual/allocvm.c)
  *
  * @Base    receives where it is, in the current process
  * @Bytes   in: wanted; out: whole pages
@@ -172,9 +172,9 @@ NTSTATUS MmCopyToUser(PVOID Destination, const VOID *Source, SIZE_T Bytes);
  */
 NTSTATUS MmAdjustWorkingSetSize(PEPROCESS Process, SIZE_T Minimum, SIZE_T Maximum, BOOLEAN MayRaise);
 VOID MmQueryWorkingSetSize(PEPROCESS Process, PSIZE_T Minimum, PSIZE_T Maximum); /* bytes. IRQL: any; a snapshot */
-/* Pages that a process commits, as of now. IRQL: any, while the address space is there. (src/mm/commit.c) */
+/* Pages that a process commits, as of now. IRQL: any, while the address space is there. (src/mm/process/commit.c) */
 ULONG64 MmQueryProcessCommit(PEPROCESS Process);
-/* What ProcessVmCounters tells. IRQL: PASSIVE_LEVEL; no locks. (src/mm/queryvm.c) */
+/* What ProcessVmCounters tells. IRQL: PASSIVE_LEVEL; no locks. (src/mm/virtual/queryvm.c) */
 VOID MmQueryProcessMemory(PEPROCESS Process, PVM_COUNTERS Counters);
 BOOLEAN MmIsUserRange(const VOID *Address, SIZE_T Bytes);
 

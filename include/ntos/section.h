@@ -44,7 +44,7 @@ extern MM_FAULT_COUNTERS MmFaultCounters;
 /* Phase 1, after ObInitialize: the section thread and the section object type. PASSIVE_LEVEL. */
 VOID MmInitializeSections(VOID);
 
-/* \Device\PhysicalMemory, once \Device is there. PASSIVE_LEVEL. Fails: as ObCreateObject. (src/mm/physsect.c) */
+/* \Device\PhysicalMemory, once \Device is there. PASSIVE_LEVEL. Fails: as ObCreateObject. (src/mm/sections/physsect.c) */
 NTSTATUS MmInitializePhysicalMemory(VOID);
 
 /**
@@ -115,7 +115,7 @@ BOOLEAN MmPurgeDataSection(PSECTION_OBJECT_POINTERS Pointers, ULONG64 Offset, UL
 /* Counts a file's frames by state; FALSE: it has no data section. IRQL: <= APC_LEVEL. */
 BOOLEAN MmQuerySectionPages(PSECTION_OBJECT_POINTERS Pointers, PMM_SECTION_PAGES Pages);
 
-/* Exported, but not declared by the DDK's headers (src/mm/sectobj.c). */
+/* Exported, but not declared by the DDK's headers (src/mm/sections/sectobj.c). */
 NTSTATUS NTAPI MmCreateSection(PVOID *SectionObject, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                                PLARGE_INTEGER MaximumSize, ULONG Protection, ULONG Attributes, HANDLE FileHandle,
                                PFILE_OBJECT File);

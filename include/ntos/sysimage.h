@@ -1,5 +1,5 @@
 /*
- * sysimage.h - drivers' images that are loaded and unloaded at run time (src/mm/sysimage.c, src/mm/sysbind.c).
+ * sysimage.h - drivers' images that are loaded and unloaded at run time (src/mm/system/sysimage.c, src/mm/system/sysbind.c).
  */
 #pragma once
 

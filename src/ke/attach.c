@@ -8,7 +8,7 @@
  *
  * KPROCESS.ActiveProcessors has a bit for each processor that has the address space loaded: set before CR3 is written and cleared after
  * another one was, so that whoever sends a shootdown to those processors reaches at least all that may use translations. What others
- * keep of it under an identifier they look at before they use it again (src/mm/pcid.c).
+ * keep of it under an identifier they look at before they use it again (src/mm/tables/pcid.c).
  *
  * Locks: dispatcher. The caller keeps the process alive, and its address space too.
  *

@@ -5,7 +5,7 @@
  *   call function   KI_VECTOR_IPI: all processors meet, then each calls the function, then all part (KeIpiGenericCall)
  *   freeze          a DPC on each, in which it waits: so it stops outside whatever is done at DISPATCH_LEVEL
  *   generic DPC     a DPC on each, which calls a routine that may wait for the others (KeGenericCallDpc); there is no freeze meanwhile
- *   shootdown       KI_VECTOR_TLB: Mm's request, see src/mm/tlb.c
+ *   shootdown       KI_VECTOR_TLB: Mm's request, see src/mm/tables/tlb.c
  *   stop            NMI: bug check, debugger, and the stacks that an NMI from outside prints (trap.c, bugcheck.c, kd)
  *
  * The initiator of a meeting waits for the others with its interrupts on at DISPATCH_LEVEL, so that it answers shootdowns and

@@ -1,7 +1,7 @@
 /*
  * user.c - copies between the kernel and the caller of a system service; see ntos/user.h for the rules.
  *
- * A program's memory is touched by Mm's guarded copies alone (src/mm/usercopy.c). A structure that points to others is copied
+ * A program's memory is touched by Mm's guarded copies alone (src/mm/virtual/usercopy.c). A structure that points to others is copied
  * first and followed from the copy, so that the program cannot change a pointer after it was looked at.
  *
  * Locks: none. IRQL: <= APC_LEVEL.

@@ -2,7 +2,7 @@
  * image.c - executables and DLLs in the address space of a program.
  *
  * An image is mapped through an image section: its pages come from the file as they are touched, relocated once for all processes,
- * with the protections of its sections (src/mm/imagesect.c). What the kernel wants to know of ntdll, the addresses of its
+ * with the protections of its sections (src/mm/sections/imagesect.c). What the kernel wants to know of ntdll, the addresses of its
  * dispatchers, is read from the file when it is first mapped; its section is kept from then on, so that it stays where it is.
  *
  * Locks: PspDllMutex around the first look at a DLL of the kernel's. IRQL: PASSIVE_LEVEL.

@@ -6,9 +6,9 @@
  * terabyte are real indexes.
  */
 #define ORIEL_HOST 1
-#include "mm/pfnmap.c"
-#include "mm/pfnlist.c"
-#include "mm/pfn.c"
+#include "mm/frames/pfnmap.c"
+#include "mm/frames/pfnlist.c"
+#include "mm/frames/pfn.c"
 
 #include <setjmp.h>
 #include <cmocka.h>

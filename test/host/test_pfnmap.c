@@ -5,7 +5,7 @@
  * frame, and at each page of the database, alone says what must be backed: not a page less, not a page more.
  */
 #define ORIEL_HOST 1
-#include "mm/pfnmap.c"
+#include "mm/frames/pfnmap.c"
 
 #include <setjmp.h>
 #include <cmocka.h>
