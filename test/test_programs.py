@@ -116,8 +116,9 @@ def test_what_cannot_start_says_why(machine):
 
 
 def test_hostile_arguments(machine):
-    """Every service with random arguments while another thread writes into what they point to: no bug check, no report of the verifier
-    (harness), no hang, and pool, objects and commit as before. 100,000 calls over the machines; Bochs makes few."""
+    """Every service with random arguments, half of them right, while another thread changes what they point to: no bug check, no report of
+    the verifier (harness), no hang, and pool, objects and commit as before; and most services get past their checks. 100,000 calls over
+    the machines; Bochs makes few."""
     def state():
         """Objects by type; pool by tag, but for IRPs, of which each processor keeps some for the next request."""
         objects = re.findall(r"^(\w+) +(\d+) +(\d+)$", machine.run("objects"), re.MULTILINE)
@@ -126,11 +127,17 @@ def test_hostile_arguments(machine):
         return objects, [tag for tag in pool if tag[0] != "Irp"]
 
     what = machine.machine
-    calls = 800 if what.emulator == "bochs" else 65600 if what.cpus == 1 else 32800
+    calls = 800 if what.emulator == "bochs" else 82000 if what.cpus == 1 else 16400
     run(machine, f"hostile 1 {calls // 8}")
-    before = state()
-    text, status = run(machine, f"hostile 7 {calls}", 240)
-    assert status == 0 and f"hostile: {calls} calls" in text
+    for seed in 7, 9, 11:  # a program that frees what it runs on ends itself, which is nobody's fault: the next one
+        before = state()
+        text, status = run(machine, f"hostile {seed} {calls}", 240)
+        told = re.search(rf"hostile: {calls} calls of (\d+) services, \d+ \((\d+) %\) succeeded, (\d+) services at least once", text)
+        if told:
+            break
+    assert status == 0 and told, text
+    services, percent, ever = map(int, told.groups())
+    assert percent >= 20 and (calls < 10000 or ever >= services - 40), text
     assert state() == before
 
 

@@ -1,12 +1,14 @@
 /*
- * hostile.c - calls every system service with random arguments; `hostile SEED CALLS [TRACE]`.
+ * hostile.c - calls every system service with random arguments; `hostile SEED CALLS [WORD [FROM]]`.
  *
- * Services are chosen by number from services.tbl, so a new one is called from its first day. Whatever they answer is right; what is wrong is a
- * bug check, a hang, or something left behind, which the kernel's counters tell (test/test_hostile.py). A second thread writes into the
- * memory that arguments point to, so that a service which looks twice sees two things. Some services get only part of what could
- * be given to them, each for the reason that stands beside it: the program has to be there for the next call.
+ * Services are taken from services.tbl in shuffled rounds, so each gets its share and a new one is called from its first day. Half of the calls have
+ * arguments that are all right for their kinds (signatures.c), four in ten have one that is not, the rest several. Whatever a service
+ * answers is right; what is wrong is a bug check, a hang, or something left behind, which the kernel's counters tell
+ * (test/test_programs.py). A second thread changes the memory that arguments point to, so that a service which looks twice sees two things.
  *
- * TRACE prints each call before it is made. Ends with 0 when all calls were made.
+ * Which class and length a query of a service took once is tried again, so that calls come past the check of lengths. WORD 1 prints each call from number FROM on
+ * before it is made, WORD 2 a line for each service afterwards. Without CALLS the program ends at once: so it is its own victim. Ends with 0 when
+ * all calls were made.
  */
 #include "hostile.h"
 
@@ -17,265 +19,47 @@ const SERVICE Services[] = {
 };
 const ULONG ServiceCount = RTL_NUMBER_OF(Services);
 
-#define CALLS_WITH_HANDLES 400 /* between two renewals of all handles */
+#define CALLS_BETWEEN_RENEWALS 512
+#define ROUNDS_OF_COSTLY       4  /* services that make processes are called in one of so many rounds */
+#define CALLS_AS_OTHERS        32 /* a token that the thread has taken is given back after so many */
+#define KNOWN                  16
+#define STATUSES               4
 
-/* ---- What is held back, and why ---- */
-
-typedef VOID (*PRESTRAIN)(PULONG64 Argument);
-
-static VOID NTAPI Nothing(PVOID First, PVOID Second, PVOID Third)
-{
-}
-
-static NTSTATUS NTAPI NoThread(PVOID Argument)
-{
-    return STATUS_SUCCESS;
-}
-
-/* A time that ends a wait at once, or no readable time. A NULL would wait for ever. */
-static ULONG64 ShortTime(VOID)
-{
-    static LARGE_INTEGER Now;
-    ULONG64 Bad = BadPointer();
-
-    return Random(8) == 0 && Bad != 0 ? Bad : (ULONG64)&Now;
-}
-
-static VOID TimeIsSecond(PULONG64 Argument)
-{
-    Argument[1] = ShortTime();
-}
-
-static VOID TimeIsThird(PULONG64 Argument)
-{
-    Argument[2] = ShortTime();
-}
-
-static VOID TimeIsFourth(PULONG64 Argument)
-{
-    Argument[3] = ShortTime();
-}
-
-static VOID TimeIsFifth(PULONG64 Argument)
-{
-    Argument[4] = ShortTime();
-}
-
-/* A context or text that can be read would be obeyed. */
-static VOID OnlyBad(PULONG64 Argument)
-{
-    Argument[0] = BadPointer();
-}
-
-static VOID NobodyAtAll(PULONG64 Argument)
-{
-    Argument[1] = Random(0x1000) | 0x40000000;
-}
-
-static VOID OnlySecondBad(PULONG64 Argument)
-{
-    Argument[1] = BadPointer();
-}
-
-/* A descriptor that can be read is put on nothing but this process. */
-static VOID OnlySecondBadOrOwn(PULONG64 Argument)
-{
-    if (Random(2) == 0) {
-        Argument[0] = 0xFFFFFFFFFFFFFFFFULL;
-    } else {
-        Argument[2] = BadPointer();
-    }
-}
-
-/* The program itself must go on. */
-static VOID NotMyself(PULONG64 Argument)
-{
-    if ((LONG)Argument[0] < 0 || Argument[0] == 0 || Argument[0] < 0x4000) {
-        Argument[0] = 0xFFFFFFFF80000004ULL;
-    }
-}
-
-static VOID SafeRoutine(PULONG64 Argument)
-{
-    Argument[1] = (ULONG64)Nothing;
-}
-
-static VOID SafeTimerRoutine(PULONG64 Argument)
-{
-    Argument[2] = Random(2) == 0 ? 0 : (ULONG64)Nothing;
-}
-
-/* Its structure holds the routine. */
-static VOID SafeTimer(PULONG64 Argument)
-{
-    if (Random(2) == 0) {
-        Argument[2] = BadPointer();
-    } else {
-        RtlZeroMemory(Own + 3 * PAGE_SIZE, 64);
-        Argument[2] = (ULONG64)Own + 3 * PAGE_SIZE;
-    }
-}
-
-static VOID SafeThread(PULONG64 Argument)
-{
-    Argument[4] = (ULONG64)NoThread;
-    Argument[8] = Argument[9] = Random(0x20000); /* a stack of any size is possible, many of them are not */
-}
-
-/* Base and size are pointers to words that say where: only of memory that nothing else lies in. */
-static VOID InArena(PULONG64 Argument)
-{
-    if (Argument[1] - (ULONG64)Scratch < SCRATCH_BYTES) {
-        Argument[1] = BadPointer();
-    }
-}
-
-/* Identifiers of others, the system's for one, lead to handles that may do anything to them. */
-static VOID NobodyElse(PULONG64 Argument)
-{
-    Argument[3] = BadPointer();
-}
-
-/* A copy of this program would go on as this one does: parameters are never left out. */
-static VOID NoCopy(PULONG64 Argument)
-{
-    Argument[8] = Argument[8] == 0 ? BadPointer() : Argument[8];
-}
-
-/* Whoever limits his own commitment has no stack in the end. */
-static VOID NoQuota(PULONG64 Argument)
-{
-    if ((ULONG)Argument[1] == ProcessQuotaLimits) {
-        Argument[2] = BadPointer();
-    }
-}
-
-static VOID SafeApc(PULONG64 Argument)
-{
-    Argument[2] = Random(2) == 0 ? 0 : (ULONG64)Nothing;
-}
-
-/* Notifications and locks: an APC that can be called, and no wait for what nobody does. */
-static VOID SafeNotification(PULONG64 Argument)
-{
-    SafeApc(Argument);
-    Argument[8] = Argument[9] = 1; /* NtLockFile: fail at once; NtNotifyChangeKey: asynchronous */
-}
-
-static VOID SafeNotifications(PULONG64 Argument)
-{
-    Argument[4] = Random(2) == 0 ? 0 : (ULONG64)Nothing;
-    Argument[11] = 1;
-}
-
-static const struct {
-    PCSTR Name;
-    PRESTRAIN Restrain;
-} Restraints[] = {
-    {"NtDelayExecution", TimeIsSecond},
-    {"NtWaitForAlertByThreadId", TimeIsSecond},
-    {"NtWaitForSingleObject", TimeIsThird},
-    {"NtSignalAndWaitForSingleObject", TimeIsFourth},
-    {"NtWaitForMultipleObjects", TimeIsFifth},
-    {"NtRemoveIoCompletion", TimeIsFifth},
-    {"NtRemoveIoCompletionEx", TimeIsFifth},
-    {"NtContinue", OnlyBad},
-    {"NtRaiseException", OnlyBad},
-    {"NtDisplayString", OnlyBad},
-    {"NtTerminateProcess", NotMyself},
-    {"NtTerminateThread", NotMyself},
-    {"NtSuspendThread", NotMyself},
-    {"NtSuspendProcess", NotMyself},
-    {"NtAssignProcessToJobObject", NobodyAtAll}, /* a job may end its processes when it is closed */
-    {"NtSetContextThread", OnlySecondBad},
-    {"NtQueueApcThread", SafeRoutine},
-    {"NtSetTimer", SafeTimerRoutine},
-    {"NtSetTimerEx", SafeTimer},
-    {"NtCreateThreadEx", SafeThread},
-    {"NtCreateUserProcess", NoCopy},
-    {"NtSetInformationProcess", NoQuota},
-    {"NtAllocateVirtualMemory", InArena},
-    {"NtFreeVirtualMemory", InArena},
-    {"NtProtectVirtualMemory", InArena},
-    {"NtOpenProcess", NobodyElse},
-    {"NtOpenThread", NobodyElse},
-    {"NtMakePermanentObject", NotMyself}, /* names would stay behind */
-    {"NtReadFile", SafeApc},
-    {"NtWriteFile", SafeApc},
-    {"NtDeviceIoControlFile", SafeApc},
-    {"NtFsControlFile", SafeApc},
-    {"NtQueryDirectoryFile", SafeApc},
-    {"NtWaitForKeyedEvent", TimeIsFourth},
-    {"NtReleaseKeyedEvent", TimeIsFourth},
-    {"NtLockFile", SafeNotification},
-    {"NtNotifyChangeKey", SafeNotification},
-    {"NtNotifyChangeDirectoryFile", SafeNotification},
-    {"NtNotifyChangeMultipleKeys", SafeNotifications},
-    {"NtSetSecurityObject", OnlySecondBadOrOwn}, /* what guards the keys must stay, or they could not be tidied up */
-};
-
-static VOID Restrain(PCSTR Service, PULONG64 Argument)
-{
-    ANSI_STRING Name, Other;
-
-    RtlInitAnsiString(&Name, Service);
-    for (ULONG Index = 0; Index < RTL_NUMBER_OF(Restraints); Index++) {
-        RtlInitAnsiString(&Other, Restraints[Index].Name);
-        if (RtlEqualString(&Name, &Other, FALSE)) {
-            Restraints[Index].Restrain(Argument);
-        }
-    }
-}
-
-/* ---- Calls ---- */
+static struct {
+    UCHAR Kinds[ARGUMENTS], Numbers[ARGUMENTS];
+    PBEFORE Before;
+    PAFTER After;
+    KNOWN_QUERY Known[KNOWN];
+    ULONG KnownCount;
+    ULONG Calls, Successes, RightCalls, RightSuccesses;
+    struct {
+        NTSTATUS Status;
+        ULONG Count;
+    } Failures[STATUSES]; /* of calls whose arguments were right */
+} State[RTL_NUMBER_OF(Services)];
 
 ULONG64 CallService(ULONG64 Number, PULONG64 Arguments, ULONG Count); /* call.asm */
 
-static ULONG Successes;
-
-static VOID CallOne(BOOLEAN Trace)
+VOID NTAPI Nothing(PVOID First, PVOID Second, PVOID Third)
 {
-    ULONG64 Argument[ARGUMENTS];
-    ULONG Number = Random(ServiceCount);
-    NTSTATUS Status;
-
-    for (ULONG Index = 0; Index < ARGUMENTS; Index++) {
-        Argument[Index] = RandomArgument();
-    }
-    for (ULONG Index = 0; Index < Services[Number].Arguments; Index++) {
-        if (Random(6) == 0 && Services[Number].Arguments >= 3) {
-            Argument[2] = ObjectAttributes(); /* where most services have them */
-        }
-    }
-    if (Random(2) == 0) {
-        Argument[0] = RandomHandle();
-    }
-    Restrain(Services[Number].Name, Argument);
-    if (Trace) {
-        DbgPrint("%s(%llX, %llX, %llX, %llX, %llX, %llX)\n", Services[Number].Name, Argument[0], Argument[1],
-                 Argument[2], Argument[3], Argument[4], Argument[5]);
-    }
-    Status = (NTSTATUS)CallService(Number, Argument, ARGUMENTS);
-    Successes += NT_SUCCESS(Status);
 }
 
-static volatile LONG Stop;
-
-/* Writes what looks like lengths, pointers and handles over Scratch until told to stop. */
-static NTSTATUS NTAPI Scribble(PVOID Argument)
+NTSTATUS NTAPI NoThread(PVOID Argument)
 {
-    ULONG64 State = 0x9E3779B97F4A7C15ULL;
-
-    while (!Stop) {
-        State = State * 6364136223846793005ULL + 1442695040888963407ULL;
-        ULONG Offset = (ULONG)(State >> 33) % (SCRATCH_BYTES - 8);
-
-        *(volatile ULONG64 *)(Scratch + (Offset & ~7U)) = (State >> 60) < 8 ? (State >> 40) & 0xFF : State >> 20;
-        if ((State >> 50 & 0xFF) == 0) {
-            NtYieldExecution();
-        }
-    }
     return STATUS_SUCCESS;
+}
+
+/* ---- Privileges ---- */
+
+VOID SetPrivilege(ULONG Privilege, BOOLEAN Enable)
+{
+    TOKEN_PRIVILEGES New = {1, {{{Privilege, 0}, Enable ? SE_PRIVILEGE_ENABLED : 0}}};
+    HANDLE Token;
+
+    if (NT_SUCCESS(NtOpenProcessToken(ZwCurrentProcess(), TOKEN_ADJUST_PRIVILEGES, &Token))) {
+        NtAdjustPrivilegesToken(Token, FALSE, &New, 0, NULL, NULL);
+        NtClose(Token);
+    }
 }
 
 /* The thread may have taken somebody's token. */
@@ -286,7 +70,184 @@ static VOID ActForMyself(VOID)
     NtSetInformationThread(ZwCurrentThread(), ThreadImpersonationToken, &None, sizeof(None));
 }
 
-/* ---- The program ---- */
+/* An object whose handle does not allow it. */
+VOID MakeTemporary(HANDLE Handle)
+{
+    HANDLE Own;
+
+    ActForMyself();
+    if (NT_SUCCESS(NtDuplicateObject(ZwCurrentProcess(), Handle, ZwCurrentProcess(), &Own, EVENT_ALL_ACCESS, 0, 0))) {
+        NtMakeTemporaryObject(Own);
+        NtClose(Own);
+    }
+}
+
+/* ---- Services that do not return as others do ---- */
+
+#define LANDING_CODE 0xE0A11E57
+
+static volatile BOOLEAN Landed;
+
+static LONG NTAPI Continue(PEXCEPTION_POINTERS Pointers)
+{
+    return (ULONG)Pointers->ExceptionRecord->ExceptionCode == LANDING_CODE ? -1 : 0; /* go on; let others look */
+}
+
+/* NtContinue and NtRaiseException of a context that is this function's: control comes back from RtlCaptureContext a second time. */
+static NTSTATUS CallAndLand(PCALL Call)
+{
+    static DECLSPEC_ALIGN(16) CONTEXT Context;
+    static EXCEPTION_RECORD Record;
+    BOOLEAN Raise = Services[Call->Service].Arguments == 3;
+
+    Landed = FALSE;
+    RtlCaptureContext(&Context);
+    if (Landed) {
+        return STATUS_SUCCESS;
+    }
+    Landed = TRUE;
+    RtlZeroMemory(&Record, sizeof(Record));
+    Record.ExceptionCode = (NTSTATUS)LANDING_CODE;
+    Record.NumberParameters = (ULONG)Call->Bad & 7;
+    Call->Argument[0] = Raise ? (ULONG64)&Record : (ULONG64)&Context;
+    Call->Argument[1] = Raise ? (ULONG64)&Context : Call->Argument[1];
+    Call->Argument[2] = 1;
+    return (NTSTATUS)CallService(Call->Service, Call->Argument, ARGUMENTS);
+}
+
+static BOOLEAN IsJump(PCSTR Name)
+{
+    return strcmp(Name, "NtContinue") == 0 || strcmp(Name, "NtRaiseException") == 0;
+}
+
+/* ---- One call ---- */
+
+static BOOLEAN IsCostly(ULONG Service)
+{
+    return strcmp(Services[Service].Name, "NtCreateUserProcess") == 0 ||
+           strcmp(Services[Service].Name, "NtCreateProcessEx") == 0;
+}
+
+static ULONG NextService(VOID)
+{
+    static UCHAR Order[RTL_NUMBER_OF(Services)];
+    static ULONG Next = RTL_NUMBER_OF(Services), Round;
+    C_ASSERT(RTL_NUMBER_OF(Services) < 256);
+
+    while (Next < ServiceCount && IsCostly(Order[Next]) && Round % ROUNDS_OF_COSTLY != 0) {
+        Next++;
+    }
+    if (Next == ServiceCount) {
+        Round++;
+        for (ULONG Index = 0; Index < ServiceCount; Index++) {
+            ULONG Other = Random(Index + 1);
+
+            Order[Index] = Order[Other];
+            Order[Other] = (UCHAR)Index;
+        }
+        Next = 0;
+    }
+    return Order[Next++];
+}
+
+/* The mask of arguments that are to be wrong. */
+static ULONG DrawHostile(ULONG Count)
+{
+    ULONG Way = Random(10), One = Random(max(Count, 1)), Some = 0;
+
+    for (ULONG Index = 0; Index < ARGUMENTS; Index++) {
+        Some |= Random(3) == 0 ? 1U << Index : 0U;
+    }
+    return Way < 5 ? 0 : Way < 9 ? 1U << One : Some;
+}
+
+static VOID Prepare(PCALL Call, ULONG Hostile)
+{
+    ULONG Service = Call->Service, Use = Random(2), Which = Random(KNOWN);
+
+    Call->Bad = BadPointer();
+    if (Use == 0 && State[Service].KnownCount != 0) {
+        Call->Known = State[Service].Known[Which % State[Service].KnownCount];
+    }
+    for (ULONG Index = 0; Index < Services[Service].Arguments; Index++) {
+        Call->Argument[Index] = MakeArgument(Call, State[Service].Kinds[Index], State[Service].Numbers[Index],
+                                             (BOOLEAN)(Hostile >> Index & 1));
+    }
+    if (State[Service].Before != NULL) {
+        State[Service].Before(Call);
+    }
+}
+
+static VOID Count(PCALL Call, NTSTATUS Status, BOOLEAN Right)
+{
+    ULONG Service = Call->Service, Index;
+
+    State[Service].Calls++;
+    State[Service].RightCalls += Right;
+    if (NT_SUCCESS(Status)) {
+        State[Service].Successes++;
+        State[Service].RightSuccesses += Right;
+        return;
+    }
+    for (Index = 0; Right && Index < STATUSES; Index++) {
+        if (State[Service].Failures[Index].Count == 0 || State[Service].Failures[Index].Status == Status) {
+            State[Service].Failures[Index].Status = Status;
+            State[Service].Failures[Index].Count++;
+            return;
+        }
+    }
+}
+
+static VOID Learn(PCALL Call)
+{
+    ULONG Service = Call->Service;
+
+    for (ULONG Index = 0; Index < State[Service].KnownCount; Index++) {
+        if (State[Service].Known[Index].Class == Call->Used.Class) {
+            return;
+        }
+    }
+    if (State[Service].KnownCount < KNOWN && Call->Used.Length != 0) {
+        State[Service].Known[State[Service].KnownCount++] = Call->Used;
+    }
+}
+
+static VOID CallOne(BOOLEAN Trace)
+{
+    CALL Call = {.Service = NextService()};
+    ULONG Hostile = DrawHostile(Services[Call.Service].Arguments);
+    BOOLEAN Jump = IsJump(Services[Call.Service].Name);
+    NTSTATUS Status;
+
+    Prepare(&Call, Hostile);
+    if (Trace) {
+        DbgPrint("%s(%llX, %llX, %llX, %llX, %llX, %llX) %lX\n", Services[Call.Service].Name, Call.Argument[0],
+                 Call.Argument[1], Call.Argument[2], Call.Argument[3], Call.Argument[4], Call.Argument[5], Hostile);
+    }
+    Progress++;
+    Doing = Services[Call.Service].Name;
+    if (Jump && Hostile == 0) {
+        Status = CallAndLand(&Call);
+    } else {
+        Call.Argument[0] = Jump ? KERNEL : Call.Argument[0]; /* a context or record that can be read would be obeyed */
+        Status = (NTSTATUS)CallService(Call.Service, Call.Argument, ARGUMENTS);
+    }
+    if (Status == STATUS_PROCESS_CLONED) {
+        NtTerminateProcess(ZwCurrentProcess(), STATUS_SUCCESS); /* this is a copy of the program */
+    }
+    if (State[Call.Service].After != NULL) {
+        State[Call.Service].After(&Call, Status);
+    }
+    Count(&Call, Status, Hostile == 0);
+    if (NT_SUCCESS(Status)) {
+        Learn(&Call);
+        for (ULONG Index = 0; Index < Call.NewCount; Index++) {
+            KeepHandle(*Call.NewHandle[Index], Call.NewType[Index]);
+        }
+    }
+}
+
+/* ---- Before and after all calls ---- */
 
 /* The word of the command line with this number, as a number; 0: there is none. */
 static ULONG64 Word(PCUNICODE_STRING Line, ULONG Index)
@@ -308,29 +269,80 @@ static ULONG64 Word(PCUNICODE_STRING Line, ULONG Index)
     return Value;
 }
 
+static VOID PrepareServices(VOID)
+{
+    static const UCHAR Wanted[] = {SE_CREATE_TOKEN_PRIVILEGE,   SE_ASSIGNPRIMARYTOKEN_PRIVILEGE,
+                                   SE_INCREASE_QUOTA_PRIVILEGE, SE_SECURITY_PRIVILEGE,
+                                   SE_TAKE_OWNERSHIP_PRIVILEGE, SE_LOAD_DRIVER_PRIVILEGE,
+                                   SE_SYSTEMTIME_PRIVILEGE,     SE_BACKUP_PRIVILEGE,
+                                   SE_RESTORE_PRIVILEGE};
+
+    for (ULONG Number = 0; Number < ServiceCount; Number++) {
+        SplitSignature(&Signatures[Number], State[Number].Kinds, State[Number].Numbers);
+        FindRestraints(Services[Number].Name, &State[Number].Before, &State[Number].After);
+    }
+    for (ULONG Index = 0; Index < sizeof(Wanted); Index++) {
+        SetPrivilege(Wanted[Index], TRUE);
+    }
+    SetPrivilege(SE_CREATE_PERMANENT_PRIVILEGE, FALSE); /* restrain.c */
+    RtlAddVectoredExceptionHandler(1, (PVECTORED_EXCEPTION_HANDLER)Continue);
+}
+
+static VOID Report(ULONG64 Calls, BOOLEAN Table)
+{
+    ULONG Successes = 0, Ever = 0;
+
+    for (ULONG Number = 0; Number < ServiceCount; Number++) {
+        Successes += State[Number].Successes;
+        Ever += State[Number].Successes != 0;
+        if (Table) {
+            DbgPrint("%s: %lu of %lu, right %lu of %lu; %08lX %lu, %08lX %lu, %08lX %lu\n", Services[Number].Name,
+                     State[Number].Successes, State[Number].Calls, State[Number].RightSuccesses,
+                     State[Number].RightCalls, State[Number].Failures[0].Status, State[Number].Failures[0].Count,
+                     State[Number].Failures[1].Status, State[Number].Failures[1].Count,
+                     State[Number].Failures[2].Status, State[Number].Failures[2].Count);
+        }
+    }
+    DbgPrint("hostile: %llu calls of %lu services, %lu (%llu %%) succeeded, %lu services at least once\n", Calls,
+             ServiceCount, Successes, Successes * 100ULL / max(Calls, 1), Ever);
+}
+
 NTSTATUS NTAPI NtProcessStartup(PPEB Peb)
 {
     PCUNICODE_STRING Line = &Peb->ProcessParameters->CommandLine;
-    ULONG64 Calls = Word(Line, 2);
-    HANDLE Thread = NULL;
-    NTSTATUS Status = MakeMemory();
+    ULONG64 Calls = Word(Line, 2), Words = Word(Line, 3);
+    NTSTATUS Status;
 
+    if (Calls == 0) {
+        return STATUS_SUCCESS;
+    }
+    if (!CheckSignatures()) {
+        return STATUS_REVISION_MISMATCH;
+    }
+    Self = ((PTEB)((PNT_TIB)__readgsqword(0x30))->Self)->ClientId;
+    Status = MakeMemory();
     RememberKeys();
+    PrepareServices();
     RandomState = (Word(Line, 1) + 1) * 0x9E3779B97F4A7C15ULL;
     if (NT_SUCCESS(Status)) {
-        Status =
-            NtCreateThreadEx(&Thread, THREAD_ALL_ACCESS, NULL, ZwCurrentProcess(), Scribble, NULL, 0, 0, 0, 0, NULL);
+        WarmFiles();
+        Status = StartRacer();
     }
     for (ULONG64 Call = 0; NT_SUCCESS(Status) && Call < Calls; Call++) {
-        if (Call % CALLS_WITH_HANDLES == 0) {
+        if (Call % CALLS_AS_OTHERS == 0) {
             ActForMyself();
-            RenewHandles();
         }
-        CallOne(Word(Line, 3) != 0);
+        if (Call % CALLS_BETWEEN_RENEWALS == 0) {
+            Doing = "renewal";
+            RenewHandles();
+            RenewMemory();
+        }
+        CallOne(Words == 1 && Call >= Word(Line, 4));
     }
     Stop = 1;
     ActForMyself();
+    EndEverything();
     DeleteNewKeys();
-    DbgPrint("hostile: %llu calls of %lu services, %lu succeeded\n", Calls, ServiceCount, Successes);
+    Report(Calls, Words == 2);
     return Status;
 }
