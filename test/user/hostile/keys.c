@@ -70,16 +70,24 @@ static HANDLE OpenChild(HANDLE Key, KEY_ROOM *Info)
     return NT_SUCCESS(NtOpenKeyEx(&Child, KEY_ALL_ACCESS, &Attributes, REG_OPTION_OPEN_LINK)) ? Child : NULL;
 }
 
-static VOID DeleteTree(HANDLE Key, ULONG Depth)
+/* A key with what is below it. FALSE: something of it stays, which somebody is in the way of; it is passed over. */
+static BOOLEAN DeleteTree(HANDLE Key, ULONG Depth)
 {
+    ULONG Index = 0;
     KEY_ROOM Info;
     HANDLE Child;
 
-    while (Depth < 20 && NameOfChild(Key, 0, &Info) && (Child = OpenChild(Key, &Info)) != NULL) {
-        DeleteTree(Child, Depth + 1);
-        NtClose(Child);
+    while (Depth < 20 && NameOfChild(Key, Index, &Info)) {
+        BOOLEAN Gone = FALSE;
+
+        Child = OpenChild(Key, &Info);
+        if (Child != NULL) {
+            Gone = DeleteTree(Child, Depth + 1);
+            NtClose(Child);
+        }
+        Index += !Gone;
     }
-    NtDeleteKey(Key);
+    return NT_SUCCESS(NtDeleteKey(Key));
 }
 
 static VOID DeleteValues(HANDLE Key)
@@ -103,13 +111,14 @@ VOID DeleteNewKeys(VOID)
     KEY_ROOM Info;
 
     while (Key != NULL && NameOfChild(Key, Index, &Info)) {
+        BOOLEAN Gone = FALSE;
+
         Child = IsKept(&Info) ? NULL : OpenChild(Key, &Info);
-        if (Child == NULL) {
-            Index++;
-            continue;
+        if (Child != NULL) {
+            Gone = DeleteTree(Child, 0);
+            NtClose(Child);
         }
-        DeleteTree(Child, 0);
-        NtClose(Child);
+        Index += !Gone;
     }
     if (Key != NULL) {
         DeleteValues(Key);
